@@ -1,0 +1,322 @@
+//! The file backend: a payload in slots of the scratch files, its checksums in memory.
+//!
+//! Pages with a checksum are read whole, proven, and only then handed on. One range is read straight into its destination,
+//! its first and last page by way of the stack where they are asked for in part: one system call. Several ranges
+//! are sorted and merged into runs; what is in the page cache is read first, the rest is announced to the kernel all at
+//! once, so that the device works on all of it while the first is waited for.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::{Extent, Extents, Payload};
+use crate::block::{Checksums, PAGE_BYTES, page_of};
+use crate::error::Error;
+use crate::slots::LARGEST_SLOT_BYTES;
+use crate::store::{Place, Store};
+use crate::sys::{Destination, destination};
+use crate::units::{self, KIB};
+
+const PAGE: usize = units::to_usize(PAGE_BYTES);
+/// Extents this close are read as one: a page of detour costs less than a system call.
+const GAP_BYTES_MAX: u64 = PAGE_BYTES;
+/// The longest run that is read by way of a buffer; beyond, copying costs more than another system call.
+const RUN_BYTES_MAX: u64 = 64 * KIB;
+/// A run, and the pages it begins and ends in.
+const RUN_BUFFER: usize = units::to_usize(RUN_BYTES_MAX) + 2 * PAGE;
+/// What fills a payload's last page in its slot, so that the slot never holds stale memory and the kernel never has to
+/// read a page before writing it.
+const PADDING: [u8; PAGE] = [0; PAGE];
+/// Chunks up to this many are listed on the stack.
+const FEW_CHUNKS: usize = 15;
+
+/// A payload in scratch.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    place: Place,
+    checksums: Checksums,
+    len_bytes: u64,
+}
+
+impl Stored {
+    /// Writes `chunks` out; together they have `len_bytes` bytes, which is not zero.
+    ///
+    /// # Errors
+    /// [`Error::Capacity`], or what the operating system said. Nothing is kept then.
+    pub(crate) fn pageout<'a, C>(store: &Store, chunks: C, len_bytes: u64, integrity: bool) -> Result<Self, Error>
+    where
+        C: ExactSizeIterator<Item = &'a [u8]>,
+    {
+        let padding = &PADDING[..padding_bytes(len_bytes)];
+        with_slices(chunks, padding, |slices| {
+            let place = store.claim(len_bytes)?;
+            let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
+            place.write(slices).map_err(|error| store.explain(error, len_bytes))?;
+            Ok(Self { place, checksums, len_bytes })
+        })
+    }
+
+    /// Reads one extent straight into its destination.
+    fn read_extent(&self, extent: Extent, mut into: Destination<'_>) -> Result<(), Error> {
+        for segment in self.place.segments(extent.start..extent.end()) {
+            let part = into.split_front(units::to_usize(segment.payload.end - segment.payload.start));
+            self.read_segment(&segment.payload, part)?;
+        }
+        Ok(())
+    }
+
+    /// Reads bytes that lie in one slot; pages asked for in part come by way of the stack.
+    fn read_segment(&self, wanted: &Range<u64>, mut into: Destination<'_>) -> Result<(), Error> {
+        let pages = self.pages_around(wanted);
+        let (before, behind) = (units::to_usize(wanted.start - pages.start), units::to_usize(pages.end - wanted.end));
+        let has_head = before > 0 || (behind > 0 && pages.end - pages.start <= PAGE_BYTES);
+        let has_tail = behind > 0 && pages.end - pages.start > PAGE_BYTES;
+        let mut head_page = [MaybeUninit::uninit(); PAGE];
+        let mut tail_page = [MaybeUninit::uninit(); PAGE];
+        let head_bytes = if has_head { PAGE.min(units::to_usize(pages.end - pages.start)) } else { 0 };
+        let tail_bytes = if has_tail { units::to_usize(pages.end - (pages.end - 1) / PAGE_BYTES * PAGE_BYTES) } else { 0 };
+        let head_wanted = head_bytes.saturating_sub(before).min(into.remaining_bytes());
+        let tail_wanted = tail_bytes.saturating_sub(behind);
+        destination::with_buffer(&mut head_page[..head_bytes], |head| {
+            destination::with_buffer(&mut tail_page[..tail_bytes], |tail| {
+                let mut head_into = into.split_front(head_wanted);
+                let middle = into.split_front(into.remaining_bytes() - tail_wanted);
+                let mut parts = [head, middle, tail];
+                self.read_proven(&pages, &mut parts)?;
+                let [head, _, tail] = parts;
+                head_into.append(&head.filled()[before.min(head_bytes)..][..head_wanted]);
+                into.append(&tail.filled()[..tail_wanted]);
+                Ok(())
+            })
+        })
+    }
+
+    /// Fills `parts` with the whole pages `pages` of one slot and proves each.
+    fn read_proven(&self, pages: &Range<u64>, parts: &mut [Destination<'_>]) -> Result<(), Error> {
+        let segment = self.place.segments(pages.clone()).next().expect("pages of one slot");
+        segment.slot.read(parts, segment.slot_start).map_err(|error| match error {
+            Some(error) => error,
+            None => Error::Corrupt { byte_offset: pages.start },
+        })?;
+        let mut start = pages.start;
+        for part in parts {
+            self.prove(start, part.filled())?;
+            start += units::to_u64(part.filled().len());
+        }
+        Ok(())
+    }
+
+    fn prove(&self, start: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.checksums.verify(start, bytes).map_err(|byte_offset| Error::Corrupt { byte_offset })
+    }
+
+    /// What has to be read to prove `wanted`: its pages, up to the payload's end; without checksums just itself.
+    fn pages_around(&self, wanted: &Range<u64>) -> Range<u64> {
+        if !self.checksums.are_kept() {
+            return wanted.clone();
+        }
+        let end = units::round_up(wanted.end, PAGE_BYTES).map_or(self.len_bytes, |end| end.min(self.len_bytes));
+        units::round_down(wanted.start, PAGE_BYTES)..end
+    }
+
+    /// Reads several extents: runs that are in memory first, then the others, announced all at once.
+    fn read_many(&self, requested: &[Extent], ascending: &[u32], mut whole: Destination<'_>) -> Result<(), Error> {
+        let mut parts: Vec<Option<Destination<'_>>> = Vec::new();
+        parts.try_reserve_exact(requested.len())?;
+        parts.extend(requested.iter().map(|extent| Some(whole.split_front(units::to_usize(extent.len_bytes)))));
+        let mut buffer: Vec<u8> = Vec::new();
+        buffer.try_reserve_exact(RUN_BUFFER)?;
+        let mut reader = Reader { payload: self, requested, parts, buffer };
+        let mut missed: Vec<&[u32]> = Vec::new();
+        for run in runs(requested, ascending) {
+            if !reader.read_run_cached(run)? {
+                missed.try_reserve(1)?;
+                missed.push(run);
+            }
+        }
+        // What is read next is not announced: the read itself brings it, in larger pages.
+        for run in missed.iter().skip(1) {
+            self.announce_range(&span(requested, run));
+        }
+        missed.into_iter().try_for_each(|run| reader.read_run(run))
+    }
+
+    fn announce_range(&self, wanted: &Range<u64>) {
+        for segment in self.place.segments(self.pages_around(wanted)) {
+            segment.slot.announce(segment.slot_start, segment.payload.end - segment.payload.start);
+        }
+    }
+}
+
+impl Payload for Stored {
+    fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
+        match extents {
+            Extents::One(extent) => self.read_extent(*extent, whole),
+            Extents::Many { requested, ascending } => self.read_many(requested, ascending, whole),
+        }
+    }
+
+    fn announce(&self, extents: &Extents) {
+        for extent in extents.requested().iter().filter(|extent| extent.len_bytes > 0) {
+            self.announce_range(&(extent.start..extent.end()));
+        }
+    }
+}
+
+/// Reads runs into the destinations of their extents.
+struct Reader<'a, 'd> {
+    payload: &'a Stored,
+    requested: &'a [Extent],
+    /// The destination of each extent, until it is used.
+    parts: Vec<Option<Destination<'d>>>,
+    /// Room for the pages of a short run; always empty, only its spare capacity is used.
+    buffer: Vec<u8>,
+}
+
+impl Reader<'_, '_> {
+    /// Reads a short run if all of it is in memory; says whether it was.
+    fn read_run_cached(&mut self, run: &[u32]) -> Result<bool, Error> {
+        let span = span(self.requested, run);
+        if !is_short(&span) {
+            return Ok(false);
+        }
+        let Self { payload, requested, parts, buffer } = self;
+        let pages = payload.pages_around(&span);
+        with_room(buffer, &pages, |mut all| {
+            let segment = payload.place.segments(pages.clone()).next().expect("a run has bytes");
+            if !segment.slot.read_cached(&mut all, segment.slot_start)? {
+                return Ok(false);
+            }
+            payload.prove(pages.start, all.filled())?;
+            hand_out(requested, parts, run, pages.start, all.filled());
+            Ok(true)
+        })
+    }
+
+    /// Reads a run, waiting for the device where that is needed.
+    fn read_run(&mut self, run: &[u32]) -> Result<(), Error> {
+        let span = span(self.requested, run);
+        let Self { payload, requested, parts, buffer } = self;
+        if let ([only], false) = (run, is_short(&span)) {
+            return payload.read_extent(requested[units::index(*only)], take_part(parts, *only));
+        }
+        let pages = payload.pages_around(&span);
+        with_room(buffer, &pages, |all| {
+            let mut all = [all];
+            payload.read_proven(&pages, &mut all)?;
+            hand_out(requested, parts, run, pages.start, all[0].filled());
+            Ok(())
+        })
+    }
+}
+
+/// Gives `read` the front of the buffer, as much as `pages` need.
+fn with_room<R>(buffer: &mut Vec<u8>, pages: &Range<u64>, read: impl FnOnce(Destination<'_>) -> R) -> R {
+    destination::with_buffer(&mut buffer.spare_capacity_mut()[..units::to_usize(pages.end - pages.start)], read)
+}
+
+/// Copies the extents of a run out of its bytes, which begin at `start`.
+fn hand_out(requested: &[Extent], parts: &mut [Option<Destination<'_>>], run: &[u32], start: u64, bytes: &[u8]) {
+    for &position in run {
+        let extent = requested[units::index(position)];
+        let first = units::to_usize(extent.start - start);
+        take_part(parts, position).append(&bytes[first..][..units::to_usize(extent.len_bytes)]);
+    }
+}
+
+fn take_part<'d>(parts: &mut [Option<Destination<'d>>], position: u32) -> Destination<'d> {
+    parts[units::index(position)].take().expect("each extent is read once")
+}
+
+/// Whether a span is read by way of the buffer: short, and in one slot.
+fn is_short(span: &Range<u64>) -> bool {
+    span.end - span.start <= RUN_BYTES_MAX && span.start / LARGEST_SLOT_BYTES == (span.end - 1) / LARGEST_SLOT_BYTES
+}
+
+/// The bytes from the beginning of a run's first extent to the end of its last.
+fn span(requested: &[Extent], run: &[u32]) -> Range<u64> {
+    let (first, last) = (run[0], run[run.len() - 1]);
+    requested[units::index(first)].start..requested[units::index(last)].end()
+}
+
+/// Cuts ascending extents into runs: neighbours that are close and together short.
+fn runs<'a>(requested: &'a [Extent], ascending: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+    let mut rest = ascending;
+    std::iter::from_fn(move || {
+        let (&first, _) = rest.split_first()?;
+        let start = requested[units::index(first)].start;
+        let mut end = requested[units::index(first)].end();
+        let mut count = 1;
+        while let Some(&next) = rest.get(count) {
+            let next = requested[units::index(next)];
+            if next.start - end > GAP_BYTES_MAX || !is_short(&(start..next.end())) {
+                break;
+            }
+            (end, count) = (next.end(), count + 1);
+        }
+        let (run, behind) = rest.split_at(count);
+        rest = behind;
+        Some(run)
+    })
+}
+
+/// Bytes between the end of a payload and the end of its last page.
+fn padding_bytes(len_bytes: u64) -> usize {
+    (PAGE - page_remainder(len_bytes)) % PAGE
+}
+
+fn page_remainder(len_bytes: u64) -> usize {
+    units::to_usize(len_bytes - units::to_u64(page_of(len_bytes)) * PAGE_BYTES)
+}
+
+/// Lists `chunks` and the padding as the slices of a vectored write.
+fn with_slices<'a, R>(
+    mut chunks: impl ExactSizeIterator<Item = &'a [u8]>,
+    padding: &'a [u8],
+    write: impl FnOnce(&[IoSlice<'a>]) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let count = chunks.len();
+    if count <= FEW_CHUNKS {
+        let mut slices = [IoSlice::new(&[]); FEW_CHUNKS + 1];
+        for (slice, chunk) in slices.iter_mut().zip(chunks.by_ref()) {
+            *slice = IoSlice::new(chunk);
+        }
+        slices[count] = IoSlice::new(padding);
+        return write(&slices[..=count]);
+    }
+    let mut slices = Vec::new();
+    slices.try_reserve_exact(count + 1)?;
+    slices.extend(chunks.map(IoSlice::new));
+    slices.push(IoSlice::new(padding));
+    write(&slices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extents(list: &[(u64, u64)]) -> Vec<Extent> {
+        list.iter().map(|&(start, len_bytes)| Extent { start, len_bytes }).collect()
+    }
+
+    #[test]
+    fn close_extents_share_a_run_up_to_its_limit() {
+        let requested = extents(&[(0, 8), (8, 8), (5000, 100), (20_000, 4096), (24_096, 20_000), (60_000, 200_000)]);
+        let ascending: Vec<u32> = (0..6).collect();
+        let runs: Vec<_> = runs(&requested, &ascending).collect();
+        assert_eq!(runs, [&[0, 1][..], &[2], &[3, 4], &[5]]);
+        assert_eq!(span(&requested, runs[2]), 20_000..44_096);
+    }
+
+    #[test]
+    fn runs_end_where_a_slot_ends() {
+        let requested = extents(&[(LARGEST_SLOT_BYTES - 8, 8), (LARGEST_SLOT_BYTES, 8)]);
+        let runs: Vec<_> = runs(&requested, &[0, 1]).collect();
+        assert_eq!(runs, [&[0][..], &[1]]);
+    }
+
+    #[test]
+    fn padding_completes_the_last_page() {
+        assert_eq!([1, 4095, 4096, 4097].map(padding_bytes), [4095, 1, 0, 4095]);
+    }
+}

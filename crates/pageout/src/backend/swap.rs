@@ -1,0 +1,86 @@
+//! The swap backend: the chunk's own memory moves into the handle and is hinted cold.
+//!
+//! Nothing is copied on the way out, and a payload of one chunk comes back as the very same allocation. The kernel writes
+//! such pages to swap space first when memory is short; without swap space they simply stay. The hint says success even
+//! when nothing moves, so nothing here depends on it.
+
+use bytemuck::Pod;
+
+use super::{Extent, Extents, Payload};
+use crate::error::Error;
+use crate::sys::{Destination, memory};
+use crate::units;
+
+/// A payload in the memory of this process.
+#[derive(Debug)]
+pub(crate) struct Moved<T> {
+    /// No chunk is empty.
+    chunks: Vec<Vec<T>>,
+    /// Where each chunk ends in the payload, in bytes.
+    ends: Vec<u64>,
+}
+
+impl<T: Pod> Moved<T> {
+    /// Moves the memory of all chunks in, which leaves them without capacity. At least one is not empty.
+    ///
+    /// # Errors
+    /// When the memory for the list cannot be had; the chunks are as before.
+    pub(crate) fn pageout(chunks: &mut [Vec<T>]) -> Result<Self, Error> {
+        let mut moved = Vec::new();
+        let mut ends = Vec::new();
+        let filled = chunks.iter().filter(|chunk| !chunk.is_empty()).count();
+        moved.try_reserve_exact(filled)?;
+        ends.try_reserve_exact(filled)?;
+        let mut end = 0;
+        for chunk in chunks {
+            let chunk = std::mem::take(chunk);
+            if !chunk.is_empty() {
+                memory::hint_cold(bytemuck::cast_slice(&chunk));
+                end += units::to_u64(size_of_val(&chunk[..]));
+                ends.push(end);
+                moved.push(chunk);
+            }
+        }
+        Ok(Self { chunks: moved, ends })
+    }
+
+    /// The chunk, when there is but one.
+    pub(crate) fn into_only_chunk(mut self) -> Result<Vec<T>, Self> {
+        match self.chunks.pop() {
+            Some(only) if self.chunks.is_empty() => Ok(only),
+            last => {
+                self.chunks.extend(last);
+                Err(self)
+            }
+        }
+    }
+
+    /// Calls `visit` with the memory of an extent, piece by piece.
+    fn pieces(&self, extent: Extent, mut visit: impl FnMut(&[u8])) {
+        let mut start = extent.start;
+        let mut position = self.ends.partition_point(|&end| end <= start);
+        while start < extent.end() {
+            let bytes: &[u8] = bytemuck::cast_slice(&self.chunks[position]);
+            let chunk_end = self.ends[position];
+            let chunk_start = chunk_end - units::to_u64(bytes.len());
+            let end = extent.end().min(chunk_end);
+            visit(&bytes[units::to_usize(start - chunk_start)..units::to_usize(end - chunk_start)]);
+            (start, position) = (end, position + 1);
+        }
+    }
+}
+
+impl<T: Pod> Payload for Moved<T> {
+    fn read(&self, extents: &Extents, mut whole: Destination<'_>) -> Result<(), Error> {
+        for &extent in extents.requested() {
+            self.pieces(extent, |bytes| whole.append(bytes));
+        }
+        Ok(())
+    }
+
+    fn announce(&self, extents: &Extents) {
+        for &extent in extents.requested() {
+            self.pieces(extent, memory::hint_soon);
+        }
+    }
+}

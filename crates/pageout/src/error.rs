@@ -1,0 +1,341 @@
+//! The one error type, its codes, and the names of the operating system's error numbers.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::sys::Failure;
+
+/// Why an operation failed. The caller's data and handles are as before.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pager = pageout::Pager::builder().capacity_bytes(4096).build()?;
+/// let error = pager.pageout(&mut [vec![0u64; 1024]]).unwrap_err();
+/// assert_eq!(error.code(), "ERR_PAGEOUT_CAPACITY");
+/// assert_eq!(error.kind(), std::io::ErrorKind::QuotaExceeded);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a call.
+    System {
+        /// Name of the call, for instance `pwritev`.
+        syscall: &'static str,
+        /// The positive error number, for instance `ENOSPC`.
+        errno: i32,
+        /// The scratch directory, where one was involved.
+        path: Option<Arc<Path>>,
+        /// What was asked for and in use, where the call needed room.
+        space: Option<Box<SpaceFacts>>,
+    },
+    /// The pager's own limit would be exceeded.
+    Capacity(Box<SpaceFacts>),
+    /// No directory can serve as scratch directory.
+    ScratchDir {
+        /// Every directory that was tried, in order, and why it was refused.
+        tried: Vec<RefusedDir>,
+    },
+    /// The scratch directory lives in memory, so paging out to it would free nothing.
+    RamBacked {
+        /// The directory.
+        path: Arc<Path>,
+        /// Name of its file system.
+        file_system: String,
+    },
+    /// The pager has a scratch directory already, and it is another one.
+    ScratchDirInUse {
+        /// The directory asked for.
+        requested: PathBuf,
+        /// The directory in use.
+        current: Arc<Path>,
+    },
+    /// The bytes that came back are not the bytes that went out.
+    Corrupt {
+        /// Where in the payload the first wrong page begins.
+        byte_offset: u64,
+    },
+    /// A range does not lie within the payload. Caller's error.
+    OutOfRange {
+        /// Offset asked for, in elements.
+        offset: usize,
+        /// Length asked for, in elements.
+        len: usize,
+        /// Length of the payload, in elements.
+        payload_len: usize,
+    },
+    /// Two ranges of one call share elements. Caller's error.
+    Overlap {
+        /// The range that begins first, as (offset, length) in elements.
+        first: (usize, usize),
+        /// The range that begins within it.
+        second: (usize, usize),
+    },
+    /// A destination slice does not have the length of what is read into it. Caller's error.
+    TargetLength {
+        /// Elements asked for.
+        expected: usize,
+        /// Elements the slice holds.
+        actual: usize,
+    },
+    /// The handle belongs to another pager. Caller's error.
+    ForeignHandle,
+    /// An option has a value that it cannot have. Caller's error.
+    Option {
+        /// Name of the option.
+        name: &'static str,
+        /// What is wrong with the value.
+        problem: String,
+    },
+}
+
+/// Room asked for, in use, and allowed, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpaceFacts {
+    /// Bytes of scratch space the call needs: its slots, which are at least as long as its payload.
+    pub requested_bytes: u64,
+    /// Bytes of slots handed out before the call.
+    pub used_bytes: u64,
+    /// Most bytes of slots that may be handed out.
+    pub capacity_bytes: u64,
+}
+
+/// A directory that cannot serve as scratch directory.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RefusedDir {
+    /// The directory.
+    pub path: PathBuf,
+    /// Why not.
+    pub reason: Error,
+}
+
+impl Error {
+    /// The stable code: the operating system's name of an error number (`ENOSPC`), or one of the `ERR_` codes that the
+    /// JavaScript package uses too.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::System { errno, .. } => errno_name(*errno),
+            Self::Capacity(_) => "ERR_PAGEOUT_CAPACITY",
+            Self::ScratchDir { .. } | Self::ScratchDirInUse { .. } => "ERR_PAGEOUT_SCRATCH_DIR",
+            Self::RamBacked { .. } => "ERR_PAGEOUT_RAM_BACKED",
+            Self::Corrupt { .. } => "ERR_PAGEOUT_CORRUPT",
+            Self::Overlap { .. } => "ERR_PAGEOUT_OVERLAP",
+            Self::OutOfRange { .. } | Self::TargetLength { .. } => "ERR_OUT_OF_RANGE",
+            Self::ForeignHandle | Self::Option { .. } => "ERR_INVALID_ARG_VALUE",
+        }
+    }
+
+    /// The kind of the same error as a [`std::io::Error`]: full disk `StorageFull`, capacity `QuotaExceeded`, failed
+    /// checksum `InvalidData`, caller's errors `InvalidInput`, else what the operating system said.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::System { errno, .. } => io::Error::from_raw_os_error(*errno).kind(),
+            Self::Capacity(_) => io::ErrorKind::QuotaExceeded,
+            Self::ScratchDir { tried } => tried.last().map_or(io::ErrorKind::NotFound, |refused| refused.reason.kind()),
+            Self::ScratchDirInUse { .. } => io::ErrorKind::AlreadyExists,
+            Self::RamBacked { .. } => io::ErrorKind::Unsupported,
+            Self::Corrupt { .. } => io::ErrorKind::InvalidData,
+            Self::OutOfRange { .. }
+            | Self::Overlap { .. }
+            | Self::TargetLength { .. }
+            | Self::ForeignHandle
+            | Self::Option { .. } => io::ErrorKind::InvalidInput,
+        }
+    }
+
+    /// The operating system's error number, where it caused the error.
+    #[must_use]
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::System { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// Whether the arguments were wrong, so that the same call can never succeed. The module-level functions panic then.
+    #[must_use]
+    pub fn is_callers(&self) -> bool {
+        self.kind() == io::ErrorKind::InvalidInput && !matches!(self, Self::System { .. } | Self::ScratchDir { .. })
+    }
+
+    /// The operating system refused a call that involves the scratch directory `path`.
+    pub(crate) fn from_failure(failure: Failure, path: &Arc<Path>) -> Self {
+        Self::System { syscall: failure.syscall, errno: failure.errno, path: Some(Arc::clone(path)), space: None }
+    }
+
+    /// The same error with the numbers of the space accounting, where it is one of the operating system.
+    pub(crate) fn with_space(self, facts: SpaceFacts) -> Self {
+        match self {
+            Self::System { syscall, errno, path, .. } => Self::System { syscall, errno, path, space: Some(Box::new(facts)) },
+            other => other,
+        }
+    }
+
+    /// Memory for the pager's own bookkeeping, or for a result, could not be had.
+    pub(crate) fn out_of_memory() -> Self {
+        Self::System { syscall: "malloc", errno: libc::ENOMEM, path: None, space: None }
+    }
+}
+
+impl From<std::collections::TryReserveError> for Error {
+    fn from(_: std::collections::TryReserveError) -> Self {
+        Self::out_of_memory()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System { syscall, errno, path, space } => {
+                write!(out, "{}: {}, {syscall}", errno_name(*errno), io::Error::from_raw_os_error(*errno))?;
+                if let Some(path) = path {
+                    write!(out, " in scratch directory '{}'", path.display())?;
+                }
+                match space {
+                    Some(facts) => write!(out, " ({facts})"),
+                    None => Ok(()),
+                }
+            }
+            Self::Capacity(facts) => write!(out, "the capacity of the pager is exceeded: {facts}"),
+            Self::ScratchDir { tried } => {
+                write!(out, "no usable scratch directory")?;
+                for (position, refused) in tried.iter().enumerate() {
+                    let separator = if position == 0 { ": " } else { "; " };
+                    write!(out, "{separator}'{}': {}", refused.path.display(), refused.reason)?;
+                }
+                Ok(())
+            }
+            Self::RamBacked { path, file_system } => write!(
+                out,
+                "the scratch directory '{}' lives in memory ({file_system}), so paging out to it would free nothing; \
+                 allow_ram_backed permits it",
+                path.display()
+            ),
+            Self::ScratchDirInUse { requested, current } => write!(
+                out,
+                "the scratch directory is '{}' already and cannot become '{}'",
+                current.display(),
+                requested.display()
+            ),
+            Self::Corrupt { byte_offset } => {
+                write!(out, "the bytes read back fail their checksum at byte {byte_offset} of the payload")
+            }
+            Self::OutOfRange { offset, len, payload_len } => write!(
+                out,
+                "read range out of bounds: offset {offset} + length {len} is past the end of a payload of length {payload_len}"
+            ),
+            Self::Overlap { first, second } => write!(
+                out,
+                "overlapping ranges: offset {} + length {} and offset {} + length {} share elements",
+                first.0, first.1, second.0, second.1
+            ),
+            Self::TargetLength { expected, actual } => {
+                write!(out, "the target slice has {actual} elements, and exactly {expected} are read")
+            }
+            Self::ForeignHandle => write!(out, "the handle belongs to another pager"),
+            Self::Option { name, problem } => write!(out, "the option {name} {problem}"),
+        }
+    }
+}
+
+impl fmt::Display for SpaceFacts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { requested_bytes, used_bytes, capacity_bytes } = self;
+        write!(out, "{requested_bytes} bytes asked for, {used_bytes} of {capacity_bytes} bytes in use")
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::ScratchDir { tried } => tried.last().map(|refused| &refused.reason as &(dyn std::error::Error + 'static)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    /// An error of the operating system keeps its number where it carries nothing else; every other one is wrapped.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::System { errno, path: None, space: None, .. } => Self::from_raw_os_error(errno),
+            error => Self::new(error.kind(), error),
+        }
+    }
+}
+
+/// The symbolic name of an error number on this platform, `EUNKNOWN` for one that no call used here returns.
+fn errno_name(errno: i32) -> &'static str {
+    macro_rules! names {
+        ($($name:ident)+) => {
+            match errno { $(libc::$name => stringify!($name),)+ _ => "EUNKNOWN" }
+        };
+    }
+    names! {
+        EPERM ENOENT EINTR EIO ENXIO EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL
+        ENFILE EMFILE ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY
+        ELOOP EOVERFLOW EOPNOTSUPP ENOBUFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH EALREADY ESTALE EDQUOT ECANCELED
+        ENETDOWN ENETUNREACH ECONNABORTED ECONNRESET ENOTCONN EPROTO EBADMSG ENODATA EILSEQ
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn system(errno: i32) -> Error {
+        Error::from_failure(Failure::new("pwritev", errno), &Arc::from(Path::new("/scratch")))
+    }
+
+    #[test]
+    fn system_errors_carry_name_call_directory_and_numbers() {
+        let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000 };
+        let error = system(libc::ENOSPC).with_space(facts);
+        assert_eq!((error.code(), error.kind()), ("ENOSPC", io::ErrorKind::StorageFull));
+        assert_eq!(
+            error.to_string(),
+            "ENOSPC: No space left on device (os error 28), pwritev in scratch directory '/scratch' \
+             (8192 bytes asked for, 4096 of 10000 bytes in use)"
+        );
+    }
+
+    #[test]
+    fn conversion_into_an_io_error_keeps_the_kind() {
+        for error in [system(libc::EDQUOT), Error::Corrupt { byte_offset: 0 }, Error::ForeignHandle, Error::out_of_memory()] {
+            let kind = error.kind();
+            assert_eq!(io::Error::from(error).kind(), kind);
+        }
+        assert_eq!(io::Error::from(Error::out_of_memory()).raw_os_error(), Some(libc::ENOMEM));
+    }
+
+    #[test]
+    fn only_wrong_arguments_are_the_callers() {
+        assert!(Error::ForeignHandle.is_callers());
+        assert!(Error::OutOfRange { offset: 1, len: 2, payload_len: 2 }.is_callers());
+        assert!(!system(libc::EINVAL).is_callers(), "an EINVAL of the system is no argument of the caller");
+    }
+
+    #[test]
+    fn every_refused_directory_is_named() {
+        let tried = vec![
+            RefusedDir { path: "/a".into(), reason: system(libc::EACCES) },
+            RefusedDir { path: "/b".into(), reason: system(libc::EROFS) },
+        ];
+        let error = Error::ScratchDir { tried };
+        let text = error.to_string();
+        assert!(text.contains("'/a': EACCES") && text.contains("'/b': EROFS"), "{text}");
+        assert_eq!((error.code(), error.kind()), ("ERR_PAGEOUT_SCRATCH_DIR", io::ErrorKind::ReadOnlyFilesystem));
+    }
+
+    #[test]
+    fn an_unknown_number_has_a_code_too() {
+        assert_eq!(system(9999).code(), "EUNKNOWN");
+    }
+}

@@ -1,0 +1,118 @@
+//! The options of a pager, checked before anything is opened.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::stats::Counters;
+use super::{AtomicBackend, Backend, Pager, Shared};
+use crate::error::Error;
+use crate::store::StoreOptions;
+use crate::sys::{Device, Kernel};
+
+/// Options of a [`Pager`], made by [`Pager::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct PagerBuilder {
+    scratch_dir: Option<PathBuf>,
+    backend: Backend,
+    store: StoreOptions,
+    integrity: bool,
+    device: Box<dyn Device>,
+}
+
+impl Default for PagerBuilder {
+    fn default() -> Self {
+        Self {
+            scratch_dir: None,
+            backend: Backend::File,
+            store: StoreOptions::default(),
+            integrity: true,
+            device: Box::new(Kernel::native()),
+        }
+    }
+}
+
+impl PagerBuilder {
+    /// The directory for scratch files, created with its parents. Default: the first usable of `$PAGEOUT_SCRATCH_DIR`, the
+    /// system's temporary directory and `/var/tmp`, searched by the first pageout that needs it.
+    pub fn scratch_dir(mut self, root: impl Into<PathBuf>) -> Self {
+        self.scratch_dir = Some(root.into());
+        self
+    }
+
+    /// The backend that [`Pager::pageout`] uses. Default: [`Backend::File`].
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Most bytes of scratch slots in use at a time; a slot is at least as long as its payload. Default: 90 % of what the
+    /// scratch directory's file system has free when it is opened. Must not be zero.
+    pub fn capacity_bytes(mut self, bytes: u64) -> Self {
+        self.store.capacity_bytes = Some(bytes);
+        self
+    }
+
+    /// Whether the scratch directory may live in memory (tmpfs, ramfs), where paging out frees nothing. Default: no.
+    pub fn allow_ram_backed(mut self, allow: bool) -> Self {
+        self.store.allow_ram_backed = allow;
+        self
+    }
+
+    /// Whether payloads of the file backend get checksums, made before the write and proven on every read. Default: yes.
+    pub fn integrity(mut self, on: bool) -> Self {
+        self.integrity = on;
+        self
+    }
+
+    /// Puts another device under the store. For tests; not covered by semantic versioning.
+    #[doc(hidden)]
+    pub fn device(mut self, device: impl Device + 'static) -> Self {
+        self.device = Box::new(device);
+        self
+    }
+
+    /// Uses only what every platform offers, for tests of the portable way. Not covered by semantic versioning.
+    #[doc(hidden)]
+    pub fn portable(self) -> Self {
+        self.device(Kernel::portable())
+    }
+
+    /// Makes the pager; a scratch directory that was named is opened now.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a value that cannot be; [`Error::ScratchDir`] or [`Error::RamBacked`] when the named directory
+    /// cannot serve.
+    pub fn build(mut self) -> Result<Pager, Error> {
+        if self.store.capacity_bytes == Some(0) {
+            return Err(Error::Option { name: "capacity_bytes", problem: "must be at least 1, not 0".to_owned() });
+        }
+        let scratch_dir = self.scratch_dir.take();
+        let pager = self.assemble();
+        if let Some(root) = scratch_dir {
+            pager.set_scratch_dir(root)?;
+        }
+        Ok(pager)
+    }
+
+    fn assemble(self) -> Pager {
+        Pager {
+            shared: Arc::new(Shared {
+                device: self.device,
+                store_options: self.store,
+                integrity: self.integrity,
+                backend: AtomicBackend::new(self.backend),
+                store: OnceLock::new(),
+                opening: Mutex::default(),
+                counters: Counters::default(),
+            }),
+        }
+    }
+}
+
+impl Pager {
+    /// A pager with the default options, which opens nothing before the first pageout.
+    pub(crate) fn with_defaults() -> Self {
+        PagerBuilder::default().assemble()
+    }
+}

@@ -1,0 +1,380 @@
+//! The contract in one place: [`Pager`], its [`Handle`]s, the checks of ranges, options and statistics.
+//!
+//! Order within every verb: the caller's arguments are checked, then room is reserved, then bytes move, then the result
+//! is published. What fails on the way leaves chunks, handle, destination and accounting as they were.
+
+mod builder;
+mod handle;
+mod ranges;
+mod stats;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytemuck::Pod;
+
+pub use builder::PagerBuilder;
+pub use handle::{Handle, TakeError};
+pub use stats::PagerStats;
+
+use crate::backend::Extents;
+use crate::backend::file::Stored;
+use crate::backend::swap::Moved;
+use crate::error::{Error, RefusedDir};
+use crate::store::{Store, StoreOptions, lock};
+use crate::sys::{Device, destination, memory};
+use crate::units;
+use handle::{Body, Membership};
+use stats::Counters;
+
+/// Names a directory that the default search tries first.
+const SCRATCH_DIR_VARIABLE: &str = "PAGEOUT_SCRATCH_DIR";
+
+/// Where a payload lives while it is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// In this process, hinted cold: the kernel moves it to swap space when memory is short.
+    Swap,
+    /// In unnamed files of the scratch directory.
+    File,
+}
+
+/// Puts vectors out of memory and brings them back. Clones share one pager; it is closed with its last clone and handle.
+///
+/// Every method returns a [`Result`] and none panics, whatever the arguments.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pageout::Pager;
+///
+/// let pager = Pager::builder().capacity_bytes(1 << 30).build()?;
+/// let handle = pager.pageout(&mut [vec![1.0f64, 2.0], vec![3.0]])?;
+///
+/// let mut some = Vec::new();
+/// pager.read_at(&handle, 1, 2, &mut some)?;
+/// assert_eq!(some, [2.0, 3.0]);
+///
+/// let mut all = Vec::new();
+/// pager.take(handle, &mut all)?;
+/// assert_eq!(all, [1.0, 2.0, 3.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pager {
+    shared: Arc<Shared>,
+}
+
+/// What the clones and handles of one pager share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    device: Box<dyn Device>,
+    store_options: StoreOptions,
+    integrity: bool,
+    backend: AtomicBackend,
+    /// The scratch directory, opened by the first call that needs it.
+    store: OnceLock<Store>,
+    /// Held while the scratch directory is chosen.
+    opening: Mutex<()>,
+    counters: Counters,
+}
+
+impl Pager {
+    /// Starts with the default options.
+    pub fn builder() -> PagerBuilder {
+        PagerBuilder::default()
+    }
+
+    /// The backend that [`Self::pageout`] uses.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.shared.backend.get()
+    }
+
+    /// Sets the backend that later calls of [`Self::pageout`] use, in all clones.
+    pub fn set_backend(&self, backend: Backend) {
+        self.shared.backend.set(backend);
+    }
+
+    /// Puts the chunks, concatenated in order, out of memory.
+    ///
+    /// Afterwards every chunk is empty: cleared with its capacity kept (file backend), or moved into the handle (swap
+    /// backend). On an error every chunk is as it was. Chunks without elements give a handle of length 0 without any I/O.
+    ///
+    /// # Errors
+    /// A full disk or another failure of the scratch files ([`Error::System`]), a reached capacity ([`Error::Capacity`]),
+    /// no usable scratch directory ([`Error::ScratchDir`]).
+    pub fn pageout<T: Pod>(&self, chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
+        self.pageout_with(self.backend(), chunks)
+    }
+
+    /// As [`Self::pageout`], with the backend named.
+    ///
+    /// # Errors
+    /// As [`Self::pageout`].
+    pub fn pageout_with<T: Pod>(&self, backend: Backend, chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
+        let len_bytes = total_bytes(chunks)?;
+        if len_bytes == 0 {
+            return Ok(self.handle(Body::Empty(backend), 0));
+        }
+        match backend {
+            Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks)?), len_bytes)),
+            Backend::File => {
+                let handle = self.store_chunks(chunks, len_bytes)?;
+                chunks.iter_mut().for_each(Vec::clear);
+                Ok(handle)
+            }
+        }
+    }
+
+    /// Copies borrowed chunks, concatenated in order, to the file backend. The chunks stay as they are.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let columns = [[1u32, 2], [3, 4]];
+    /// let handle = pager.pageout_copy(&[&columns[0], &columns[1]])?;
+    /// assert_eq!(handle.len(), 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::pageout`].
+    pub fn pageout_copy<T: Pod>(&self, chunks: &[&[T]]) -> Result<Handle<T>, Error> {
+        match total_bytes(chunks)? {
+            0 => Ok(self.handle(Body::Empty(Backend::File), 0)),
+            len_bytes => self.store_chunks(chunks, len_bytes),
+        }
+    }
+
+    /// Appends `len` elements from element `offset` on to `dst`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::ForeignHandle`]; [`Error::Corrupt`] and [`Error::System`] where the bytes do not come
+    /// back. `dst` is as before then.
+    pub fn read_at<T: Pod>(&self, handle: &Handle<T>, offset: usize, len: usize, dst: &mut Vec<T>) -> Result<(), Error> {
+        self.read_at_many(handle, &[(offset, len)], dst)
+    }
+
+    /// Appends several ranges, each (offset, length) in elements, to `dst` in the order of `ranges`.
+    ///
+    /// The ranges may come in any order and may touch. What is not in memory is asked of the device all at once.
+    ///
+    /// # Errors
+    /// As [`Self::read_at`], and [`Error::Overlap`].
+    pub fn read_at_many<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], dst: &mut Vec<T>) -> Result<(), Error> {
+        let request = self.request(handle, ranges)?;
+        if request.elements > 0 {
+            dst.try_reserve(request.elements)?;
+            let payload = handle.payload();
+            destination::append_to(dst, request.elements, |whole| payload.read(&request.extents, whole))?;
+        }
+        self.shared.counters.read(request.len_bytes());
+        Ok(())
+    }
+
+    /// As [`Self::read_at_many`], but over `target`, which is exactly as long as the ranges together.
+    ///
+    /// # Errors
+    /// As [`Self::read_at_many`], and [`Error::TargetLength`]. Once bytes have moved, the content of `target` is
+    /// unspecified after an error.
+    pub fn read_into<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
+        let request = self.request(handle, ranges)?;
+        if request.elements != target.len() {
+            return Err(Error::TargetLength { expected: request.elements, actual: target.len() });
+        }
+        if request.elements > 0 {
+            let payload = handle.payload();
+            destination::overwrite(target, |whole| payload.read(&request.extents, whole))?;
+        }
+        self.shared.counters.read(request.len_bytes());
+        Ok(())
+    }
+
+    /// Brings the whole payload back into `dst`, which is cleared first, and frees its place.
+    ///
+    /// The capacity of `dst` is kept where it suffices. A payload of one chunk in the swap backend comes back as the same
+    /// allocation when `dst` has no capacity.
+    ///
+    /// # Errors
+    /// As [`Self::read_at`]. The error holds the handle, which is as good as before; `dst` is empty or as before.
+    pub fn take<T: Pod>(&self, handle: Handle<T>, dst: &mut Vec<T>) -> Result<(), TakeError<T>> {
+        if !handle.belongs_to(&self.shared) {
+            return Err(TakeError::new(Error::ForeignHandle, handle));
+        }
+        let len_bytes = units::to_u64(handle.len_bytes());
+        match handle.into_only_chunk(dst.capacity() == 0) {
+            Ok(only) => *dst = only,
+            Err(handle) => {
+                dst.clear();
+                if let Err(error) = Self::read_whole(&handle, dst) {
+                    return Err(TakeError::new(error, handle));
+                }
+            }
+        }
+        self.shared.counters.take(len_bytes);
+        Ok(())
+    }
+
+    /// Starts bringing ranges into memory, for a read that comes soon. A hint: it does no I/O itself and nothing depends
+    /// on it.
+    ///
+    /// # Errors
+    /// Only the caller's: [`Error::OutOfRange`], [`Error::Overlap`], [`Error::ForeignHandle`].
+    pub fn prefetch<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)]) -> Result<(), Error> {
+        let request = self.request(handle, ranges)?;
+        handle.payload().announce(&request.extents);
+        Ok(())
+    }
+
+    /// Gives all disk space back that no payload uses. Space that the file system cannot take back stays ready for use.
+    pub fn trim(&self) {
+        if let Some(store) = self.shared.store.get() {
+            store.trim();
+        }
+    }
+
+    /// What the pager holds and has done, at this moment.
+    #[must_use]
+    pub fn stats(&self) -> PagerStats {
+        let store = self.shared.store.get();
+        let (swap_bytes, swap_free_bytes) = memory::swap_space();
+        let counters = &self.shared.counters;
+        PagerStats {
+            handles: counters.handles(),
+            payload_bytes: counters.payload_bytes(),
+            used_bytes: store.map_or(0, |store| store.space().used_bytes()),
+            capacity_bytes: store
+                .map_or(self.shared.store_options.capacity_bytes.unwrap_or(0), |store| store.space().capacity_bytes()),
+            scratch_bytes: store.map_or(0, |store| store.space().scratch_bytes()),
+            spare_bytes: 0,
+            scratch_dir: store.map(|store| store.path().to_owned()),
+            file_system: store.map(|store| store.file_system().to_owned()),
+            pageouts: counters.pageouts(),
+            pageout_bytes: counters.pageout_bytes(),
+            reads: counters.reads(),
+            read_bytes: counters.read_bytes(),
+            takes: counters.takes(),
+            take_bytes: counters.take_bytes(),
+            swap_bytes,
+            swap_free_bytes,
+        }
+    }
+
+    /// Makes `root` the scratch directory, creating it with its parents. Where it already is, nothing happens.
+    ///
+    /// # Errors
+    /// [`Error::ScratchDirInUse`] when another directory is in use; [`Error::ScratchDir`] or [`Error::RamBacked`] when
+    /// `root` cannot serve, in which case nothing is decided and a later call may succeed.
+    pub(crate) fn set_scratch_dir(&self, root: PathBuf) -> Result<(), Error> {
+        let _turn = lock(&self.shared.opening);
+        if let Some(store) = self.shared.store.get() {
+            if is_same_directory(store.path(), &root) {
+                return Ok(());
+            }
+            return Err(Error::ScratchDirInUse { requested: root, current: store.path().into() });
+        }
+        let store = self.open_named(root)?;
+        self.shared.store.get_or_init(|| store);
+        Ok(())
+    }
+
+    fn open_named(&self, root: PathBuf) -> Result<Store, Error> {
+        match self.open(&root) {
+            Err(reason @ Error::System { .. }) => Err(Error::ScratchDir { tried: vec![RefusedDir { path: root, reason }] }),
+            outcome => outcome,
+        }
+    }
+
+    fn open(&self, root: &Path) -> Result<Store, Error> {
+        Store::open(&*self.shared.device, root, self.shared.store_options)
+    }
+
+    /// The store; the first call opens the first usable directory of the default search.
+    fn store(&self) -> Result<&Store, Error> {
+        if let Some(store) = self.shared.store.get() {
+            return Ok(store);
+        }
+        let _turn = lock(&self.shared.opening);
+        if let Some(store) = self.shared.store.get() {
+            return Ok(store);
+        }
+        let store = self.open_first_usable()?;
+        Ok(self.shared.store.get_or_init(|| store))
+    }
+
+    fn open_first_usable(&self) -> Result<Store, Error> {
+        let named = std::env::var_os(SCRATCH_DIR_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let candidates = named.into_iter().chain([std::env::temp_dir(), PathBuf::from("/var/tmp")]);
+        let mut tried: Vec<RefusedDir> = Vec::new();
+        for path in candidates {
+            if tried.iter().any(|refused| refused.path == path) {
+                continue;
+            }
+            match self.open(&path) {
+                Ok(store) => return Ok(store),
+                Err(reason) => tried.push(RefusedDir { path, reason }),
+            }
+        }
+        Err(Error::ScratchDir { tried })
+    }
+
+    fn store_chunks<T: Pod, C: AsRef<[T]>>(&self, chunks: &[C], len_bytes: u64) -> Result<Handle<T>, Error> {
+        let store = self.store()?;
+        let bytes = chunks.iter().map(|chunk| bytemuck::cast_slice(chunk.as_ref()));
+        let stored = Stored::pageout(store, bytes, len_bytes, self.shared.integrity)?;
+        Ok(self.handle(Body::File(stored), len_bytes))
+    }
+
+    fn handle<T>(&self, body: Body<T>, len_bytes: u64) -> Handle<T> {
+        Handle::new(body, Membership::new(Arc::clone(&self.shared), len_bytes))
+    }
+
+    fn request<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)]) -> Result<ranges::Request, Error> {
+        if !handle.belongs_to(&self.shared) {
+            return Err(Error::ForeignHandle);
+        }
+        ranges::check(ranges, handle.len(), size_of::<T>())
+    }
+
+    fn read_whole<T: Pod>(handle: &Handle<T>, dst: &mut Vec<T>) -> Result<(), Error> {
+        let whole = Extents::whole(units::to_u64(handle.len_bytes()));
+        dst.try_reserve_exact(handle.len())?;
+        let payload = handle.payload();
+        destination::append_to(dst, handle.len(), |into| payload.read(&whole, into))
+    }
+}
+
+/// Bytes of all chunks together.
+fn total_bytes<T: Pod, C: AsRef<[T]>>(chunks: &[C]) -> Result<u64, Error> {
+    let lens = chunks.iter().map(|chunk| units::to_u64(size_of_val(chunk.as_ref())));
+    lens.into_iter().try_fold(0u64, u64::checked_add).ok_or_else(Error::out_of_memory)
+}
+
+/// Whether two paths lead to one directory.
+fn is_same_directory(current: &Path, other: &Path) -> bool {
+    let other = std::path::absolute(other).unwrap_or_else(|_| other.to_owned());
+    current == other || matches!((current.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A [`Backend`] that threads may change.
+#[derive(Debug)]
+struct AtomicBackend(AtomicU8);
+
+impl AtomicBackend {
+    fn new(backend: Backend) -> Self {
+        let this = Self(AtomicU8::new(0));
+        this.set(backend);
+        this
+    }
+
+    fn get(&self) -> Backend {
+        if self.0.load(Relaxed) == 0 { Backend::File } else { Backend::Swap }
+    }
+
+    fn set(&self, backend: Backend) {
+        self.0.store(u8::from(backend == Backend::Swap), Relaxed);
+    }
+}

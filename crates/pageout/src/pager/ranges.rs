@@ -1,0 +1,153 @@
+//! The checks of ranges, before any I/O: within the payload, no overflow, no overlap.
+
+use crate::backend::{Extent, Extents};
+use crate::error::Error;
+use crate::units;
+
+/// A checked request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// Elements of all ranges together.
+    pub(super) elements: usize,
+    /// The same as bytes.
+    pub(super) extents: Extents,
+}
+
+impl Request {
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.extents.requested().iter().map(|extent| extent.len_bytes).sum()
+    }
+}
+
+impl Extents {
+    /// All bytes of a payload.
+    pub(super) fn whole(len_bytes: u64) -> Self {
+        Self::One(Extent { start: 0, len_bytes })
+    }
+}
+
+/// Checks ranges of (offset, length) in elements of `element_bytes` against a payload of `payload_len` elements.
+///
+/// # Errors
+/// [`Error::OutOfRange`] or [`Error::Overlap`]; out of memory for very many ranges.
+pub(super) fn check(ranges: &[(usize, usize)], payload_len: usize, element_bytes: usize) -> Result<Request, Error> {
+    let extent = |&(offset, len): &(usize, usize)| {
+        let past_the_end = offset.checked_add(len).is_none_or(|end| end > payload_len);
+        if past_the_end {
+            return Err(Error::OutOfRange { offset, len, payload_len });
+        }
+        // The payload's bytes fit a u64, so those of a range within it do.
+        Ok(Extent { start: units::to_u64(offset * element_bytes), len_bytes: units::to_u64(len * element_bytes) })
+    };
+    if let [only] = ranges {
+        return Ok(Request { elements: only.1, extents: Extents::One(extent(only)?) });
+    }
+    ranges.iter().try_for_each(|range| extent(range).map(drop))?;
+    check_disjoint(ranges)?;
+    let mut requested: Vec<Extent> = Vec::new();
+    requested.try_reserve_exact(ranges.len())?;
+    for range in ranges.iter().filter(|range| range.1 > 0) {
+        let next = extent(range)?;
+        match requested.last_mut() {
+            Some(last) if last.end() == next.start => last.len_bytes += next.len_bytes,
+            _ => requested.push(next),
+        }
+    }
+    // Disjoint ranges within the payload are together no longer than it.
+    let elements = ranges.iter().map(|range| range.1).sum();
+    Ok(Request { elements, extents: extents(requested)? })
+}
+
+fn extents(requested: Vec<Extent>) -> Result<Extents, Error> {
+    match requested[..] {
+        [] => Ok(Extents::whole(0)),
+        [only] => Ok(Extents::One(only)),
+        _ => {
+            let count = u32::try_from(requested.len()).map_err(|_| Error::out_of_memory())?;
+            let mut ascending = Vec::new();
+            ascending.try_reserve_exact(requested.len())?;
+            ascending.extend(0..count);
+            ascending.sort_unstable_by_key(|&position: &u32| requested[units::index(position)].start);
+            Ok(Extents::Many { requested, ascending })
+        }
+    }
+}
+
+fn check_disjoint(ranges: &[(usize, usize)]) -> Result<(), Error> {
+    let mut sorted: Vec<(usize, usize)> = Vec::new();
+    sorted.try_reserve_exact(ranges.len())?;
+    sorted.extend(ranges.iter().filter(|range| range.1 > 0));
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
+        Some(pair) => Err(Error::Overlap { first: pair[0], second: pair[1] }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn many(requested: &[(u64, u64)], ascending: &[u32]) -> Extents {
+        let requested = requested.iter().map(|&(start, len_bytes)| Extent { start, len_bytes }).collect();
+        Extents::Many { requested, ascending: ascending.to_vec() }
+    }
+
+    #[test]
+    fn ranges_keep_their_order_and_know_the_ascending_one() {
+        let request = check(&[(10, 5), (0, 2), (7, 0)], 15, 8).expect("in range");
+        assert_eq!(request, Request { elements: 7, extents: many(&[(80, 40), (0, 16)], &[1, 0]) });
+    }
+
+    #[test]
+    fn ranges_that_follow_each_other_become_one() {
+        let request = check(&[(2, 3), (5, 1), (6, 4)], 10, 4).expect("in range");
+        assert_eq!(request.extents, Extents::One(Extent { start: 8, len_bytes: 32 }));
+    }
+
+    #[test]
+    fn nothing_asked_for_is_an_empty_request() {
+        for ranges in [&[][..], &[(3, 0)], &[(0, 0), (3, 0)]] {
+            let request = check(ranges, 3, 8).expect("in range");
+            assert_eq!((request.elements, request.len_bytes()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_range_and_the_payload() {
+        let out_of_range = |ranges: &[(usize, usize)]| match check(ranges, 9, 8) {
+            Err(Error::OutOfRange { offset, len, payload_len }) => (offset, len, payload_len),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(out_of_range(&[(8, 2)]), (8, 2, 9));
+        assert_eq!(out_of_range(&[(10, 0)]), (10, 0, 9));
+        assert_eq!(out_of_range(&[(0, 1), (usize::MAX, 1)]), (usize::MAX, 1, 9));
+        let overlap = check(&[(4, 4), (0, 5)], 9, 8).expect_err("element 4 twice");
+        assert!(matches!(overlap, Error::Overlap { first: (0, 5), second: (4, 4) }), "{overlap:?}");
+    }
+
+    proptest! {
+        /// Against a plain marking of each element: refused exactly when an element is missing or marked twice.
+        #[test]
+        fn agrees_with_marking_elements(payload_len in 0..40usize, ranges in proptest::collection::vec((0..45usize, 0..12usize), 0..8)) {
+            let mut marks = vec![0; 64];
+            let mut past_the_end = false;
+            for &(offset, len) in &ranges {
+                past_the_end |= offset + len > payload_len;
+                marks[offset..offset + len].iter_mut().for_each(|mark| *mark += 1);
+            }
+            let twice = marks.iter().any(|&mark| mark > 1);
+            match check(&ranges, payload_len, 2) {
+                Ok(request) => {
+                    prop_assert!(!past_the_end && !twice);
+                    prop_assert_eq!(units::to_u64(request.elements) * 2, request.len_bytes());
+                }
+                Err(Error::OutOfRange { .. }) => prop_assert!(past_the_end),
+                Err(Error::Overlap { .. }) => prop_assert!(twice && !past_the_end),
+                Err(other) => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Which slot of one file is handed out next.
+//!
+//! Order of preference:
+//! 1. **warm**: the few slots freed last, last one first, because the page cache still holds their pages;
+//! 2. **idle**: other free slots that have disk space, lowest first, so that payloads that go out one after the other lie
+//!    one after the other and whole takes ride on the kernel's readahead;
+//! 3. **fresh**: never used, disk space reserved, in ascending order;
+//! 4. **holes**: free slots whose disk space was given back; they need it again before use ([`FreeSlots::take_holes`]).
+//!
+//! Claiming and releasing never allocate: room for the whole file is made when it grows.
+
+use std::collections::TryReserveError;
+
+use super::BitSet;
+use crate::units::{self, MIB};
+
+/// The most slots that stay warm, and the most bytes: what fits a last-level cache share is likely still in the page cache.
+const WARM_SLOTS_MAX: usize = 64;
+const WARM_BYTES_MAX: u64 = 16 * MIB;
+
+/// Neighbouring slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Index of the first slot.
+    pub(crate) first: u32,
+    /// How many slots.
+    pub(crate) count: u32,
+}
+
+/// The free slots of one file.
+#[derive(Debug)]
+pub(crate) struct FreeSlots {
+    /// The slots freed last, newest at the back; never longer than `warm_max`.
+    warm: Vec<u32>,
+    warm_max: usize,
+    idle: BitSet,
+    holes: BitSet,
+    /// Slots below were handed out at least once.
+    fresh_first: u32,
+    /// Slots below have been given disk space at least once.
+    bound: u32,
+}
+
+impl FreeSlots {
+    /// The free slots of an empty file.
+    pub(crate) fn new(slot_bytes: u64) -> Self {
+        let warm_max = units::to_usize(WARM_BYTES_MAX / slot_bytes).clamp(1, WARM_SLOTS_MAX);
+        Self { warm: Vec::new(), warm_max, idle: BitSet::default(), holes: BitSet::default(), fresh_first: 0, bound: 0 }
+    }
+
+    /// A free slot with disk space, best first.
+    pub(crate) fn claim(&mut self) -> Option<u32> {
+        self.warm.pop().or_else(|| self.idle.pop_lowest()).or_else(|| self.claim_fresh())
+    }
+
+    /// Takes up to `count_max` neighbouring holes out of circulation, the lowest; they come back by [`Self::put_idle`]
+    /// when they have disk space again, else by [`Self::put_holes`].
+    pub(crate) fn take_holes(&mut self, count_max: u32) -> Option<Run> {
+        let mut run = Run { first: self.holes.pop_lowest()?, count: 1 };
+        while run.count < count_max && self.holes.lowest() == Some(run.first + run.count) {
+            self.holes.pop_lowest();
+            run.count += 1;
+        }
+        Some(run)
+    }
+
+    /// Whether [`Self::claim`] would give a slot.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.warm.is_empty() || self.idle.len() > 0 || self.fresh_first < self.bound
+    }
+
+    /// Takes back a slot that was claimed and has disk space.
+    pub(crate) fn release(&mut self, index: u32) {
+        if self.warm.len() == self.warm_max {
+            let coldest = self.warm.remove(0);
+            self.keep_idle(coldest);
+        }
+        self.warm.push(index);
+    }
+
+    /// Makes room to count `count` more slots at the end, before disk space is asked for them.
+    ///
+    /// # Errors
+    /// When the memory cannot be had; nothing has changed.
+    pub(crate) fn prepare(&mut self, count: u32) -> Result<(), TryReserveError> {
+        let bound = self.bound.saturating_add(count);
+        self.idle.extend_to(bound)?;
+        self.holes.extend_to(bound)?;
+        self.warm.try_reserve_exact(self.warm_max - self.warm.len())
+    }
+
+    /// Adds `count` slots at the end, for which [`Self::prepare`] made room and which have disk space now.
+    pub(crate) fn extend(&mut self, count: u32) {
+        self.bound += count;
+    }
+
+    /// Takes all free slots that have disk space out of circulation, as runs; each comes back by [`Self::put_holes`]
+    /// or [`Self::put_idle`].
+    pub(crate) fn drain(&mut self) -> Vec<Run> {
+        while let Some(index) = self.warm.pop() {
+            self.keep_idle(index);
+        }
+        while let Some(index) = self.claim_fresh() {
+            self.keep_idle(index);
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        while let Some(index) = self.idle.pop_lowest() {
+            match runs.last_mut() {
+                Some(run) if run.first + run.count == index => run.count += 1,
+                _ => runs.push(Run { first: index, count: 1 }),
+            }
+        }
+        runs
+    }
+
+    /// Brings a drained run back, its disk space given up.
+    pub(crate) fn put_holes(&mut self, run: Run) {
+        (run.first..run.first + run.count).for_each(|index| self.keep_hole(index));
+    }
+
+    /// Brings a drained run back, its disk space kept.
+    pub(crate) fn put_idle(&mut self, run: Run) {
+        (run.first..run.first + run.count).for_each(|index| self.keep_idle(index));
+    }
+
+    /// One past the highest slot that was ever given disk space.
+    pub(crate) fn bound(&self) -> u32 {
+        self.bound
+    }
+
+    /// Slots that have disk space: all but the holes.
+    pub(crate) fn with_space(&self) -> u32 {
+        self.bound - self.holes.len()
+    }
+
+    fn claim_fresh(&mut self) -> Option<u32> {
+        (self.fresh_first < self.bound).then(|| {
+            self.fresh_first += 1;
+            self.fresh_first - 1
+        })
+    }
+
+    fn keep_idle(&mut self, index: u32) {
+        let absent = self.idle.insert(index);
+        debug_assert!(absent, "slot {index} was free already");
+    }
+
+    fn keep_hole(&mut self, index: u32) {
+        let absent = self.holes.insert(index);
+        debug_assert!(absent, "slot {index} was free already");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with_slots(slot_bytes: u64, count: u32) -> FreeSlots {
+        let mut free = FreeSlots::new(slot_bytes);
+        free.prepare(count).expect("memory for a small file");
+        free.extend(count);
+        free
+    }
+
+    #[test]
+    fn fresh_slots_ascend() {
+        let mut free = with_slots(4096, 3);
+        assert_eq!([free.claim(), free.claim(), free.claim(), free.claim()], [Some(0), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn the_slot_freed_last_is_reused_first() {
+        let mut free = with_slots(4096, 8);
+        let slots: Vec<_> = (0..4).map(|_| free.claim().expect("four of eight")).collect();
+        free.release(slots[1]);
+        free.release(slots[3]);
+        assert_eq!([free.claim(), free.claim(), free.claim()], [Some(slots[3]), Some(slots[1]), Some(4)]);
+    }
+
+    #[test]
+    fn many_freed_slots_come_back_lowest_first_behind_the_warm_ones() {
+        let count = u32::try_from(WARM_SLOTS_MAX).expect("small") + 3;
+        let mut free = with_slots(4096, count);
+        while free.claim().is_some() {}
+        (0..count).rev().for_each(|index| free.release(index));
+        let warm: Vec<_> = (0..WARM_SLOTS_MAX).map(|_| free.claim().expect("warm")).collect();
+        assert_eq!(warm[..3], [0, 1, 2], "newest first");
+        assert_eq!([free.claim(), free.claim(), free.claim()], [Some(count - 3), Some(count - 2), Some(count - 1)]);
+    }
+
+    #[test]
+    fn drained_slots_come_back_as_holes_that_need_space_again() {
+        let mut free = with_slots(4096, 6);
+        let kept = free.claim().expect("first");
+        assert_eq!(free.drain(), [Run { first: 1, count: 5 }]);
+        free.put_holes(Run { first: 1, count: 2 });
+        free.put_idle(Run { first: 3, count: 3 });
+        assert_eq!(free.with_space(), 4);
+        assert_eq!([free.claim(), free.claim(), free.claim(), free.claim()], [Some(3), Some(4), Some(5), None]);
+        let holes = free.take_holes(8).expect("two neighbouring holes");
+        assert_eq!((holes, free.take_holes(8)), (Run { first: 1, count: 2 }, None));
+        free.put_idle(holes);
+        assert_eq!(free.claim(), Some(1));
+        free.release(kept);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Claim,
+        Refill(u32),
+        Release(usize),
+        Grow(u32),
+        Drain(bool),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => Just(Step::Claim),
+            2 => (1..40u32).prop_map(Step::Refill),
+            7 => any::<usize>().prop_map(Step::Release),
+            1 => (0..300u32).prop_map(Step::Grow),
+            1 => any::<bool>().prop_map(Step::Drain),
+        ]
+    }
+
+    proptest! {
+        /// No slot is handed out twice, none is lost, and the counts are exact, whatever the order of operations.
+        #[test]
+        fn agrees_with_plain_sets(large in any::<bool>(), steps in proptest::collection::vec(step(), 1..500)) {
+            let mut free = FreeSlots::new(if large { 8 * MIB } else { 4096 });
+            let (mut live, mut spacious, mut holes) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+            for step in steps {
+                match step {
+                    Step::Claim => match free.claim() {
+                        Some(index) => { prop_assert!(spacious.remove(&index)); live.push(index); }
+                        None => prop_assert!(spacious.is_empty()),
+                    },
+                    Step::Refill(count_max) => {
+                        let run = free.take_holes(count_max);
+                        prop_assert_eq!(run.map(|run| run.first), holes.first().copied());
+                        for run in run {
+                            prop_assert!(run.count <= count_max);
+                            for index in run.first..run.first + run.count {
+                                prop_assert!(holes.remove(&index) && spacious.insert(index));
+                            }
+                            free.put_idle(run);
+                        }
+                    }
+                    Step::Release(_) if live.is_empty() => {}
+                    Step::Release(pick) => {
+                        let index = live.swap_remove(pick % live.len());
+                        free.release(index);
+                        prop_assert!(spacious.insert(index));
+                    }
+                    Step::Grow(count) => {
+                        free.prepare(count).expect("memory for a small file");
+                        let first = free.bound();
+                        free.extend(count);
+                        spacious.extend(first..free.bound());
+                    }
+                    Step::Drain(punched) => {
+                        let runs = free.drain();
+                        let drained: BTreeSet<_> = runs.iter().flat_map(|run| run.first..run.first + run.count).collect();
+                        prop_assert_eq!(&drained, &spacious);
+                        for run in runs {
+                            if punched { free.put_holes(run) } else { free.put_idle(run) }
+                        }
+                        if punched { holes.append(&mut spacious) }
+                    }
+                }
+                prop_assert_eq!(units::index(free.bound()), live.len() + spacious.len() + holes.len());
+                prop_assert_eq!(units::index(free.with_space()), live.len() + spacious.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Where slots go: pure bookkeeping without I/O, locks or clocks.
+//!
+//! [`Class`] maps a length to a slot size, [`FreeSlots`] decides which slot of a file is handed out next, and [`BitSet`]
+//! is the set of slot indices both decisions rest on.
+
+mod bitset;
+mod class;
+mod free;
+
+pub(crate) use bitset::BitSet;
+pub(crate) use class::{CLASS_COUNT, Class, LARGEST_SLOT_BYTES, classes_for};
+pub(crate) use free::{FreeSlots, Run};

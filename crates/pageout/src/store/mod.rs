@@ -1,0 +1,250 @@
+//! The store: slots in a few unnamed scratch files.
+//!
+//! A payload gets one slot of its size class, or several when it is longer than the largest. Each class has a few files,
+//! so that parallel writers do not meet on one file's lock; a thread keeps to one of them. Slots are claimed, written,
+//! then published by the caller; a claim that is dropped goes back, so nothing is ever half done.
+//!
+//! - **Warm path**: no system call but the transfer itself, no lock held during it.
+//! - **Growth** asks the file system for room before a slot is handed out, in steps that grow with the file, one thread
+//!   at a time. A full disk is said there, before data moves; the step shrinks to one slot, and room that other free slots
+//!   hold is given back, before it is said. Neither a full disk nor a reached capacity is remembered.
+//! - **Failure of a file** (any write error but missing room): the file is set aside. What is in it stays readable, and new
+//!   slots come from a new file.
+
+mod place;
+mod slot_file;
+mod space;
+
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use place::Place;
+use slot_file::{SlotFile, UnchargedSlot};
+use space::Space;
+
+use crate::error::Error;
+use crate::slots::{CLASS_COUNT, Class, classes_for};
+use crate::sys::device::DirectoryFacts;
+use crate::sys::{Device, Directory, Failure, destination};
+use crate::units::MIB;
+
+/// More files a class gain nothing: writers are limited by memory bandwidth before (measured with 8 threads).
+const SHARDS_MAX: usize = 4;
+/// The least and the most bytes a file grows by.
+const GROWTH_BYTES_MIN: u64 = MIB;
+const GROWTH_BYTES_MAX: u64 = 64 * MIB;
+/// Share of the free space that is used at most, unless a capacity is given.
+const DEFAULT_CAPACITY_PERCENT: u64 = 90;
+
+/// Locks `mutex`. No code here panics while it holds a lock in a state worth refusing.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a store is opened with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StoreOptions {
+    /// Most bytes of slots that may be handed out; by default a share of what the file system has free.
+    pub(crate) capacity_bytes: Option<u64>,
+    /// Whether the scratch directory may live in memory.
+    pub(crate) allow_ram_backed: bool,
+}
+
+/// Slots in the scratch files of one directory.
+#[derive(Debug)]
+pub(crate) struct Store {
+    directory: Arc<dyn Directory>,
+    path: Arc<Path>,
+    facts: DirectoryFacts,
+    space: Arc<Space>,
+    /// The files that new slots come from: for each class, one for each shard.
+    current: Box<[Mutex<Option<Arc<SlotFile>>>]>,
+    shards: usize,
+    /// Files that failed, as long as they hold payloads.
+    set_aside: Mutex<Vec<Arc<SlotFile>>>,
+    /// Held by the thread that asks the file system for room or gives room back.
+    growth: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the scratch directory `path`, creating it with its parents, and proves that a scratch file works there.
+    ///
+    /// # Errors
+    /// The call that failed, or [`Error::RamBacked`]. A full disk is no reason to refuse a directory.
+    pub(crate) fn open(device: &dyn Device, path: &Path, options: StoreOptions) -> Result<Self, Error> {
+        let path: Arc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
+        let system = |failure| Error::from_failure(failure, &path);
+        let directory = device.open_directory(&path).map_err(system)?;
+        let facts = directory.facts().map_err(system)?;
+        if facts.ram_backed && !options.allow_ram_backed {
+            return Err(Error::RamBacked { path, file_system: facts.file_system });
+        }
+        probe(&*directory).map_err(system)?;
+        let default_capacity = facts.free_bytes / 100 * DEFAULT_CAPACITY_PERCENT;
+        let shards = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SHARDS_MAX));
+        Ok(Self {
+            directory,
+            facts,
+            space: Arc::new(Space::new(options.capacity_bytes.unwrap_or(default_capacity))),
+            current: (0..CLASS_COUNT * shards).map(|_| Mutex::default()).collect(),
+            shards,
+            set_aside: Mutex::default(),
+            growth: Mutex::default(),
+            path,
+        })
+    }
+
+    /// The scratch directory, as an absolute path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Name of the scratch directory's file system.
+    pub(crate) fn file_system(&self) -> &str {
+        &self.facts.file_system
+    }
+
+    /// The space accounting.
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Claims the slots for a payload of `len_bytes`, which is not zero.
+    ///
+    /// # Errors
+    /// [`Error::Capacity`], or what the operating system said. Nothing is claimed then.
+    pub(crate) fn claim(&self, len_bytes: u64) -> Result<Place, Error> {
+        let classes = classes_for(len_bytes);
+        let total_bytes = classes.clone().try_fold(0u64, |sum, class| sum.checked_add(class.slot_bytes()));
+        let mut reservation = self.space.reserve(total_bytes.unwrap_or(u64::MAX))?;
+        let mut claim = |class| self.claim_slot(class).map(|slot| slot.charged(&mut reservation));
+        let result = Place::collect(classes, &mut claim);
+        result.map_err(|error| self.explain(error, total_bytes.unwrap_or(u64::MAX)))
+    }
+
+    /// Adds the numbers of the space accounting to an error that is about space.
+    pub(crate) fn explain(&self, error: Error, requested_bytes: u64) -> Error {
+        match error.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => error.with_space(self.space.facts(requested_bytes)),
+            _ => error,
+        }
+    }
+
+    /// Gives all disk space back that no payload uses. What cannot be given back stays ready for use.
+    pub(crate) fn trim(&self) {
+        let _turn = lock(&self.growth);
+        self.reclaim();
+    }
+
+    fn claim_slot(&self, class: Class) -> Result<UnchargedSlot, Error> {
+        let shard = &self.current[class.index() * self.shards + thread_number() % self.shards];
+        loop {
+            let file = self.current_file(shard, class)?;
+            if let Some(slot) = file.claim() {
+                return Ok(slot);
+            }
+            self.grow(&file)?;
+        }
+    }
+
+    /// The file that new slots come from; a new one where there is none or where it failed.
+    fn current_file(&self, shard: &Mutex<Option<Arc<SlotFile>>>, class: Class) -> Result<Arc<SlotFile>, Error> {
+        let mut current = lock(shard);
+        if let Some(file) = current.take_if(|file| file.has_failed()) {
+            lock(&self.set_aside).push(file);
+        }
+        if let Some(file) = &*current {
+            return Ok(Arc::clone(file));
+        }
+        let created = self.directory.create_file().map_err(|failure| Error::from_failure(failure, &self.path))?;
+        let file = Arc::new(SlotFile::new(created, class, Arc::clone(&self.space), Arc::clone(&self.path)));
+        *current = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Gets `file` at least one free slot, or marks it as failed when it cannot grow any more while another could.
+    fn grow(&self, file: &SlotFile) -> Result<(), Error> {
+        let _turn = lock(&self.growth);
+        if file.has_free() || file.has_failed() {
+            return Ok(());
+        }
+        let slot_bytes = file.class().slot_bytes();
+        let mut bytes = file.space_bytes().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX);
+        let mut reclaimed = false;
+        loop {
+            let room_bytes = self.space.unreserved_bytes();
+            if room_bytes < slot_bytes && !reclaimed {
+                self.reclaim();
+                reclaimed = true;
+                continue;
+            }
+            bytes = bytes.min(room_bytes).max(slot_bytes);
+            match file.add_space(bytes / slot_bytes) {
+                Err(failure) if failure.is_out_of_space() && bytes > slot_bytes => bytes /= 2,
+                Err(failure) if failure.is_out_of_space() && !reclaimed => {
+                    self.reclaim();
+                    reclaimed = true;
+                }
+                Err(failure) if failure.errno == libc::EFBIG && file.space_bytes() > 0 => {
+                    file.set_failed();
+                    return Ok(());
+                }
+                outcome => return outcome.map_err(|failure| Error::from_failure(failure, &self.path)),
+            }
+        }
+    }
+
+    /// Gives back the space of free slots and of files without payloads. The caller holds `growth`.
+    fn reclaim(&self) {
+        for shard in &self.current {
+            let unused = lock(shard).take_if(|file| is_unused(file));
+            match unused {
+                Some(file) => drop(file),
+                None => reclaim_free_slots(shard),
+            }
+        }
+        let unused: Vec<_> = lock(&self.set_aside).extract_if(.., |file| is_unused(file)).collect();
+        drop(unused);
+    }
+}
+
+fn reclaim_free_slots(shard: &Mutex<Option<Arc<SlotFile>>>) {
+    let file = lock(shard).as_ref().map(Arc::clone);
+    if let Some(file) = file {
+        file.give_space_back();
+    }
+}
+
+/// Whether nobody but the store holds the file, so that no slot of it is in use.
+fn is_unused(file: &Arc<SlotFile>) -> bool {
+    Arc::strong_count(file) == 1
+}
+
+/// A number that differs between the threads that run at the same time, as far as it can.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Relaxed);
+    }
+    NUMBER.with(|number| *number)
+}
+
+/// Proves that a file can be created in a directory, written and read: some file systems accept a file and then no data.
+fn probe(directory: &dyn Directory) -> Result<(), Failure> {
+    let pattern = [0xa5; 64];
+    match directory.create_file().and_then(|file| file.write_at(&[IoSlice::new(&pattern)], 0).map(|_| file)) {
+        Err(failure) if failure.is_out_of_space() => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(file) => {
+            let mut back = [0; 1];
+            destination::overwrite(&mut back, |whole| match file.read_at(&mut [whole], 0) {
+                Ok(1) => Ok(()),
+                Ok(_) => Err(Failure::new("preadv", libc::EIO)),
+                Err(failure) => Err(failure),
+            })?;
+            if back[0] == pattern[0] { Ok(()) } else { Err(Failure::new("preadv", libc::EIO)) }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! One scratch file: slots of one class, and who holds them.
+
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+use super::place::copied;
+use super::space::{Reservation, Space};
+use crate::error::Error;
+use crate::slots::{Class, FreeSlots, Run};
+use crate::sys::device::Outcome;
+use crate::sys::{Destination, Failure, ScratchFile};
+use crate::units;
+
+/// A scratch file. The last one that holds it closes it, which gives its space back.
+#[derive(Debug)]
+pub(super) struct SlotFile {
+    file: Box<dyn ScratchFile>,
+    class: Class,
+    free: Mutex<FreeSlots>,
+    /// Set for good by the first write that failed for another reason than missing room.
+    failed: AtomicBool,
+    space: Arc<Space>,
+    /// The scratch directory, for errors.
+    path: Arc<Path>,
+}
+
+impl SlotFile {
+    pub(super) fn new(file: Box<dyn ScratchFile>, class: Class, space: Arc<Space>, path: Arc<Path>) -> Self {
+        let free = Mutex::new(FreeSlots::new(class.slot_bytes()));
+        Self { file, class, free, failed: AtomicBool::new(false), space, path }
+    }
+
+    pub(super) fn class(&self) -> Class {
+        self.class
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed)
+    }
+
+    /// No new slot comes from this file any more.
+    pub(super) fn set_failed(&self) {
+        self.failed.store(true, Relaxed);
+    }
+
+    /// A free slot that has disk space. It is not charged to the accounting yet.
+    pub(super) fn claim(self: &Arc<Self>) -> Option<UnchargedSlot> {
+        let index = lock(&self.free).claim()?;
+        Some(UnchargedSlot { file: Arc::clone(self), index })
+    }
+
+    pub(super) fn has_free(&self) -> bool {
+        lock(&self.free).has_free()
+    }
+
+    /// Bytes of disk space that the file holds.
+    pub(super) fn space_bytes(&self) -> u64 {
+        u64::from(lock(&self.free).with_space()) * self.class.slot_bytes()
+    }
+
+    /// Reserves disk space for up to `slots_max` more slots: holes first, else at the end.
+    ///
+    /// # Errors
+    /// What the operating system said; EFBIG also when slots can no longer be numbered. Nothing has changed then.
+    pub(super) fn add_space(&self, slots_max: u64) -> Outcome<()> {
+        let count_max = u32::try_from(slots_max).unwrap_or(u32::MAX);
+        let holes = lock(&self.free).take_holes(count_max);
+        match holes {
+            Some(run) => self.refill(run),
+            None => self.lengthen(count_max),
+        }
+    }
+
+    fn refill(&self, holes: Run) -> Outcome<()> {
+        let outcome = self.reserve(holes);
+        let mut free = lock(&self.free);
+        match outcome {
+            Ok(()) => free.put_idle(holes),
+            Err(_) => free.put_holes(holes),
+        }
+        outcome
+    }
+
+    fn lengthen(&self, count_max: u32) -> Outcome<()> {
+        let run = {
+            let mut free = lock(&self.free);
+            let first = free.bound();
+            let run = Run { first, count: count_max.min(u32::MAX - first) };
+            free.prepare(run.count).map_err(|_| Failure::new("malloc", libc::ENOMEM))?;
+            run
+        };
+        if run.count == 0 {
+            return Err(Failure::new("fallocate", libc::EFBIG));
+        }
+        self.reserve(run)?;
+        lock(&self.free).extend(run.count);
+        Ok(())
+    }
+
+    fn reserve(&self, run: Run) -> Outcome<()> {
+        let len_bytes = self.run_bytes(run);
+        self.file.reserve(self.offset(run.first), len_bytes)?;
+        self.space.add_scratch(len_bytes);
+        Ok(())
+    }
+
+    /// Gives the disk space of all free slots back, as far as the file system can do that.
+    pub(super) fn give_space_back(&self) {
+        let runs = lock(&self.free).drain();
+        for run in runs {
+            let punched = self.file.punch(self.offset(run.first), self.run_bytes(run)).is_ok();
+            let mut free = lock(&self.free);
+            if punched {
+                self.space.remove_scratch(self.run_bytes(run));
+                free.put_holes(run);
+            } else {
+                free.put_idle(run);
+            }
+        }
+    }
+
+    fn release(&self, index: u32) {
+        lock(&self.free).release(index);
+        self.space.release(self.class.slot_bytes());
+    }
+
+    fn offset(&self, index: u32) -> u64 {
+        u64::from(index) * self.class.slot_bytes()
+    }
+
+    fn run_bytes(&self, run: Run) -> u64 {
+        u64::from(run.count) * self.class.slot_bytes()
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        Error::from_failure(failure, &self.path)
+    }
+}
+
+impl Drop for SlotFile {
+    fn drop(&mut self) {
+        self.space.remove_scratch(self.space_bytes());
+    }
+}
+
+/// A slot that is claimed and not yet part of the accounting.
+#[derive(Debug)]
+pub(super) struct UnchargedSlot {
+    file: Arc<SlotFile>,
+    index: u32,
+}
+
+impl UnchargedSlot {
+    /// Takes its bytes over from `reservation`.
+    pub(super) fn charged(self, reservation: &mut Reservation<'_>) -> Slot {
+        reservation.hand_over(self.file.class.slot_bytes());
+        Slot { file: self.file, index: self.index }
+    }
+}
+
+/// A slot in use. Dropped, it is free again, without any I/O.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    file: Arc<SlotFile>,
+    index: u32,
+}
+
+impl Slot {
+    /// Writes all of `sources`, which fit the slot, to its beginning.
+    ///
+    /// # Errors
+    /// What the operating system said. The file is set aside unless only room or memory is short.
+    pub(super) fn write(&self, sources: &[IoSlice<'_>]) -> Result<(), Error> {
+        self.write_all(sources).map_err(|failure| {
+            if !failure.is_out_of_space() && failure.errno != libc::ENOMEM {
+                self.file.set_failed();
+            }
+            self.file.error(failure)
+        })
+    }
+
+    fn write_all(&self, sources: &[IoSlice<'_>]) -> Outcome<()> {
+        let mut offset = self.file.offset(self.index);
+        let mut remaining_bytes: usize = sources.iter().map(|source| source.len()).sum();
+        let written = self.write_some(sources, offset)?;
+        remaining_bytes -= written;
+        if remaining_bytes == 0 {
+            return Ok(());
+        }
+        // More slices than one call takes, or a short write: go on with a copy of the list that can be advanced.
+        let mut list = copied(sources).map_err(|_| Failure::new("malloc", libc::ENOMEM))?;
+        let mut rest = &mut list[..];
+        let mut done = written;
+        while remaining_bytes > 0 {
+            IoSlice::advance_slices(&mut rest, done);
+            offset += units::to_u64(done);
+            done = self.write_some(rest, offset)?;
+            remaining_bytes -= done;
+        }
+        Ok(())
+    }
+
+    fn write_some(&self, sources: &[IoSlice<'_>], offset: u64) -> Outcome<usize> {
+        match self.file.file.write_at(sources, offset)? {
+            0 => Err(Failure::new("pwritev", libc::EIO)),
+            written => Ok(written),
+        }
+    }
+
+    /// Fills `destinations` with the slot's bytes from `start` on.
+    ///
+    /// # Errors
+    /// What the operating system said, or `None` where the file ends before.
+    pub(crate) fn read(&self, destinations: &mut [Destination<'_>], start: u64) -> Result<(), Option<Error>> {
+        let mut offset = self.file.offset(self.index) + start;
+        let mut unfilled = destinations;
+        while let Some(first) = unfilled.iter().position(|destination| destination.remaining_bytes() > 0) {
+            unfilled = &mut unfilled[first..];
+            match self.file.file.read_at(unfilled, offset) {
+                Ok(0) => return Err(None),
+                Ok(read) => offset += units::to_u64(read),
+                Err(failure) => return Err(Some(self.file.error(failure))),
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::read`] for one destination, but only from memory; says whether it is full.
+    pub(crate) fn read_cached(&self, destination: &mut Destination<'_>, start: u64) -> Result<bool, Error> {
+        let offset = self.file.offset(self.index) + start;
+        let outcome = self.file.file.read_cached_at(std::slice::from_mut(destination), offset);
+        outcome.map_err(|failure| self.file.error(failure))?;
+        Ok(destination.remaining_bytes() == 0)
+    }
+
+    /// Starts bringing bytes of the slot into memory.
+    pub(crate) fn announce(&self, start: u64, len_bytes: u64) {
+        self.file.file.announce(self.file.offset(self.index) + start, len_bytes);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.file.release(self.index);
+    }
+}

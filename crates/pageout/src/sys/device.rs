@@ -1,0 +1,112 @@
+//! The device: every system call the store makes on its scratch directory and scratch files, as three traits.
+//!
+//! The store is written against these traits, so that a test can count, fail, shorten or corrupt any call under the real
+//! store. Production code uses the kernel's device, and nothing in the store knows which one it has.
+//!
+//! This module is public for such tests only; it may change in any release.
+
+use std::fmt::Debug;
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use super::destination::Destination;
+
+/// A system call that failed: which one, and the operating system's error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of the call as in its manual page, for instance `pwritev`.
+    pub syscall: &'static str,
+    /// The positive error number, for instance `ENOSPC`.
+    pub errno: i32,
+}
+
+impl Failure {
+    /// A failure of `syscall` with `errno`.
+    #[must_use]
+    pub const fn new(syscall: &'static str, errno: i32) -> Self {
+        Self { syscall, errno }
+    }
+
+    /// Whether the device has no room for more: full disk or quota.
+    #[must_use]
+    pub const fn is_out_of_space(self) -> bool {
+        matches!(self.errno, libc::ENOSPC | libc::EDQUOT)
+    }
+}
+
+/// What a call gives.
+pub type Outcome<T> = Result<T, Failure>;
+
+/// Opens scratch directories.
+pub trait Device: Debug + Send + Sync {
+    /// Opens `path`, creating it with its parents.
+    ///
+    /// # Errors
+    /// The first call that failed. Nothing stays open.
+    fn open_directory(&self, path: &Path) -> Outcome<Arc<dyn Directory>>;
+}
+
+/// What the operating system says about a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryFacts {
+    /// Name of the file system, for instance `ext4`.
+    pub file_system: String,
+    /// Whether the files live in memory (tmpfs, ramfs, hugetlbfs, also below an overlay as far as that can be told).
+    pub ram_backed: bool,
+    /// Bytes that this user may still write there.
+    pub free_bytes: u64,
+}
+
+/// An open scratch directory. It stays the same directory when its path is renamed, replaced or mounted over.
+pub trait Directory: Debug + Send + Sync {
+    /// What the directory is like now.
+    ///
+    /// # Errors
+    /// The call that failed.
+    fn facts(&self) -> Outcome<DirectoryFacts>;
+
+    /// Makes an empty file that has no name, that only this user can open, and that this process and its children
+    /// alone can reach. The kernel takes its space back when the last descriptor closes, however the process ends.
+    ///
+    /// # Errors
+    /// The call that failed. No file and no name is left.
+    fn create_file(&self) -> Outcome<Box<dyn ScratchFile>>;
+}
+
+/// An unnamed file. Dropping it closes it. All methods may be called from any number of threads at once.
+pub trait ScratchFile: Debug + Send + Sync {
+    /// Writes from `sources`, in order, at `offset`: one call, which may write less. Interrupted calls are repeated.
+    ///
+    /// # Errors
+    /// What the operating system said. Zero bytes written is no error here.
+    fn write_at(&self, sources: &[IoSlice<'_>], offset: u64) -> Outcome<usize>;
+
+    /// Reads at `offset` into `destinations`, in order: one call, which may read less. Zero is the end of the file.
+    ///
+    /// # Errors
+    /// What the operating system said; the destinations are as filled as before.
+    fn read_at(&self, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize>;
+
+    /// As [`Self::read_at`], but reads only what is in memory already; zero says that the first byte is not, or that the
+    /// system cannot tell.
+    ///
+    /// # Errors
+    /// What the operating system said; the destinations are as filled as before.
+    fn read_cached_at(&self, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize>;
+
+    /// Starts bringing a range into memory. A hint: it may do nothing.
+    fn announce(&self, offset: u64, len_bytes: u64);
+
+    /// Makes sure that writing to a range cannot run out of space, where the file system can promise that.
+    ///
+    /// # Errors
+    /// What the operating system said. Systems that cannot promise it succeed without doing anything.
+    fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
+
+    /// Gives a range's space back to the file system; the range reads as zeros afterwards.
+    ///
+    /// # Errors
+    /// What the operating system said, also that it cannot do this; the range still has its space.
+    fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
+}

@@ -1,0 +1,134 @@
+//! What is known about a scratch directory: its file system, whether that lives in memory, and the room left.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use super::device::{DirectoryFacts, Outcome};
+use super::file::file_system;
+
+pub(super) fn facts(directory: &File) -> Outcome<DirectoryFacts> {
+    let raw = file_system(directory.as_raw_fd())?;
+    let free_bytes = raw.f_bavail.saturating_mul(block_bytes(&raw));
+    let (file_system, ram_backed) = platform::kind(directory, &raw);
+    Ok(DirectoryFacts { file_system, ram_backed, free_bytes })
+}
+
+#[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a block size is positive; its type differs by platform")]
+fn block_bytes(raw: &libc::statfs) -> u64 {
+    raw.f_bsize as u64
+}
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::{Path, PathBuf};
+
+    use super::file_system;
+
+    /// File system magic numbers and names, from linux/magic.h and the file systems' own headers.
+    const KNOWN: [(i64, &str); 12] = [
+        (0xef53, "ext4"),
+        (0x5846_5342, "xfs"),
+        (0x9123_683e, "btrfs"),
+        (TMPFS, "tmpfs"),
+        (RAMFS, "ramfs"),
+        (HUGETLBFS, "hugetlbfs"),
+        (OVERLAY, "overlay"),
+        (0x6573_5546, "fuse"),
+        (0x6969, "nfs"),
+        (0xf2f5_2010, "f2fs"),
+        (0x2fc1_2fc1, "zfs"),
+        (0x0102_1997, "9p"),
+    ];
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    const HUGETLBFS: i64 = 0x9584_58f6;
+    const OVERLAY: i64 = 0x794c_7630;
+
+    /// The file system's name, and whether its files live in memory.
+    pub(super) fn kind(directory: &File, raw: &libc::statfs) -> (String, bool) {
+        let magic = magic(raw);
+        let mount = mount_of(directory);
+        let name = match &mount {
+            Some(mount) => mount.file_system.clone(),
+            None => KNOWN.iter().find(|(known, _)| *known == magic).map_or("unknown", |(_, name)| name).to_owned(),
+        };
+        let upper = mount.filter(|_| magic == OVERLAY).and_then(|mount| mount.upper);
+        (name, is_ram(magic) || upper.is_some_and(|upper| is_path_ram(&upper)))
+    }
+
+    fn is_ram(magic: i64) -> bool {
+        matches!(magic, TMPFS | RAMFS | HUGETLBFS)
+    }
+
+    fn is_path_ram(path: &Path) -> bool {
+        let facts = File::open(path).ok().and_then(|directory| file_system(directory.as_raw_fd()).ok());
+        facts.is_some_and(|raw| is_ram(magic(&raw)))
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the type differs by platform")]
+    fn magic(raw: &libc::statfs) -> i64 {
+        // The kernel's numbers have 32 bits; on some platforms the field is wider and sign-extended.
+        raw.f_type as i64 & 0xffff_ffff
+    }
+
+    /// What the mount table says about one mount.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Mount {
+        file_system: String,
+        /// Where an overlay keeps what is written.
+        upper: Option<PathBuf>,
+    }
+
+    fn mount_of(directory: &File) -> Option<Mount> {
+        let device = directory.metadata().ok()?.dev();
+        let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        find_mount(&table, libc::major(device), libc::minor(device))
+    }
+
+    /// The mount with a device number, in a table of the form that proc(5) describes under mountinfo.
+    fn find_mount(table: &str, major: u32, minor: u32) -> Option<Mount> {
+        let device = format!("{major}:{minor}");
+        table.lines().find_map(|line| {
+            let (place, system) = line.split_once(" - ")?;
+            (place.split(' ').nth(2)? == device).then_some(())?;
+            let mut system = system.split(' ');
+            let file_system = system.next()?.to_owned();
+            let upper = system.nth(1)?.split(',').find_map(|option| option.strip_prefix("upperdir=")).map(PathBuf::from);
+            Some(Mount { file_system, upper })
+        })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn the_mount_table_tells_file_system_and_upper_directory() {
+            let table = "22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw\n\
+                         27 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw,discard\n\
+                         90 27 0:45 / /merged rw - overlay overlay rw,lowerdir=/l,upperdir=/run/up,workdir=/w\n";
+            let root = Mount { file_system: "ext4".to_owned(), upper: None };
+            let overlay = Mount { file_system: "overlay".to_owned(), upper: Some("/run/up".into()) };
+            assert_eq!(find_mount(table, 259, 1), Some(root));
+            assert_eq!(find_mount(table, 0, 45), Some(overlay));
+            assert_eq!(find_mount(table, 8, 1), None);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    use std::fs::File;
+
+    /// The file system's name, and whether its files live in memory (a RAM disk cannot be told here).
+    pub(super) fn kind(_directory: &File, raw: &libc::statfs) -> (String, bool) {
+        #[allow(clippy::cast_sign_loss, reason = "the same byte, whichever way C signs its characters")]
+        let name: Vec<u8> = raw.f_fstypename.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let ram_backed = name == "tmpfs";
+        (name, ram_backed)
+    }
+}

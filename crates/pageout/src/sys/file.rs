@@ -1,0 +1,165 @@
+//! System calls on one open file.
+
+use std::ffi::CStr;
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::Destination;
+use super::call::{last, retried, retried_int};
+use super::device::{Failure, Outcome};
+
+/// The most slices that one call takes (`IOV_MAX` of Linux and macOS).
+pub(super) const SLICES_MAX: usize = 1024;
+/// The most destinations that one read uses: a page before, the middle, a page behind.
+const DESTINATIONS_MAX: usize = 3;
+/// Only this user may open the file, whatever the umask.
+const MODE: libc::c_uint = 0o600;
+
+/// Creates a file without a name in `directory`. Nothing can link it back into view.
+#[cfg(target_os = "linux")]
+pub(super) fn create_unnamed(directory: BorrowedFd<'_>) -> Outcome<OwnedFd> {
+    open_at(directory, c".", libc::O_TMPFILE | libc::O_EXCL | libc::O_RDWR | libc::O_CLOEXEC)
+}
+
+/// Creates the file `name` in `directory`; fails where something has that name, be it a symbolic link.
+pub(super) fn create_named(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<OwnedFd> {
+    open_at(directory, name, libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_RDWR | libc::O_CLOEXEC)
+}
+
+/// Removes the file `name` from `directory`.
+pub(super) fn unlink(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<()> {
+    // SAFETY: `directory` is open for the call and `name` ends in NUL.
+    retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<OwnedFd> {
+    // SAFETY: `directory` is open for the call and `name` ends in NUL; the mode is passed because the flags create.
+    let raw = retried_int("openat", || unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, MODE) })?;
+    // SAFETY: openat just made this descriptor, and nothing else knows of it.
+    above_standard_streams(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A descriptor above 2: where the process was started with a standard stream closed, a stray print to that stream would
+/// land in the file.
+pub(super) fn above_standard_streams(file: OwnedFd) -> Outcome<OwnedFd> {
+    if file.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(file);
+    }
+    let lowest = libc::STDERR_FILENO + 1;
+    // SAFETY: `file` is open for the call; F_DUPFD_CLOEXEC takes an int.
+    let raw = retried_int("fcntl", || unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })?;
+    // SAFETY: fcntl just made this descriptor, and nothing else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Writes `sources` at `offset`: one call, at most [`SLICES_MAX`] slices.
+pub(super) fn write_at(file: BorrowedFd<'_>, sources: &[IoSlice<'_>], offset: u64) -> Outcome<usize> {
+    let count = slice_count(sources.len().min(SLICES_MAX));
+    let offset = file_offset("pwritev", offset)?;
+    // SAFETY: IoSlice is documented to have the layout of iovec on Unix, `sources` holds at least `count` of them, and
+    // their memory is borrowed for the call.
+    retried("pwritev", || unsafe { libc::pwritev(file.as_raw_fd(), sources.as_ptr().cast(), count, offset) })
+}
+
+/// Reads at `offset` into at most [`DESTINATIONS_MAX`] destinations: one call.
+pub(super) fn read_at(file: BorrowedFd<'_>, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
+    let offset = file_offset("preadv", offset)?;
+    read_with("preadv", destinations, |vectors, count| {
+        // SAFETY: `read_with` passes `count` vectors over memory that is exclusively borrowed for the call.
+        unsafe { libc::preadv(file.as_raw_fd(), vectors, count, offset) }
+    })
+}
+
+/// As [`read_at`], but gives EAGAIN where the first byte would have to come from the device.
+#[cfg(target_os = "linux")]
+pub(super) fn read_cached_at(file: BorrowedFd<'_>, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
+    let offset = file_offset("preadv2", offset)?;
+    read_with("preadv2", destinations, |vectors, count| {
+        // The wrapper of the C library is younger than the systems this runs on, so the kernel is called by number; on
+        // 64-bit systems the low half of the offset holds all of it.
+        // SAFETY: `read_with` passes `count` vectors over memory that is exclusively borrowed for the call; the other
+        // arguments are integers of the register width that the kernel's signature asks for.
+        let read = unsafe {
+            libc::syscall(
+                libc::SYS_preadv2,
+                libc::c_long::from(file.as_raw_fd()),
+                vectors,
+                libc::c_long::from(count),
+                offset,
+                0 as libc::c_long,
+                libc::c_long::from(libc::RWF_NOWAIT),
+            )
+        };
+        libc::ssize_t::try_from(read).expect("both have the width of a register")
+    })
+}
+
+fn read_with(
+    syscall: &'static str,
+    destinations: &mut [Destination<'_>],
+    mut call: impl FnMut(*const libc::iovec, libc::c_int) -> libc::ssize_t,
+) -> Outcome<usize> {
+    let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; DESTINATIONS_MAX];
+    for (vector, destination) in vectors.iter_mut().zip(destinations.iter_mut()) {
+        let spare = destination.spare();
+        *vector = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
+    }
+    let count = slice_count(destinations.len().min(DESTINATIONS_MAX));
+    let read = retried(syscall, || call(vectors.as_ptr(), count))?;
+    let mut rest = read;
+    for destination in destinations {
+        let len_bytes = rest.min(destination.remaining_bytes());
+        // SAFETY: the kernel wrote `read` bytes through the vectors in their order, which is the order of this loop.
+        unsafe { destination.advance(len_bytes) };
+        rest -= len_bytes;
+    }
+    Ok(read)
+}
+
+/// Starts reading a range into the page cache. A hint: the answer does not matter.
+#[cfg(target_os = "linux")]
+pub(super) fn announce(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
+    if let (Ok(offset), Ok(len)) = (libc::off_t::try_from(offset), libc::off_t::try_from(len_bytes)) {
+        // SAFETY: `file` is open for the call, which takes no memory.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
+    }
+}
+
+/// Reserves disk space for a range and lengthens the file to it.
+#[cfg(target_os = "linux")]
+pub(super) fn reserve(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
+    fallocate(file, 0, offset, len_bytes)
+}
+
+/// Gives the disk space of a range back.
+#[cfg(target_os = "linux")]
+pub(super) fn punch(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
+    fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, offset, len_bytes)
+}
+
+#[cfg(target_os = "linux")]
+fn fallocate(file: BorrowedFd<'_>, mode: libc::c_int, offset: u64, len_bytes: u64) -> Outcome<()> {
+    let (offset, len) = (file_offset("fallocate", offset)?, file_offset("fallocate", len_bytes)?);
+    // SAFETY: `file` is open for the call, which takes no memory.
+    retried_int("fallocate", || unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, len) }).map(drop)
+}
+
+fn file_offset(syscall: &'static str, offset: u64) -> Outcome<libc::off_t> {
+    libc::off_t::try_from(offset).map_err(|_| Failure::new(syscall, libc::EFBIG))
+}
+
+fn slice_count(count: usize) -> libc::c_int {
+    libc::c_int::try_from(count).expect("at most 1,024 slices")
+}
+
+/// Facts about the file system of an open directory.
+pub(super) fn file_system(directory: RawFd) -> Outcome<libc::statfs> {
+    let mut facts = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `facts` is writable memory of the right type, and the descriptor is only read.
+    let answer = unsafe { libc::fstatfs(directory, facts.as_mut_ptr()) };
+    if answer != 0 {
+        return Err(last("fstatfs"));
+    }
+    // SAFETY: all-zero bytes are a valid `statfs`, and the call has filled it.
+    Ok(unsafe { facts.assume_init() })
+}

@@ -1,0 +1,280 @@
+//! The real device: the operating system's files.
+//!
+//! Linux offers unnamed files, reserved space, holes and cached reads; where a kernel or file system lacks one of them,
+//! and on macOS, the portable way is taken: a random name that is unlinked at once, no reservation, no holes, plain
+//! reads. [`Kernel::portable`] takes it everywhere, so that it is tested on Linux too.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{IoSlice, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::Destination;
+use super::call::of;
+use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, ScratchFile};
+use super::{directory, file};
+
+/// How often a random name may turn out to be taken before something else must be wrong.
+const NAME_ATTEMPTS: u32 = 8;
+
+/// The operating system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel {
+    /// Whether the calls that only Linux has may be used.
+    linux: bool,
+}
+
+impl Kernel {
+    /// With everything the platform offers.
+    pub(crate) const fn native() -> Self {
+        Self { linux: cfg!(target_os = "linux") }
+    }
+
+    /// With nothing but what every platform offers.
+    pub(crate) const fn portable() -> Self {
+        Self { linux: false }
+    }
+}
+
+impl Device for Kernel {
+    fn open_directory(&self, path: &Path) -> Outcome<Arc<dyn Directory>> {
+        std::fs::create_dir_all(path).map_err(|error| of("mkdir", &error))?;
+        let directory = File::open(path).map_err(|error| of("open", &error))?;
+        let directory = File::from(file::above_standard_streams(OwnedFd::from(directory))?);
+        if !directory.metadata().map_err(|error| of("fstat", &error))?.is_dir() {
+            return Err(Failure::new("open", libc::ENOTDIR));
+        }
+        Ok(Arc::new(KernelDirectory { directory, linux: self.linux, unnamed: AtomicBool::new(self.linux) }))
+    }
+}
+
+#[derive(Debug)]
+struct KernelDirectory {
+    directory: File,
+    linux: bool,
+    /// Whether the file system is known or hoped to have unnamed files.
+    unnamed: AtomicBool,
+}
+
+impl Directory for KernelDirectory {
+    fn facts(&self) -> Outcome<DirectoryFacts> {
+        directory::facts(&self.directory)
+    }
+
+    fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {
+        let file = match self.create_unnamed() {
+            Some(outcome) => outcome?,
+            None => self.create_and_unlink()?,
+        };
+        Ok(Box::new(KernelFile { file, linux: self.linux, cached_reads: AtomicBool::new(self.linux) }))
+    }
+}
+
+impl KernelDirectory {
+    /// A file that never had a name, or `None` where the system has no such files.
+    #[cfg(target_os = "linux")]
+    fn create_unnamed(&self) -> Option<Outcome<OwnedFd>> {
+        if !self.unnamed.load(Relaxed) {
+            return None;
+        }
+        match file::create_unnamed(self.directory.as_fd()) {
+            // The file system lacks O_TMPFILE (EOPNOTSUPP, or EINVAL from some network file systems), or the kernel
+            // does and opens the directory instead (EISDIR, or ENOENT by the documentation of open).
+            Err(Failure { errno: libc::EOPNOTSUPP | libc::EINVAL | libc::EISDIR | libc::ENOENT | libc::ENOSYS, .. }) => {
+                self.unnamed.store(false, Relaxed);
+                None
+            }
+            outcome => Some(outcome),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn create_unnamed(&self) -> Option<Outcome<OwnedFd>> {
+        debug_assert!(!self.unnamed.load(Relaxed));
+        None
+    }
+
+    /// A file with a name nobody can guess, removed at once.
+    fn create_and_unlink(&self) -> Outcome<OwnedFd> {
+        let mut attempts = 1;
+        loop {
+            let name = random_name()?;
+            match file::create_named(self.directory.as_fd(), &name) {
+                Ok(created) => return file::unlink(self.directory.as_fd(), &name).map(|()| created),
+                Err(Failure { errno: libc::EEXIST, .. }) if attempts < NAME_ATTEMPTS => attempts += 1,
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+}
+
+/// `.pageout-` and 128 random bits in hexadecimal.
+fn random_name() -> Outcome<CString> {
+    let mut bits = [0u8; 16];
+    let mut source = File::open("/dev/urandom").map_err(|error| of("open", &error))?;
+    source.read_exact(&mut bits).map_err(|error| of("read", &error))?;
+    let name = format!(".pageout-{:032x}", u128::from_le_bytes(bits));
+    Ok(CString::new(name).expect("hexadecimal digits hold no NUL"))
+}
+
+#[derive(Debug)]
+struct KernelFile {
+    file: OwnedFd,
+    linux: bool,
+    /// Whether reads that do not wait are known or hoped to work here.
+    cached_reads: AtomicBool,
+}
+
+impl ScratchFile for KernelFile {
+    fn write_at(&self, sources: &[IoSlice<'_>], offset: u64) -> Outcome<usize> {
+        file::write_at(self.file.as_fd(), sources, offset)
+    }
+
+    fn read_at(&self, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
+        file::read_at(self.file.as_fd(), destinations, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_cached_at(&self, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
+        if !self.cached_reads.load(Relaxed) {
+            return Ok(0);
+        }
+        match file::read_cached_at(self.file.as_fd(), destinations, offset) {
+            Err(Failure { errno: libc::EAGAIN, .. }) => Ok(0),
+            // No such call, not on this file system, or not allowed in this sandbox: plain reads do the work.
+            Err(Failure { errno: libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM, .. }) => {
+                self.cached_reads.store(false, Relaxed);
+                Ok(0)
+            }
+            outcome => outcome,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn read_cached_at(&self, _destinations: &mut [Destination<'_>], _offset: u64) -> Outcome<usize> {
+        debug_assert!(!self.cached_reads.load(Relaxed));
+        Ok(0)
+    }
+
+    fn announce(&self, offset: u64, len_bytes: u64) {
+        #[cfg(target_os = "linux")]
+        if self.linux {
+            file::announce(self.file.as_fd(), offset, len_bytes);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (offset, len_bytes);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
+        if !self.linux {
+            return Ok(());
+        }
+        match file::reserve(self.file.as_fd(), offset, len_bytes) {
+            // The file system cannot promise space, or the sandbox forbids the call: a full disk is said by the write.
+            Err(Failure { errno: libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM, .. }) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&self, _offset: u64, _len_bytes: u64) -> Outcome<()> {
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
+        if !self.linux {
+            return Err(Failure::new("fallocate", libc::EOPNOTSUPP));
+        }
+        file::punch(self.file.as_fd(), offset, len_bytes)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn punch(&self, _offset: u64, _len_bytes: u64) -> Outcome<()> {
+        let unsupported = self.linux;
+        debug_assert!(!unsupported);
+        Err(Failure::new("fallocate", libc::ENOTSUP))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    #[cfg(target_os = "linux")]
+    use std::os::{fd::AsRawFd, unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::sys::destination;
+
+    fn both(check: impl Fn(&dyn Directory, &Path)) {
+        for kernel in [Kernel::native(), Kernel::portable()] {
+            let scratch = tempfile::tempdir().expect("a temporary directory");
+            let directory = kernel.open_directory(scratch.path()).expect("a scratch directory");
+            check(&*directory, scratch.path());
+        }
+    }
+
+    #[test]
+    fn files_have_no_name_and_keep_what_is_written() {
+        both(|directory, path| {
+            let file = directory.create_file().expect("a scratch file");
+            assert_eq!(std::fs::read_dir(path).expect("a listing").count(), 0);
+            let written = file.write_at(&[IoSlice::new(b"ab"), IoSlice::new(b"cd")], 3).expect("a write");
+            assert_eq!(written, 4);
+            let mut bytes = Vec::with_capacity(6);
+            destination::append_to::<u8, Failure>(&mut bytes, 4, |mut whole| {
+                let mut parts = [whole.split_front(1), whole];
+                file.read_at(&mut parts, 3).map(drop)
+            })
+            .expect("a read");
+            assert_eq!(bytes, b"abcd");
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn files_are_private_and_close_on_exec() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let directory = File::open(scratch.path()).expect("a scratch directory");
+        let name = random_name().expect("a name");
+        let unnamed = file::create_unnamed(directory.as_fd());
+        for created in [unnamed, file::create_named(directory.as_fd(), &name)] {
+            let created = File::from(created.expect("a scratch file"));
+            let mode = created.metadata().expect("its metadata").permissions().mode();
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", created.as_raw_fd())).expect("its flags");
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).expect("a line of flags");
+            let flags = i32::from_str_radix(flags.trim(), 8).expect("octal flags");
+            assert_eq!((mode & 0o777, flags & libc::O_CLOEXEC), (0o600, libc::O_CLOEXEC));
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let scratch = tempfile::NamedTempFile::new().expect("a temporary file");
+        let failure = Kernel::native().open_directory(scratch.path()).expect_err("a file is refused");
+        assert!(matches!(failure.errno, libc::ENOTDIR | libc::EEXIST), "{failure:?}");
+    }
+
+    #[test]
+    fn facts_name_the_file_system_and_its_room() {
+        both(|directory, _| {
+            let facts = directory.facts().expect("facts");
+            assert!(!facts.file_system.is_empty() && facts.free_bytes > 0, "{facts:?}");
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn reserved_space_can_be_given_back() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let directory = Kernel::native().open_directory(scratch.path()).expect("a scratch directory");
+        let file = directory.create_file().expect("a scratch file");
+        file.reserve(0, 1 << 20).expect("space");
+        file.announce(0, 4096);
+        file.punch(0, 1 << 20).expect("a hole");
+    }
+}

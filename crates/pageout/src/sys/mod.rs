@@ -1,0 +1,18 @@
+//! The sys floor: the only unsafe code of the crate, one safe function for each system call.
+//!
+//! [`device`] is the seam: the store speaks to [`Device`], [`Directory`] and [`ScratchFile`] only, so that tests can put a
+//! counting or failing device under it. [`Kernel`] is the real one.
+
+#![allow(unsafe_code, reason = "this floor exists to hold it; everything above is safe code")]
+
+mod call;
+pub(crate) mod destination;
+pub mod device;
+mod directory;
+mod file;
+mod kernel;
+pub(crate) mod memory;
+
+pub(crate) use destination::Destination;
+pub(crate) use device::{Device, Directory, Failure, ScratchFile};
+pub(crate) use kernel::Kernel;
