@@ -242,7 +242,7 @@ mod tests {
                     Step::Refill(count_max) => {
                         let run = free.take_holes(count_max);
                         prop_assert_eq!(run.map(|run| run.first), holes.first().copied());
-                        for run in run {
+                        if let Some(run) = run {
                             prop_assert!(run.count <= count_max);
                             for index in run.first..run.first + run.count {
                                 prop_assert!(holes.remove(&index) && spacious.insert(index));
