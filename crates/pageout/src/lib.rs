@@ -49,7 +49,7 @@ mod sys;
 mod units;
 
 #[doc(hidden)]
-pub use sys::device;
+pub use sys::{device, memory};
 
 pub use error::{Error, RefusedDir, SpaceFacts};
 pub use global::{

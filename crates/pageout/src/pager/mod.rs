@@ -181,15 +181,8 @@ impl Pager {
     /// As [`Self::read_at_many`], and [`Error::TargetLength`]. Once bytes have moved, the content of `target` is
     /// unspecified after an error.
     pub fn read_into<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
-        let request = self.request(handle, ranges)?;
-        if request.elements != target.len() {
-            return Err(Error::TargetLength { expected: request.elements, actual: target.len() });
-        }
-        if request.elements > 0 {
-            let payload = handle.payload();
-            destination::overwrite(target, |whole| payload.read(&request.extents, whole))?;
-        }
-        self.shared.counters.read(request.len_bytes());
+        self.copy_ranges(handle, ranges, target)?;
+        self.shared.counters.read(units::to_u64(size_of_val(target)));
         Ok(())
     }
 
@@ -215,6 +208,18 @@ impl Pager {
             }
         }
         self.shared.counters.take(len_bytes);
+        Ok(())
+    }
+
+    /// The reading half of a take, for callers that keep the handle in a place of their own: brings the whole payload back
+    /// over `target`, and counts as a take. Not covered by semantic versioning.
+    ///
+    /// # Errors
+    /// As [`Self::read_into`].
+    #[doc(hidden)]
+    pub fn take_copy<T: Pod>(&self, handle: &Handle<T>, target: &mut [T]) -> Result<(), Error> {
+        self.copy_ranges(handle, &[(0, handle.len())], target)?;
+        self.shared.counters.take(units::to_u64(handle.len_bytes()));
         Ok(())
     }
 
@@ -337,6 +342,18 @@ impl Pager {
             return Err(Error::ForeignHandle);
         }
         ranges::check(ranges, handle.len(), size_of::<T>())
+    }
+
+    fn copy_ranges<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
+        let request = self.request(handle, ranges)?;
+        if request.elements != target.len() {
+            return Err(Error::TargetLength { expected: request.elements, actual: target.len() });
+        }
+        if request.elements > 0 {
+            let payload = handle.payload();
+            destination::overwrite(target, |whole| payload.read(&request.extents, whole))?;
+        }
+        Ok(())
     }
 
     fn read_whole<T: Pod>(handle: &Handle<T>, dst: &mut Vec<T>) -> Result<(), Error> {

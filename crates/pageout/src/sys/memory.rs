@@ -1,5 +1,8 @@
 //! Advice to the kernel about memory that this process holds.
+//!
+//! Public for the Node addon, which gives V8's memory back with it; it may change in any release.
 
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 /// Bytes of a page of virtual memory.
@@ -13,7 +16,7 @@ pub(crate) fn page_bytes() -> usize {
 }
 
 /// Says that the whole pages of `memory` will not be used for a while. A hint: it may do nothing.
-pub(crate) fn hint_cold(memory: &[u8]) {
+pub fn hint_cold(memory: &[u8]) {
     #[cfg(target_os = "linux")]
     advise(memory, libc::MADV_COLD);
     #[cfg(not(target_os = "linux"))]
@@ -21,21 +24,66 @@ pub(crate) fn hint_cold(memory: &[u8]) {
 }
 
 /// Says that `memory` will be used soon, so that what was swapped out comes back. A hint: it may do nothing.
-pub(crate) fn hint_soon(memory: &[u8]) {
+pub fn hint_soon(memory: &[u8]) {
     advise(memory, libc::MADV_WILLNEED);
 }
 
-/// Advises the whole pages inside `memory`; `advice` is one that leaves their content as it is.
+/// Gives the whole pages of `memory` back to the system now; what they held is lost.
+pub fn discard_pages(memory: &mut [MaybeUninit<u8>]) {
+    advise_unused(memory, DISCARD);
+}
+
+/// Lets the system take the whole pages of `memory` whenever it wants, until they are written again; what they held is
+/// lost. The memory stays counted as resident until the system does so.
+pub fn offer_pages(memory: &mut [MaybeUninit<u8>]) {
+    advise_unused(memory, libc::MADV_FREE);
+}
+
+/// Asks for huge pages behind `memory`, which makes filling it for the first time cheaper. A hint: it may do nothing.
+pub fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) {
+    #[cfg(target_os = "linux")]
+    advise_unused(memory, libc::MADV_HUGEPAGE);
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
+}
+
+#[cfg(target_os = "linux")]
+const DISCARD: libc::c_int = libc::MADV_DONTNEED;
+/// Elsewhere DONTNEED keeps the pages.
+#[cfg(not(target_os = "linux"))]
+const DISCARD: libc::c_int = libc::MADV_FREE;
+
+/// Advises the whole pages inside `memory`; `advice` leaves their content as it is.
 fn advise(memory: &[u8], advice: libc::c_int) {
-    let skipped = memory.as_ptr().align_offset(page_bytes());
-    let Some(inside) = memory.get(skipped..) else { return };
-    let len_bytes = inside.len() - inside.len() % page_bytes();
-    if len_bytes > 0 {
-        // SAFETY: the range is whole pages inside `memory`, which is borrowed for the call. COLD and WILLNEED change no
-        // content and no mapping, so other readers of these pages are not disturbed. The answer does not matter: what
-        // is advised here stays correct when the kernel declines.
-        unsafe { libc::madvise(inside.as_ptr().cast_mut().cast(), len_bytes, advice) };
+    if let Some(pages) = whole_pages(memory.as_ptr(), memory.len()) {
+        // SAFETY: the pages lie inside `memory`, which is borrowed for the call; COLD and WILLNEED change no content and
+        // no mapping, so other readers of these pages are not disturbed. The answer does not matter: what is advised
+        // stays correct when the kernel declines.
+        unsafe { libc::madvise(pages.start.cast_mut().cast(), pages.len_bytes, advice) };
     }
+}
+
+/// Advises the whole pages inside memory whose content nobody needs.
+fn advise_unused(memory: &mut [MaybeUninit<u8>], advice: libc::c_int) {
+    if let Some(pages) = whole_pages(memory.as_ptr().cast(), memory.len()) {
+        // SAFETY: the pages lie inside `memory`, which is borrowed exclusively and may be left with any content; the
+        // mapping itself stays. The answer does not matter: memory that the kernel does not take stays usable.
+        unsafe { libc::madvise(pages.start.cast_mut().cast(), pages.len_bytes, advice) };
+    }
+}
+
+/// Whole pages of memory.
+struct Pages {
+    start: *const u8,
+    len_bytes: usize,
+}
+
+/// The whole pages inside `len_bytes` bytes from `start` on, if there are any.
+fn whole_pages(start: *const u8, len_bytes: usize) -> Option<Pages> {
+    let skipped_bytes = start.align_offset(page_bytes());
+    let inside_bytes = len_bytes.checked_sub(skipped_bytes)?;
+    let len_bytes = inside_bytes - inside_bytes % page_bytes();
+    (len_bytes > 0).then(|| Pages { start: start.wrapping_add(skipped_bytes), len_bytes })
 }
 
 /// Bytes of swap space that the machine has, and how many of them are free. Zero where there is none, or where the
@@ -43,7 +91,7 @@ fn advise(memory: &[u8], advice: libc::c_int) {
 pub(crate) fn swap_space() -> (u64, u64) {
     #[cfg(target_os = "linux")]
     {
-        let mut info = std::mem::MaybeUninit::<libc::sysinfo>::zeroed();
+        let mut info = MaybeUninit::<libc::sysinfo>::zeroed();
         // SAFETY: `info` is writable memory of the right type; sysinfo fills it or fails.
         let answer = unsafe { libc::sysinfo(info.as_mut_ptr()) };
         if answer == 0 {
@@ -59,6 +107,23 @@ pub(crate) fn swap_space() -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn discarded_pages_leave_their_neighbours_alone() {
+        let mut memory = vec![7u8; 6 * page_bytes()];
+        let (skip, len_bytes) = (page_bytes() / 2, 4 * page_bytes());
+        // The allocation may begin anywhere in a page, so the advised part covers three or four whole pages.
+        let (_, rest) = memory.split_at_mut(skip);
+        let (part, _) = rest.split_at_mut(len_bytes);
+        // SAFETY: initialised memory may be seen as possibly uninitialised, and only zeros are written to it here.
+        let part = unsafe { &mut *(std::ptr::from_mut(part) as *mut [MaybeUninit<u8>]) };
+        discard_pages(part);
+        assert!(memory[..skip].iter().chain(&memory[skip + len_bytes..]).all(|&byte| byte == 7));
+        let zeros = memory.iter().filter(|&&byte| byte == 0).count();
+        assert!(zeros == 0 || zeros % page_bytes() == 0, "{zeros} bytes were discarded");
+        offer_pages(&mut []);
+        prefer_huge_pages(&mut []);
+    }
 
     #[test]
     fn hints_leave_the_content_alone_at_every_alignment() {

@@ -11,7 +11,7 @@ pub mod device;
 mod directory;
 mod file;
 mod kernel;
-pub(crate) mod memory;
+pub mod memory;
 
 pub(crate) use destination::Destination;
 pub(crate) use device::{Device, Directory, Failure, ScratchFile};

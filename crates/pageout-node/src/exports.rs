@@ -1,0 +1,238 @@
+//! The exports that take a pager.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use napi::bindgen_prelude::{External, Float64Array, Result};
+use napi::{Env, Error, Status};
+use napi_derive::napi;
+use pageout::{Backend, Pager};
+
+use crate::error::{double, internal, throw};
+use crate::table::{Kept, Payload, Shared, Table};
+use crate::view::ArrayBufferView;
+
+/// A pager as one environment sees it. The alias is the name that index.d.ts prints.
+type PagerRef = External<Arc<Table>>;
+
+/// The process-wide pager, with a table of payloads for this environment.
+#[napi(catch_unwind, ts_return_type = "PagerRef")]
+pub fn open_default() -> PagerRef {
+    static SHARED: OnceLock<Arc<Shared>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| Arc::new(Shared { pager: pageout::pager().clone(), kept: Kept::default() }));
+    External::new(Arc::new(Table::new(Arc::clone(shared))))
+}
+
+/// A pager of its own. A scratch directory that is given is opened now.
+#[napi(catch_unwind, ts_return_type = "PagerRef")]
+pub fn open(
+    env: Env,
+    scratch_dir: Option<String>,
+    capacity_bytes: Option<f64>,
+    swap: bool,
+    allow_ram_backed: bool,
+    integrity: bool,
+) -> Result<PagerRef> {
+    let mut builder = Pager::builder().backend(backend_of(swap)).allow_ram_backed(allow_ram_backed).integrity(integrity);
+    if let Some(scratch_dir) = scratch_dir {
+        builder = builder.scratch_dir(scratch_dir);
+    }
+    if let Some(capacity_bytes) = capacity_bytes {
+        builder = builder.capacity_bytes(whole(capacity_bytes)?);
+    }
+    let pager = builder.build().map_err(|error| throw(&env, &error))?;
+    Ok(External::new(Arc::new(Table::new(Arc::new(Shared { pager, kept: Kept::default() })))))
+}
+
+/// Makes `directory` the scratch directory of the process-wide pager.
+#[napi(catch_unwind)]
+pub fn set_scratch_dir(env: Env, directory: String) -> Result<()> {
+    pageout::try_set_scratch_dir(PathBuf::from(directory)).map_err(|error| throw(&env, &error))
+}
+
+/// Whether later pageouts use the swap backend.
+#[napi(catch_unwind)]
+pub fn uses_swap(pager: &PagerRef) -> bool {
+    pager.shared().pager.backend() == Backend::Swap
+}
+
+/// Chooses the backend of later pageouts.
+#[napi(catch_unwind)]
+pub fn use_swap(pager: &PagerRef, swap: bool) {
+    pager.shared().pager.set_backend(backend_of(swap));
+}
+
+/// Copies the bytes of all views, in order, to the file backend, and gives their ticket.
+#[napi(catch_unwind)]
+pub fn pageout(env: Env, pager: &PagerRef, views: Vec<ArrayBufferView>) -> Result<f64> {
+    let chunks: Vec<&[u8]> = views.iter().map(ArrayBufferView::bytes).collect();
+    store(&env, pager, &chunks)
+}
+
+/// As `pageout`, for one view.
+#[napi(catch_unwind)]
+pub fn pageout_one(env: Env, pager: &PagerRef, view: ArrayBufferView) -> Result<f64> {
+    store(&env, pager, &[view.bytes()])
+}
+
+/// Counts a payload of `lenBytes` that JavaScript keeps in memory, and gives its ticket.
+#[napi(catch_unwind)]
+pub fn keep(pager: &PagerRef, len_bytes: f64) -> Result<f64> {
+    ticket(pager, Payload::Kept(whole(len_bytes)?))
+}
+
+/// Counts a read of a payload that JavaScript keeps in memory.
+#[napi(catch_unwind)]
+pub fn count_read(pager: &PagerRef, len_bytes: f64) -> Result<()> {
+    pager.shared().kept.read(whole(len_bytes)?);
+    Ok(())
+}
+
+/// Reads bytes of a payload over `target`, which has exactly that length.
+#[napi(catch_unwind)]
+pub fn read(env: Env, pager: &PagerRef, ticket: f64, offset: f64, mut target: ArrayBufferView) -> Result<()> {
+    let len_bytes = target.bytes().len();
+    read_ranges(&env, pager, ticket, &[(index(offset)?, len_bytes)], &mut target)
+}
+
+/// Reads ranges, given as offset and length one after the other, over `target`, which has exactly their length.
+#[napi(catch_unwind)]
+pub fn read_many(env: Env, pager: &PagerRef, ticket: f64, ranges: Float64Array, mut target: ArrayBufferView) -> Result<()> {
+    let ranges = pairs(&ranges)?;
+    read_ranges(&env, pager, ticket, &ranges, &mut target)
+}
+
+/// Starts bringing ranges, given as offset and length one after the other, into memory.
+#[napi(catch_unwind)]
+pub fn prefetch(env: Env, pager: &PagerRef, ticket: f64, ranges: Float64Array) -> Result<()> {
+    let handle = stored(pager, ticket)?;
+    let ranges = pairs(&ranges)?;
+    pager.shared().pager.prefetch(&handle, &ranges).map_err(|error| throw(&env, &error))
+}
+
+/// Reads a whole payload over `target`, which has exactly its length, and frees it. On an error it stays.
+#[napi(catch_unwind)]
+pub fn take(env: Env, pager: &PagerRef, ticket: f64, mut target: ArrayBufferView) -> Result<()> {
+    let handle = stored(pager, ticket)?;
+    pager.shared().pager.take_copy(&handle, target.bytes_mut()).map_err(|error| throw(&env, &error))?;
+    pager.free(ticket);
+    Ok(())
+}
+
+/// Counts a take of a payload that JavaScript keeps in memory, and frees its ticket.
+#[napi(catch_unwind)]
+pub fn take_kept(pager: &PagerRef, ticket: f64) {
+    if let Some(Payload::Kept(len_bytes)) = pager.get(ticket) {
+        pager.shared().kept.take(len_bytes);
+    }
+    pager.free(ticket);
+}
+
+/// Frees a payload; false when it was freed before.
+#[napi(catch_unwind)]
+pub fn free(pager: &PagerRef, ticket: f64) -> bool {
+    pager.free(ticket)
+}
+
+/// Frees all payloads of this environment.
+#[napi(catch_unwind)]
+pub fn free_all(pager: &PagerRef) {
+    pager.clear();
+}
+
+/// Gives all disk space back that no payload uses.
+#[napi(catch_unwind)]
+pub fn trim(pager: &PagerRef) {
+    pager.shared().pager.trim();
+}
+
+/// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
+/// scratchBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes, swapBytes, swapFreeBytes.
+#[napi(catch_unwind)]
+pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
+    let (stats, kept) = (pager.shared().pager.stats(), &pager.shared().kept);
+    let plus = |count: u64, kept: &AtomicU64| double(count + kept.load(Relaxed));
+    let values = [
+        plus(stats.handles, &kept.handles),
+        plus(stats.payload_bytes, &kept.payload_bytes),
+        double(stats.used_bytes),
+        double(stats.capacity_bytes),
+        double(stats.scratch_bytes),
+        plus(stats.pageouts, &kept.pageouts),
+        plus(stats.pageout_bytes, &kept.pageout_bytes),
+        plus(stats.reads, &kept.reads),
+        plus(stats.read_bytes, &kept.read_bytes),
+        plus(stats.takes, &kept.takes),
+        plus(stats.take_bytes, &kept.take_bytes),
+        double(stats.swap_bytes),
+        double(stats.swap_free_bytes),
+    ];
+    // SAFETY: this runs on the JavaScript thread, and no JavaScript sees the array before the call returns.
+    let numbers = unsafe { numbers.as_mut() };
+    let Some(front) = numbers.get_mut(..values.len()) else { return Err(internal("the array of numbers is too short")) };
+    front.copy_from_slice(&values);
+    Ok(())
+}
+
+/// The scratch directory and the name of its file system, once one is open.
+#[napi(catch_unwind, ts_return_type = "[scratchDir: string, fileSystem: string] | null")]
+pub fn scratch_place(pager: &PagerRef) -> Option<Vec<String>> {
+    let stats = pager.shared().pager.stats();
+    let path = stats.scratch_dir.map(|path| path.to_string_lossy().into_owned());
+    path.zip(stats.file_system).map(|(path, file_system)| vec![path, file_system])
+}
+
+fn store(env: &Env, pager: &PagerRef, chunks: &[&[u8]]) -> Result<f64> {
+    let handle = pager.shared().pager.pageout_copy(chunks).map_err(|error| throw(env, &error))?;
+    ticket(pager, Payload::Stored(Arc::new(handle)))
+}
+
+fn ticket(pager: &PagerRef, payload: Payload) -> Result<f64> {
+    pager.insert(payload).ok_or_else(|| internal("there are more handles than tickets"))
+}
+
+fn read_ranges(
+    env: &Env,
+    pager: &PagerRef,
+    ticket: f64,
+    ranges: &[(usize, usize)],
+    target: &mut ArrayBufferView<'_>,
+) -> Result<()> {
+    let handle = stored(pager, ticket)?;
+    pager.shared().pager.read_into(&handle, ranges, target.bytes_mut()).map_err(|error| throw(env, &error))
+}
+
+fn stored(pager: &PagerRef, ticket: f64) -> Result<Arc<pageout::Handle<u8>>> {
+    match pager.get(ticket) {
+        Some(Payload::Stored(handle)) => Ok(handle),
+        _ => Err(internal("the ticket stands for no stored payload")),
+    }
+}
+
+fn pairs(ranges: &[f64]) -> Result<Vec<(usize, usize)>> {
+    ranges.chunks_exact(2).map(|pair| Ok((index(pair[0])?, index(pair[1])?))).collect()
+}
+
+fn backend_of(swap: bool) -> Backend {
+    if swap { Backend::Swap } else { Backend::File }
+}
+
+fn index(number: f64) -> Result<usize> {
+    usize::try_from(whole(number)?).map_err(|_| not_whole(number))
+}
+
+fn whole(number: f64) -> Result<u64> {
+    to_u64(number).ok_or_else(|| not_whole(number))
+}
+
+fn not_whole(number: f64) -> Error {
+    Error::new(Status::InvalidArg, format!("a whole number from 0 to 2^53 - 1 is needed, not {number}"))
+}
+
+/// A whole number below 2^53; `None` for any other.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range by the check")]
+pub fn to_u64(number: f64) -> Option<u64> {
+    const LIMIT: f64 = 9_007_199_254_740_992.0;
+    ((0.0..LIMIT).contains(&number) && number.fract() == 0.0).then_some(number as u64)
+}

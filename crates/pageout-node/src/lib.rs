@@ -1,0 +1,15 @@
+//! The Node addon: it converts JavaScript values into calls of the `pageout` crate, and decides nothing.
+//!
+//! Every export is guarded against panics. The first argument is a `PagerRef`, which belongs to one thread's environment
+//! and frees what that thread left behind. Offsets and lengths are bytes; `ticket`s stand for payloads. The TypeScript
+//! layer checks arguments before it calls.
+
+#![allow(clippy::needless_pass_by_value, reason = "exports own their converted arguments")]
+#![allow(clippy::trivially_copy_pass_by_ref, reason = "JavaScript objects borrow their environment")]
+#![allow(unreachable_pub, reason = "the export attribute needs public items")]
+
+mod error;
+mod exports;
+mod memory;
+mod table;
+mod view;

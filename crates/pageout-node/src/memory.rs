@@ -1,0 +1,40 @@
+//! Advice about memory that JavaScript holds.
+
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use crate::view::ArrayBufferView;
+
+/// Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory that V8 allocated
+/// itself and that nobody uses any more.
+#[napi(catch_unwind)]
+pub fn release(env: Env, mut view: ArrayBufferView) -> Result<()> {
+    // Detaching alone leaves most of it resident: the C library keeps freed memory below its own threshold.
+    pageout::memory::discard_pages(view.unused());
+    view.detach(env)
+}
+
+/// Lets the operating system take the whole pages of a view's memory whenever it wants. Its content is lost. Only for
+/// memory that V8 allocated itself and that nobody uses any more.
+#[napi(catch_unwind)]
+pub fn offer_pages(mut view: ArrayBufferView) {
+    pageout::memory::offer_pages(view.unused());
+}
+
+/// Asks for huge pages behind a view's memory, before it is filled.
+#[napi(catch_unwind)]
+pub fn prefer_huge_pages(mut view: ArrayBufferView) {
+    pageout::memory::prefer_huge_pages(view.unused());
+}
+
+/// Says that a view's memory will not be used for a while, so that the operating system swaps it out first.
+#[napi(catch_unwind)]
+pub fn hint_cold(view: ArrayBufferView) {
+    pageout::memory::hint_cold(view.bytes());
+}
+
+/// Says that a view's memory will be used soon.
+#[napi(catch_unwind)]
+pub fn hint_soon(view: ArrayBufferView) {
+    pageout::memory::hint_soon(view.bytes());
+}

@@ -1,0 +1,188 @@
+//! The payloads of one thread's environment, by ticket.
+//!
+//! A ticket is a slot number and the slot's generation in one exact double. JavaScript holds nothing else, so a handle
+//! costs the garbage collector an ordinary object; a ticket that was freed is recognised by its generation.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pageout::{Handle, Pager};
+
+/// Generations have 21 bits, so that with a 32-bit slot number a ticket is below 2^53.
+const GENERATIONS: u32 = 1 << 21;
+/// What a slot number is worth in a ticket.
+const GENERATION_FACTOR: u64 = 1 << 32;
+
+/// A pager and what was paged out through it from one environment. Dropped with its environment.
+pub struct Table {
+    shared: Arc<Shared>,
+    entries: Mutex<Entries>,
+}
+
+/// A pager, and the payloads that JavaScript keeps in memory itself (its swap backend), which the pager cannot count.
+pub struct Shared {
+    pub pager: Pager,
+    pub kept: Kept,
+}
+
+/// Counters of the payloads that JavaScript keeps in memory.
+#[derive(Default)]
+pub struct Kept {
+    pub handles: AtomicU64,
+    pub payload_bytes: AtomicU64,
+    pub pageouts: AtomicU64,
+    pub pageout_bytes: AtomicU64,
+    pub reads: AtomicU64,
+    pub read_bytes: AtomicU64,
+    pub takes: AtomicU64,
+    pub take_bytes: AtomicU64,
+}
+
+/// A payload.
+#[derive(Clone)]
+pub enum Payload {
+    /// In the pager.
+    Stored(Arc<Handle<u8>>),
+    /// In JavaScript: this many bytes.
+    Kept(u64),
+}
+
+#[derive(Default)]
+struct Entries {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+struct Slot {
+    generation: u32,
+    payload: Option<Payload>,
+}
+
+impl Table {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, entries: Mutex::default() }
+    }
+
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Takes a payload in. `None` when there are more handles than tickets.
+    pub fn insert(&self, payload: Payload) -> Option<f64> {
+        let mut entries = self.lock();
+        let slot_number = match entries.free.pop() {
+            Some(slot_number) => slot_number,
+            None => entries.add_slot()?,
+        };
+        if let Payload::Kept(len_bytes) = payload {
+            self.shared.kept.begin(len_bytes);
+        }
+        let slot = &mut entries.slots[slot_number as usize];
+        slot.payload = Some(payload);
+        Some(ticket(slot_number, slot.generation))
+    }
+
+    /// The payload of a ticket, unless it was freed.
+    pub fn get(&self, ticket: f64) -> Option<Payload> {
+        let mut entries = self.lock();
+        entries.slot(ticket)?.payload.clone()
+    }
+
+    /// Frees the payload of a ticket; false when it was freed already.
+    pub fn free(&self, ticket: f64) -> bool {
+        let payload = {
+            let mut entries = self.lock();
+            let Some(payload) = entries.slot(ticket).and_then(|slot| slot.payload.take()) else { return false };
+            entries.retire(ticket);
+            payload
+        };
+        self.end(&payload);
+        true
+    }
+
+    /// Frees all payloads.
+    pub fn clear(&self) {
+        let slots = {
+            let mut entries = self.lock();
+            entries.free.clear();
+            std::mem::take(&mut entries.slots)
+        };
+        slots.iter().filter_map(|slot| slot.payload.as_ref()).for_each(|payload| self.end(payload));
+    }
+
+    fn end(&self, payload: &Payload) {
+        if let Payload::Kept(len_bytes) = payload {
+            self.shared.kept.end(*len_bytes);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Entries {
+    fn slot(&mut self, ticket: f64) -> Option<&mut Slot> {
+        let (slot_number, generation) = parts(ticket)?;
+        self.slots.get_mut(slot_number as usize).filter(|slot| slot.generation == generation)
+    }
+
+    /// A new slot; `None` when slots can no longer be numbered.
+    fn add_slot(&mut self) -> Option<u32> {
+        let slot_number = u32::try_from(self.slots.len()).ok()?;
+        self.slots.push(Slot { generation: 0, payload: None });
+        Some(slot_number)
+    }
+
+    /// Makes the slot of a freed ticket ready for the next; after its last generation it rests.
+    fn retire(&mut self, ticket: f64) {
+        let Some((slot_number, generation)) = parts(ticket) else { return };
+        if generation + 1 < GENERATIONS {
+            self.slots[slot_number as usize].generation = generation + 1;
+            self.free.push(slot_number);
+        }
+    }
+}
+
+impl Kept {
+    fn begin(&self, len_bytes: u64) {
+        self.handles.fetch_add(1, Relaxed);
+        self.payload_bytes.fetch_add(len_bytes, Relaxed);
+        self.pageouts.fetch_add(1, Relaxed);
+        self.pageout_bytes.fetch_add(len_bytes, Relaxed);
+    }
+
+    fn end(&self, len_bytes: u64) {
+        self.handles.fetch_sub(1, Relaxed);
+        self.payload_bytes.fetch_sub(len_bytes, Relaxed);
+    }
+
+    pub fn read(&self, len_bytes: u64) {
+        self.reads.fetch_add(1, Relaxed);
+        self.read_bytes.fetch_add(len_bytes, Relaxed);
+    }
+
+    pub fn take(&self, len_bytes: u64) {
+        self.takes.fetch_add(1, Relaxed);
+        self.take_bytes.fetch_add(len_bytes, Relaxed);
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "below 2^53, so exact")]
+fn ticket(slot_number: u32, generation: u32) -> f64 {
+    (u64::from(generation) * GENERATION_FACTOR + u64::from(slot_number)) as f64
+}
+
+/// Slot number and generation; `None` for a number that is no ticket.
+fn parts(ticket: f64) -> Option<(u32, u32)> {
+    let whole = crate::exports::to_u64(ticket)?;
+    let generation = u32::try_from(whole / GENERATION_FACTOR).ok()?;
+    let slot_number = u32::try_from(whole % GENERATION_FACTOR).ok()?;
+    (generation < GENERATIONS).then_some((slot_number, generation))
+}

@@ -1,0 +1,110 @@
+//! Views of JavaScript memory: any typed array, Buffer or `DataView`, without a copy.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use napi::bindgen_prelude::{FromNapiValue, TypeName, ValidateNapiValue};
+use napi::{Env, Error, Result, Status, ValueType, sys};
+
+/// The memory of one view, for the length of one call on the JavaScript thread. Its name is what index.d.ts prints.
+///
+/// The TypeScript layer passes no view twice in one call where one of them is written, and no shared memory.
+pub struct ArrayBufferView<'call> {
+    start: *mut u8,
+    len_bytes: usize,
+    buffer: sys::napi_value,
+    call: PhantomData<&'call mut [u8]>,
+}
+
+impl ArrayBufferView<'_> {
+    /// The bytes, to be read.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: Node-API gave pointer and length of live memory in `from_napi_value`; no JavaScript runs before the
+        // call returns, so it is neither moved, freed nor written meanwhile, and it is not shared with other threads.
+        unsafe { std::slice::from_raw_parts(self.start, self.len_bytes) }
+    }
+
+    /// The bytes, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`; the caller passed this memory once, so this reference is the only one.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len_bytes) }
+    }
+
+    /// The bytes, whose content the caller gives up.
+    pub fn unused(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: as in `bytes_mut`; initialised memory may be seen as possibly uninitialised.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.len_bytes) }
+    }
+
+    /// Takes the buffer of the view from all its views, which frees its memory.
+    pub fn detach(self, env: Env) -> Result<()> {
+        // SAFETY: the environment of this callback and a value that lives until it returns; `self` is gone afterwards, so
+        // nothing refers to the memory any more.
+        match unsafe { sys::napi_detach_arraybuffer(env.raw(), self.buffer) } {
+            sys::Status::napi_ok => Ok(()),
+            status => Err(Error::new(Status::from(status), "the buffer cannot be detached")),
+        }
+    }
+}
+
+impl TypeName for ArrayBufferView<'_> {
+    fn type_name() -> &'static str {
+        "ArrayBufferView"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::Object
+    }
+}
+
+impl ValidateNapiValue for ArrayBufferView<'_> {}
+
+impl FromNapiValue for ArrayBufferView<'_> {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
+        // SAFETY: `env` and `value` are what Node-API passed to this callback.
+        let memory = unsafe { typed_array(env, value) };
+        // SAFETY: as above.
+        let memory = memory.or_else(|| unsafe { data_view(env, value) });
+        let Some((start, len_bytes, buffer)) = memory else {
+            return Err(Error::new(Status::InvalidArg, "a typed array or a DataView is needed"));
+        };
+        // The pointer of an empty view may be anything.
+        let start = if len_bytes == 0 { std::ptr::NonNull::dangling().as_ptr() } else { start };
+        Ok(Self { start, len_bytes, buffer, call: PhantomData })
+    }
+}
+
+/// Start, bytes and buffer of a typed array, if the value is one.
+unsafe fn typed_array(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize, sys::napi_value)> {
+    let (mut kind, mut elements, mut start) = (0, 0, std::ptr::null_mut());
+    let (mut buffer, mut offset) = (std::ptr::null_mut(), 0);
+    // SAFETY: the caller passes a live environment and value; all results are local variables of the right types.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env,
+            value,
+            &raw mut kind,
+            &raw mut elements,
+            &raw mut start,
+            &raw mut buffer,
+            &raw mut offset,
+        )
+    };
+    let element_bytes = match kind {
+        0..=2 => 1,
+        3 | 4 | 11 => 2,
+        5..=7 => 4,
+        8..=10 => 8,
+        _ => return None,
+    };
+    (status == sys::Status::napi_ok).then(|| (start.cast(), elements * element_bytes, buffer))
+}
+
+/// Start, bytes and buffer of a `DataView`, if the value is one.
+unsafe fn data_view(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize, sys::napi_value)> {
+    let (mut len_bytes, mut start, mut buffer, mut offset) = (0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
+    // SAFETY: the caller passes a live environment and value; all results are local variables of the right types.
+    let status =
+        unsafe { sys::napi_get_dataview_info(env, value, &raw mut len_bytes, &raw mut start, &raw mut buffer, &raw mut offset) };
+    (status == sys::Status::napi_ok).then_some((start.cast(), len_bytes, buffer))
+}

@@ -1,0 +1,90 @@
+/** The checks of arguments, before anything happens. */
+
+import type { Kind } from './chunk.js'
+import type { Backend } from './engine.js'
+import { invalidArgType, invalidArgValue, outOfRange, overlap } from './errors.js'
+
+/** Elements of a payload: [offset, length]. */
+export type Range = readonly [offset: number, length: number]
+
+/** Checked ranges of one payload, in request order, in bytes. */
+export interface Request {
+  /** Offset and length of each range, one after the other. */
+  readonly bytes: readonly number[]
+  /** Bytes of all ranges together. */
+  readonly byteLength: number
+}
+
+/** A whole number from `min` to `max`. */
+export function wholeNumber(value: unknown, name: string, min: number, max: number): number {
+  if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value)
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw outOfRange(name, `an integer >= ${min} and <= ${max}`, value)
+  }
+  return value
+}
+
+/** One of some words. */
+export function oneOf<T extends string>(value: unknown, name: string, words: readonly T[]): T {
+  const found = words.find(word => word === value)
+  if (found === undefined) {
+    throw invalidArgValue(name, `must be one of: ${words.map(word => `'${word}'`).join(', ')}`, value)
+  }
+  return found
+}
+
+/** A name of a backend. */
+export function backendName(value: unknown, name: string): Backend {
+  return oneOf(value, name, ['file', 'swap'])
+}
+
+/** A bag of options: an object, or nothing. */
+export function optionsBag<T extends object>(value: T | undefined, name = 'options'): Partial<T> {
+  if (value === undefined) return {}
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidArgType(name, 'of type object', value)
+  }
+  return value
+}
+
+/** A path of a directory. */
+export function directoryPath(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value)
+  if (value === '' || value.includes('\0')) throw invalidArgValue(name, 'must be a path without null bytes', value)
+  return value
+}
+
+/** One range of a payload of `length` elements. */
+export function singleRange(offset: unknown, length: unknown, kind: Kind, payloadLength: number): Request {
+  const [start, count] = rangeWithin(offset, length, 'offset', 'length', payloadLength)
+  return { bytes: [start * kind.elementBytes, count * kind.elementBytes], byteLength: count * kind.elementBytes }
+}
+
+/** Several ranges of a payload of `length` elements, none of which overlap. */
+export function manyRanges(ranges: unknown, kind: Kind, payloadLength: number): Request {
+  if (!Array.isArray(ranges)) throw invalidArgType('ranges', 'an array of [offset, length] pairs', ranges)
+  // Read once: what is checked is what is used, whatever the array is.
+  const checked = Array.from({ length: ranges.length }, (_, position) => {
+    const name = `ranges[${position}]`
+    const range: unknown = ranges[position]
+    if (!Array.isArray(range) || range.length !== 2) throw invalidArgType(name, 'a pair [offset, length]', range)
+    return rangeWithin(range[0], range[1], `${name}[0]`, `${name}[1]`, payloadLength)
+  })
+  refuseOverlap(checked)
+  const bytes = checked.flatMap(([start, count]) => [start * kind.elementBytes, count * kind.elementBytes])
+  return { bytes, byteLength: checked.reduce((sum, [, count]) => sum + count, 0) * kind.elementBytes }
+}
+
+function rangeWithin(offset: unknown, length: unknown, offsetName: string, lengthName: string, end: number): Range {
+  const start = wholeNumber(offset, offsetName, 0, end)
+  return [start, wholeNumber(length, lengthName, 0, end - start)]
+}
+
+function refuseOverlap(ranges: readonly Range[]): void {
+  const ascending = ranges.filter(([, length]) => length > 0).sort((a, b) => a[0] - b[0])
+  let last: Range | undefined
+  for (const range of ascending) {
+    if (last && last[0] + last[1] > range[0]) throw overlap(last, range)
+    last = range
+  }
+}

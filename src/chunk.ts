@@ -1,0 +1,198 @@
+/** The classes of chunks, what is known about one chunk, and taking its memory away from the caller. */
+
+import { types } from 'node:util'
+import * as workerThreads from 'node:worker_threads'
+import { invalidArgType, invalidArgValue } from './errors.js'
+
+type Float16 = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never
+
+/** Every typed array of the runtime. */
+export type TypedArray =
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float16
+
+/** A piece of the caller's memory. */
+export type Chunk = TypedArray | Buffer | DataView | ArrayBuffer
+
+/** A class of chunks: what goes out in one class comes back in it. */
+export interface Kind {
+  /** Name of the class. */
+  readonly name: string
+  /** Bytes of one element; 1 for Buffer, DataView and ArrayBuffer. */
+  readonly elementBytes: number
+  /** Makes a chunk of the class over `byteLength` bytes of a buffer. */
+  readonly over: (buffer: ArrayBufferLike, byteOffset: number, byteLength: number) => Chunk
+}
+
+/** What is known about one chunk, read past whatever the caller may have put in the way. */
+export interface Part {
+  readonly kind: Kind
+  readonly buffer: ArrayBufferLike
+  readonly byteOffset: number
+  readonly byteLength: number
+  /** Whether other threads can reach the memory. */
+  readonly isShared: boolean
+  /** Whether the chunk is all of an ArrayBuffer that no other thread can reach. */
+  readonly isWhole: boolean
+}
+
+/** A getter of a built-in prototype, as a function. */
+function getter<T>(prototype: object, key: PropertyKey): (target: object) => T {
+  const get = Object.getOwnPropertyDescriptor(prototype, key)?.get
+  if (!get) throw new TypeError(`the runtime lacks ${String(key)}`)
+  return Function.prototype.call.bind(get) as (target: object) => T
+}
+
+const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype)
+const typedArrayName = getter<string>(TYPED_ARRAY, Symbol.toStringTag)
+const typedArray = {
+  buffer: getter<ArrayBufferLike>(TYPED_ARRAY, 'buffer'),
+  byteOffset: getter<number>(TYPED_ARRAY, 'byteOffset'),
+  byteLength: getter<number>(TYPED_ARRAY, 'byteLength'),
+}
+const dataView = {
+  buffer: getter<ArrayBufferLike>(DataView.prototype, 'buffer'),
+  byteOffset: getter<number>(DataView.prototype, 'byteOffset'),
+  byteLength: getter<number>(DataView.prototype, 'byteLength'),
+}
+const arrayBufferBytes = getter<number>(ArrayBuffer.prototype, 'byteLength')
+const sharedBufferBytes = getter<number>(SharedArrayBuffer.prototype, 'byteLength')
+
+type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => TypedArray
+
+const TYPED_ARRAY_NAMES = [
+  ['Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Float16Array'],
+  ['Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array'],
+].flat()
+
+const KINDS: ReadonlyMap<string, Kind> = new Map(
+  TYPED_ARRAY_NAMES.flatMap(name => {
+    const Class = (globalThis as Record<string, unknown>)[name] as (View & { BYTES_PER_ELEMENT: number }) | undefined
+    if (!Class) return []
+    const elementBytes = Class.BYTES_PER_ELEMENT
+    const over: Kind['over'] = (buffer, byteOffset, byteLength) =>
+      new Class(buffer, byteOffset, byteLength / elementBytes)
+    return [[name, { name, elementBytes, over }]]
+  }),
+)
+const BUFFER: Kind = {
+  name: 'Buffer',
+  elementBytes: 1,
+  over: (buffer, byteOffset, byteLength) => Buffer.from(buffer, byteOffset, byteLength),
+}
+const DATA_VIEW: Kind = {
+  name: 'DataView',
+  elementBytes: 1,
+  over: (buffer, byteOffset, byteLength) => new DataView(buffer, byteOffset, byteLength),
+}
+const ARRAY_BUFFER: Kind = { name: 'ArrayBuffer', elementBytes: 1, over: buffer => buffer as ArrayBuffer }
+
+const EXPECTED = 'an instance of TypedArray, Buffer, DataView or ArrayBuffer'
+
+/**
+ * What is known about the chunk `value`, called `name` in errors.
+ *
+ * @throws ERR_INVALID_ARG_TYPE when it is no chunk, ERR_INVALID_ARG_VALUE when its buffer was detached
+ */
+export function inspectChunk(value: unknown, name: string): Part {
+  if (types.isTypedArray(value)) {
+    const kind = Buffer.isBuffer(value) ? BUFFER : KINDS.get(typedArrayName(value))
+    if (!kind) throw invalidArgType(name, EXPECTED, value)
+    return part(kind, typedArray.buffer(value), typedArray.byteOffset(value), typedArray.byteLength(value), value, name)
+  }
+  if (types.isDataView(value)) {
+    const buffer = dataView.buffer(value)
+    refuseDetached(buffer, value, name)
+    return part(DATA_VIEW, buffer, dataView.byteOffset(value), dataView.byteLength(value), value, name)
+  }
+  if (types.isArrayBuffer(value)) return part(ARRAY_BUFFER, value, 0, arrayBufferBytes(value), value, name)
+  throw invalidArgType(name, EXPECTED, value)
+}
+
+function part(
+  kind: Kind,
+  buffer: ArrayBufferLike,
+  byteOffset: number,
+  byteLength: number,
+  value: unknown,
+  name: string,
+): Part {
+  if (byteLength === 0) refuseDetached(buffer, value, name)
+  const isShared = types.isSharedArrayBuffer(buffer)
+  const isWhole = !isShared && byteOffset === 0 && byteLength === arrayBufferBytes(buffer)
+  return { kind, buffer, byteOffset, byteLength, isShared, isWhole }
+}
+
+function refuseDetached(buffer: ArrayBufferLike, value: unknown, name: string): void {
+  if (isDetached(buffer)) throw invalidArgValue(name, 'must not be detached', value)
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  const bytes = types.isSharedArrayBuffer(buffer) ? sharedBufferBytes(buffer) : arrayBufferBytes(buffer)
+  if (bytes > 0) return false
+  try {
+    new Uint8Array(buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** The bytes of a part, without a copy. */
+export function bytesOf(part: Part): Uint8Array {
+  return new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
+}
+
+const transfer: ((this: ArrayBuffer) => ArrayBuffer) | undefined = ArrayBuffer.prototype.transfer
+/** Node 21 and later. */
+interface UntransferableMarks {
+  isMarkedAsUntransferable?: (buffer: object) => boolean
+}
+const { isMarkedAsUntransferable: isMarked }: UntransferableMarks = workerThreads as object
+
+/**
+ * Moves the memory of a buffer into a new ArrayBuffer that only we know, which detaches the old one. `undefined` when it
+ * cannot be moved: WebAssembly memory, or memory marked as untransferable, which memory of addons is.
+ */
+export function move(buffer: ArrayBuffer): ArrayBuffer | undefined {
+  if (transfer && isMarked) return isMarked(buffer) ? undefined : attempt(() => Reflect.apply(transfer, buffer, []))
+  // Older runtimes copy what they cannot transfer, and leave the source alive.
+  const moved = attempt(() => structuredClone(buffer, { transfer: [buffer] }))
+  return arrayBufferBytes(buffer) === 0 ? moved : undefined
+}
+
+/** Whether {@link move} would move the buffer. It changes nothing, but costs a few microseconds. */
+export function isMovable(buffer: ArrayBuffer): boolean {
+  // A transfer that fails after the list of buffers was checked detaches none of them. Where buffers that cannot be
+  // transferred are refused, a value that cannot be cloned lets all others fail later; where they are skipped, naming a
+  // buffer twice lets all others fail.
+  if (!isMarked) return attempt(() => structuredClone(null, { transfer: [buffer, buffer] })) === undefined
+  if (isMarked(buffer)) return false
+  let reachedTheValue = false
+  const value = {
+    get never(): undefined {
+      reachedTheValue = true
+      throw new Error('not to be cloned')
+    },
+  }
+  attempt(() => structuredClone(value, { transfer: [buffer] }))
+  return reachedTheValue
+}
+
+function attempt<T>(step: () => T): T | undefined {
+  try {
+    return step()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * One pager as this thread sees it: what it owns, and the steps that the verbs share, whether they are synchronous
+ * (sync.ts) or not (async.ts).
+ */
+
+import * as native from '../index.js'
+import {
+  backendName,
+  directoryPath,
+  manyRanges,
+  oneOf,
+  optionsBag,
+  type Range,
+  singleRange,
+  wholeNumber,
+} from './arguments.js'
+import { bytesOf, type Chunk, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
+import { closed, fromNative, invalidArgType, invalidArgValue, notDetachable, outOfRange, released } from './errors.js'
+import { type Handle, handleOf, lengthOf, type Payload, payloadOf } from './handle.js'
+import { fresh, Spares } from './memory.js'
+
+/**
+ * Where a payload lives while it is out: `file`, in unnamed files of the scratch directory, or `swap`, in this process,
+ * hinted cold, for the operating system to swap out.
+ */
+export type Backend = 'swap' | 'file'
+
+/** Options of `pageout`. */
+export interface PageoutOptions {
+  /** Where the payload goes. Default: the pager's backend. */
+  backend?: Backend
+  /**
+   * What becomes of the chunks. `auto` (default): a chunk that is all of a detachable ArrayBuffer is detached and its
+   * memory given back; others are left as they are. `never`: all are left as they are. `required`: a chunk that cannot
+   * be detached is refused with ERR_PAGEOUT_NOT_DETACHABLE before anything happens.
+   */
+  detach?: 'auto' | 'never' | 'required'
+}
+
+/** Options of `pageoutWith`, which names the backend itself. */
+export type DetachOptions = Omit<PageoutOptions, 'backend'>
+
+/** Options of a `Pager`. */
+export interface PagerOptions {
+  /** Directory for scratch files, created with its parents and opened at once. Default: searched by the first pageout. */
+  scratchDir?: string
+  /** Backend of `pageout`. Default: `file`. */
+  backend?: Backend
+  /** Most bytes of scratch slots in use. Default: 90 % of what the scratch directory has free when it is opened. */
+  capacityBytes?: number
+  /** Whether the scratch directory may live in memory. Default: false. */
+  allowRamBacked?: boolean
+  /** Whether bytes that come back are proven by checksums. Default: `checksum`. */
+  integrity?: 'checksum' | 'none'
+  /**
+   * Most bytes of buffers kept for results of the same length. Their pages stay counted as resident until the operating
+   * system takes them. Default: 0.
+   */
+  spareBytes?: number
+}
+
+/** What a pager holds and has done. Counters run from its beginning. */
+export interface PagerStats {
+  /** Handles that exist, in all threads. */
+  handles: number
+  /** Bytes of their payloads. */
+  payloadBytes: number
+  /** Bytes of scratch slots in use. */
+  usedBytes: number
+  /** The most that `usedBytes` may become; 0 while neither an option nor an open scratch directory decides it. */
+  capacityBytes: number
+  /** Bytes of disk space that the scratch files hold, in use or ready for use. */
+  scratchBytes: number
+  /** Bytes of buffers that this thread keeps for results. */
+  spareBytes: number
+  /** The scratch directory, once one is open. */
+  scratchDir: string | null
+  /** Name of its file system, for instance `ext4`. */
+  fileSystem: string | null
+  /** Pageouts that succeeded. */
+  pageouts: number
+  /** Bytes they put out. */
+  pageoutBytes: number
+  /** Reads of ranges that succeeded; a call with several ranges counts once. */
+  reads: number
+  /** Bytes they brought back. */
+  readBytes: number
+  /** Takes that succeeded. */
+  takes: number
+  /** Bytes they brought back. */
+  takeBytes: number
+  /** Bytes of swap space that the machine has. Without any, the swap backend frees nothing. */
+  swapBytes: number
+  /** Bytes of it that are free. */
+  swapFreeBytes: number
+}
+
+const NUMBERS = [
+  ['handles', 'payloadBytes', 'usedBytes', 'capacityBytes', 'scratchBytes'],
+  ['pageouts', 'pageoutBytes', 'reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes'],
+].flat() as (keyof PagerStats)[]
+
+/** Chunks that were checked and are about to go out. */
+export interface Outgoing {
+  readonly kind: Kind
+  readonly parts: readonly Part[]
+  readonly byteLength: number
+  readonly backend: Backend
+  readonly detach: 'auto' | 'never' | 'required'
+}
+
+/** Where a result goes. */
+export interface Landing<C extends Chunk> {
+  /** Private or the caller's memory, to be filled whole. */
+  readonly bytes: Uint8Array
+  /** The result, once the bytes are there. */
+  readonly result: () => C
+}
+
+export class Engine {
+  /** The pager in the addon, and the payloads of this thread. */
+  readonly ref: native.PagerRef
+  /** Memory for results. */
+  readonly spares: Spares
+  readonly #registry: FinalizationRegistry<number>
+  #isClosed = false
+
+  private constructor(ref: native.PagerRef, spareBytes: number) {
+    this.ref = ref
+    this.spares = new Spares(spareBytes)
+    // No unregister token: a ticket says by its generation that it was freed before, and tokens make the collector slow.
+    this.#registry = new FinalizationRegistry(ticket => native.free(ref, ticket))
+  }
+
+  /** The process-wide pager. */
+  static shared(): Engine {
+    return new Engine(native.openDefault(), 0)
+  }
+
+  /** A pager of its own. */
+  static open(given: PagerOptions | undefined): Engine {
+    const options = optionsBag(given)
+    const { scratchDir, backend, capacityBytes, allowRamBacked, integrity, spareBytes } = options
+    const pager = [
+      scratchDir === undefined ? undefined : directoryPath(scratchDir, 'options.scratchDir'),
+      capacityBytes === undefined
+        ? undefined
+        : wholeNumber(capacityBytes, 'options.capacityBytes', 1, Number.MAX_SAFE_INTEGER),
+      backend !== undefined && backendName(backend, 'options.backend') === 'swap',
+      allowRamBacked !== undefined && flag(allowRamBacked, 'options.allowRamBacked'),
+      integrity === undefined || oneOf(integrity, 'options.integrity', ['checksum', 'none']) === 'checksum',
+    ] as const
+    const spares = wholeNumber(spareBytes ?? 0, 'options.spareBytes', 0, Number.MAX_SAFE_INTEGER)
+    return new Engine(
+      guarded(() => native.open(...pager)),
+      spares,
+    )
+  }
+
+  /** The backend of pageouts that name none. */
+  get backend(): Backend {
+    this.refuseClosed()
+    return native.usesSwap(this.ref) ? 'swap' : 'file'
+  }
+
+  set backend(backend: Backend) {
+    this.refuseClosed()
+    native.useSwap(this.ref, backendName(backend, 'backend') === 'swap')
+  }
+
+  prefetch(handle: Handle<Chunk>, ranges: readonly Range[] | undefined): void {
+    const payload = this.payload(handle)
+    const length = lengthOf(payload)
+    const request =
+      ranges === undefined ? singleRange(0, length, payload.kind, length) : manyRanges(ranges, payload.kind, length)
+    for (const buffer of payload.kept ?? []) native.hintSoon(new Uint8Array(buffer))
+    if (!payload.kept) guarded(() => native.prefetch(this.ref, payload.ticket, Float64Array.from(request.bytes)))
+  }
+
+  stats(): PagerStats {
+    this.refuseClosed()
+    const numbers = new Float64Array(NUMBERS.length)
+    native.stats(this.ref, numbers)
+    const [scratchDir, fileSystem] = native.scratchPlace(this.ref) ?? [null, null]
+    const counts = Object.fromEntries(NUMBERS.map((name, position) => [name, numbers[position] ?? 0]))
+    return { ...counts, spareBytes: this.spares.bytes, scratchDir, fileSystem } as PagerStats
+  }
+
+  trim(): void {
+    this.refuseClosed()
+    this.spares.clear()
+    native.trim(this.ref)
+  }
+
+  /** Frees all payloads and their disk space. More than once is the same as once. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.spares.clear()
+    native.freeAll(this.ref)
+    native.trim(this.ref)
+  }
+
+  /** Frees a payload's place. */
+  free(ticket: number): void {
+    native.free(this.ref, ticket)
+  }
+
+  /** Checks what is about to go out; `named` holds the backend of verbs that name it themselves. */
+  outgoing(chunks: unknown, given: PageoutOptions | undefined, named?: { backend: unknown }): Outgoing {
+    this.refuseClosed()
+    // Options first and chunks last: reading options may run code of the caller, which may change the chunks.
+    const options = optionsBag(given)
+    const detachOption = options.detach
+    const detach =
+      detachOption === undefined ? 'auto' : oneOf(detachOption, 'options.detach', ['auto', 'never', 'required'])
+    const backend = named ? backendName(named.backend, 'backend') : this.#backendOf(options.backend)
+    const parts = inspectAll(chunks)
+    const kind = commonKind(parts, chunks)
+    if (detach === 'required') parts.forEach(refuseNotDetachable)
+    return { kind, parts, byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0), backend, detach }
+  }
+
+  #backendOf(option: Backend | undefined): Backend {
+    return option === undefined ? this.backend : backendName(option, 'options.backend')
+  }
+
+  /** Moves chunks into a handle of the swap backend; those that cannot be moved are copied. */
+  keep<C extends Chunk>({ kind, parts, byteLength, detach }: Outgoing): Handle<C> {
+    const filled = parts.filter(part => part.byteLength > 0)
+    const kept = detach === 'never' ? filled.map(copied) : moveAll(filled)
+    for (const buffer of kept) native.hintCold(new Uint8Array(buffer))
+    const ticket = guarded(() => native.keep(this.ref, byteLength))
+    return this.handle({ kind, byteLength, backend: 'swap', kept }, ticket)
+  }
+
+  /** The handle of a payload that is out. */
+  handle<C extends Chunk>(payload: Omit<Payload, 'owner' | 'ticket' | 'isBeingTaken'>, ticket: number): Handle<C> {
+    const handle = handleOf<C>({ ...payload, owner: this, ticket, isBeingTaken: false })
+    this.#registry.register(handle, ticket)
+    return handle
+  }
+
+  /** Where a result of `byteLength` bytes goes: the caller's target, or memory of ours. */
+  landing<C extends Chunk>(kind: Kind, byteLength: number, target: C | undefined): Landing<C> {
+    if (target !== undefined) return landingIn(kind, byteLength, target)
+    const buffer = this.spares.buffer(byteLength)
+    return { bytes: new Uint8Array(buffer), result: () => kind.over(buffer, 0, byteLength) as C }
+  }
+
+  /** The inside of a handle that may be used with this pager now. */
+  payload(handle: unknown): Payload {
+    this.refuseClosed()
+    const payload = payloadOf(handle)
+    if (payload.owner !== this) throw invalidArgValue('handle', 'must belong to this pager', handle)
+    if (payload.ticket < 0 || payload.isBeingTaken) throw released()
+    return payload
+  }
+
+  /** Every verb of a closed pager throws. */
+  refuseClosed(): void {
+    if (this.#isClosed) throw closed()
+  }
+}
+
+/** Makes `directory` the scratch directory of the process-wide pager. */
+export function setSharedScratchDir(directory: unknown): void {
+  const path = directoryPath(directory, 'dir')
+  guarded(() => native.setScratchDir(path))
+}
+
+/** Calls the addon; what it throws becomes an error of this package. */
+export function guarded<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (thrown) {
+    throw fromNative(thrown)
+  }
+}
+
+function flag(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
+  return value
+}
+
+function inspectAll(chunks: unknown): Part[] {
+  if (!Array.isArray(chunks)) return [inspectChunk(chunks, 'chunks')]
+  return Array.from({ length: chunks.length }, (_, position) => inspectChunk(chunks[position], `chunks[${position}]`))
+}
+
+function commonKind(parts: readonly Part[], chunks: unknown): Kind {
+  const [first] = parts
+  if (!first) throw invalidArgType('chunks', 'a chunk or an array of at least one', chunks)
+  const other = parts.findIndex(part => part.kind !== first.kind)
+  if (other > 0) {
+    const all = chunks as readonly unknown[]
+    throw invalidArgType(`chunks[${other}]`, `of the class of chunks[0], ${first.kind.name}`, all[other])
+  }
+  return first.kind
+}
+
+function refuseNotDetachable(part: Part, position: number): void {
+  if (part.byteLength === 0) return
+  const name = `chunks[${position}]`
+  if (part.isShared) throw notDetachable(name, 'other threads can reach its memory')
+  if (!part.isWhole) throw notDetachable(name, 'it is only a part of its ArrayBuffer')
+  if (!isMovable(part.buffer as ArrayBuffer)) throw notDetachable(name, 'its ArrayBuffer cannot be transferred')
+}
+
+/** The bytes of a part that the addon may read: memory that other threads can reach is copied first. */
+export function readableBytes(part: Part): Uint8Array {
+  const bytes = bytesOf(part)
+  return part.isShared ? new Uint8Array(bytes) : bytes
+}
+
+function copied(part: Part): ArrayBuffer {
+  const buffer = fresh(part.byteLength)
+  new Uint8Array(buffer).set(bytesOf(part))
+  return buffer
+}
+
+/** The memory of all parts: copies first, which may fail; then what can be moved, which cannot. */
+function moveAll(parts: readonly Part[]): ArrayBuffer[] {
+  const seen = new Set<ArrayBufferLike>()
+  const movable = parts.map(part => {
+    const isFirst = !seen.has(part.buffer)
+    seen.add(part.buffer)
+    return isFirst && part.isWhole && isMovable(part.buffer as ArrayBuffer)
+  })
+  const copies = parts.map((part, position) => (movable[position] ? undefined : copied(part)))
+  return parts.map((part, position) => copies[position] ?? move(part.buffer as ArrayBuffer) ?? copied(part))
+}
+
+/** Copies ranges of bytes of a payload that lies in `buffers` to `into`, one behind the other. */
+export function copyRanges(buffers: readonly ArrayBuffer[], ranges: readonly number[], into: Uint8Array): void {
+  let filled = 0
+  for (let pair = 0; pair < ranges.length; pair += 2) {
+    const start = ranges[pair] ?? 0
+    const end = start + (ranges[pair + 1] ?? 0)
+    let bufferStart = 0
+    for (const buffer of buffers) {
+      const from = Math.max(start - bufferStart, 0)
+      const to = Math.min(end - bufferStart, buffer.byteLength)
+      bufferStart += buffer.byteLength
+      if (from >= to) continue
+      into.set(new Uint8Array(buffer, from, to - from), filled)
+      filled += to - from
+    }
+  }
+}
+
+/** A result at the start of the caller's own memory. */
+function landingIn<C extends Chunk>(kind: Kind, byteLength: number, target: C): Landing<C> {
+  const part = inspectChunk(target, 'target')
+  if (part.kind !== kind) throw invalidArgType('target', `an instance of ${kind.name}, as the payload is`, target)
+  if (part.byteLength < byteLength) {
+    const { elementBytes } = kind
+    throw outOfRange('target.length', `>= ${byteLength / elementBytes}`, part.byteLength / elementBytes)
+  }
+  const result = () => kind.over(part.buffer, part.byteOffset, byteLength) as C
+  const bytes = new Uint8Array(part.buffer, part.byteOffset, byteLength)
+  if (!part.isShared) return { bytes, result }
+  // Memory that other threads can reach is filled by JavaScript, whose rules for that are defined.
+  const own = new Uint8Array(fresh(byteLength))
+  return {
+    bytes: own,
+    result: () => {
+      bytes.set(own)
+      return result()
+    },
+  }
+}

@@ -1,0 +1,136 @@
+/** Where errors are made: the package's own class, and Node's coded TypeError and RangeError for wrong arguments. */
+
+import { inspect } from 'node:util'
+
+/** A directory that could not serve as scratch directory, and why. */
+export interface RefusedDir {
+  readonly path: string
+  readonly error: PageoutError
+}
+
+/** What the addon says about a failure: plain fields, see crates/pageout-node/src/error.rs. */
+interface NativeFailure {
+  code: string
+  message: string
+  errno?: number
+  syscall?: string
+  path?: string
+  requestedBytes?: number
+  usedBytes?: number
+  capacityBytes?: number
+  byteOffset?: number
+  fileSystem?: string
+  tried?: { path: string; reason: NativeFailure }[]
+}
+
+/**
+ * A failure of the system, or a handle or pager that is no longer usable. `code` says which: a code of the operating
+ * system such as `ENOSPC`, or one of the `ERR_PAGEOUT_` codes. The other fields are present where they apply.
+ */
+export class PageoutError extends Error {
+  /** The stable code. */
+  readonly code: string
+  /** The negative error number, as in `fs`. */
+  declare readonly errno?: number
+  /** The system call that failed. */
+  declare readonly syscall?: string
+  /** The scratch directory. */
+  declare readonly path?: string
+  /** Bytes of scratch space the call needs. */
+  declare readonly requestedBytes?: number
+  /** Bytes of scratch space in use. */
+  declare readonly usedBytes?: number
+  /** Most bytes of scratch space that may be in use. */
+  declare readonly capacityBytes?: number
+  /** Where in the payload the first wrong page begins. */
+  declare readonly byteOffset?: number
+  /** The file system of a scratch directory that was refused. */
+  declare readonly fileSystem?: string
+  /** Every directory that was refused, in the order in which they were tried. */
+  declare readonly tried?: readonly RefusedDir[]
+
+  /** @internal */
+  constructor(code: string, message: string, details: object = {}, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+    Object.assign(this, details)
+  }
+}
+Object.defineProperty(PageoutError.prototype, 'name', { value: 'PageoutError', configurable: true, writable: true })
+
+/** What the addon threw, as the error that the caller sees. */
+export function fromNative(thrown: unknown): PageoutError {
+  const failure = thrown as NativeFailure | undefined
+  if (thrown instanceof Error || typeof failure?.code !== 'string') {
+    return new PageoutError('ERR_PAGEOUT_INTERNAL', `pageout failed in a way it should not: ${inspect(thrown)}`)
+  }
+  const { code, message, tried, ...details } = failure
+  if (tried === undefined) return new PageoutError(code, message, details)
+  const refused = tried.map(({ path, reason }) => ({ path, error: fromNative(reason) }))
+  const [only] = refused.length === 1 ? refused : []
+  const place = only && { path: only.path, errno: only.error.errno, syscall: only.error.syscall }
+  return new PageoutError(code, message, { ...details, ...place, tried: refused }, { cause: refused.at(-1)?.error })
+}
+
+/** Whether the system failed, so that a `try` form returns the error; else the caller did, and it is thrown. */
+export function isSystemFailure(error: unknown): error is PageoutError {
+  return error instanceof PageoutError && error.code !== 'ERR_PAGEOUT_RELEASED' && error.code !== 'ERR_PAGEOUT_CLOSED'
+}
+
+/** The handle was taken or disposed of, or is being taken. */
+export function released(): PageoutError {
+  return new PageoutError('ERR_PAGEOUT_RELEASED', 'The handle was taken or disposed of, or is being taken')
+}
+
+/** The pager is closed. */
+export function closed(): PageoutError {
+  return new PageoutError('ERR_PAGEOUT_CLOSED', 'The pager is closed')
+}
+
+/** Memory for a result could not be had. */
+export function outOfMemory(byteLength: number, cause: unknown): PageoutError {
+  return new PageoutError('ENOMEM', `ENOMEM: ${byteLength} bytes of memory cannot be had`, {}, { cause })
+}
+
+/** An argument of the wrong type: `expected` completes "must be". */
+export function invalidArgType(name: string, expected: string, received: unknown): TypeError {
+  const message = `The ${nameOf(name)} must be ${expected}. Received ${describe(received)}`
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' })
+}
+
+/** An argument of the right type with a value it cannot have. */
+export function invalidArgValue(name: string, problem: string, received: unknown): TypeError {
+  const message = `The ${nameOf(name)} ${problem}. Received ${describe(received)}`
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' })
+}
+
+/** A number outside its range: `expected` completes "It must be". */
+export function outOfRange(name: string, expected: string, received: unknown): RangeError {
+  const message = `The value of "${name}" is out of range. It must be ${expected}. Received ${describe(received)}`
+  return Object.assign(new RangeError(message), { code: 'ERR_OUT_OF_RANGE' })
+}
+
+/** Two ranges of one call share elements. */
+export function overlap(first: readonly number[], second: readonly number[]): RangeError {
+  const message = `The ranges [${first.join(', ')}] and [${second.join(', ')}] overlap`
+  return Object.assign(new RangeError(message), { code: 'ERR_PAGEOUT_OVERLAP' })
+}
+
+/** A chunk whose memory has to be given back, and cannot be. */
+export function notDetachable(name: string, why: string): TypeError {
+  const message = `The ${nameOf(name)} cannot be detached: ${why}`
+  return Object.assign(new TypeError(message), { code: 'ERR_PAGEOUT_NOT_DETACHABLE' })
+}
+
+function nameOf(name: string): string {
+  return /[.[]/.test(name) ? `"${name}" value` : `"${name}" argument`
+}
+
+/** A short word for a received value. It runs no code of the value and shows none of its bytes. */
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'object') return `an object (${Object.prototype.toString.call(value).slice(8, -1)})`
+  const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : String(value)
+  return `type ${typeof value} (${typeof value === 'bigint' ? `${text}n` : text})`
+}

@@ -1,0 +1,110 @@
+/** The verbs that have done their work when they return. */
+
+import * as native from '../index.js'
+import { manyRanges, type Range, type Request, singleRange } from './arguments.js'
+import { type Chunk, move } from './chunk.js'
+import { copyRanges, type Engine, guarded, type Outgoing, readableBytes } from './engine.js'
+import { isSystemFailure, type PageoutError } from './errors.js'
+import { type Handle, lengthOf, markReleased, type Payload } from './handle.js'
+
+/** What a `try` form returns. */
+export type Result<V> = { ok: true; value: V } | { ok: false; error: PageoutError }
+
+/** Puts checked chunks out. */
+export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
+  if (outgoing.backend === 'swap') return engine.keep(outgoing)
+  const { kind, parts, byteLength } = outgoing
+  const views = parts.map(readableBytes)
+  const [only] = views.length === 1 ? views : []
+  const ticket = guarded(() => (only ? native.pageoutOne(engine.ref, only) : native.pageout(engine.ref, views)))
+  giveBack(engine, outgoing)
+  return engine.handle({ kind, byteLength, backend: 'file', kept: undefined }, ticket)
+}
+
+/** Gives back the memory of chunks that are out, as far as they can be detached. */
+function giveBack(engine: Engine, { parts, detach }: Outgoing): void {
+  if (detach === 'never') return
+  for (const part of parts) {
+    // A chunk that was named twice is gone the second time.
+    const moved = part.isWhole && part.buffer.byteLength > 0 ? move(part.buffer as ArrayBuffer) : undefined
+    if (moved) engine.spares.giveBack(moved)
+  }
+}
+
+export function readAt<C extends Chunk>(
+  engine: Engine,
+  handle: Handle<C>,
+  offset: number,
+  length: number,
+  target: C | undefined,
+): C {
+  const payload = engine.payload(handle)
+  return read(engine, payload, singleRange(offset, length, payload.kind, lengthOf(payload)), target)
+}
+
+export function readAtMany<C extends Chunk>(
+  engine: Engine,
+  handle: Handle<C>,
+  ranges: readonly Range[],
+  target: C | undefined,
+): C {
+  const payload = engine.payload(handle)
+  return read(engine, payload, manyRanges(ranges, payload.kind, lengthOf(payload)), target)
+}
+
+function read<C extends Chunk>(
+  engine: Engine,
+  payload: Payload,
+  { bytes, byteLength }: Request,
+  target: C | undefined,
+): C {
+  const landing = engine.landing<C>(payload.kind, byteLength, target)
+  if (payload.kept) {
+    copyRanges(payload.kept, bytes, landing.bytes)
+    native.countRead(engine.ref, byteLength)
+    return landing.result()
+  }
+  const [offset = 0] = bytes
+  guarded(() => {
+    if (bytes.length === 2) native.read(engine.ref, payload.ticket, offset, landing.bytes)
+    else native.readMany(engine.ref, payload.ticket, Float64Array.from(bytes), landing.bytes)
+  })
+  return landing.result()
+}
+
+export function take<C extends Chunk>(engine: Engine, handle: Handle<C>, target: C | undefined): C {
+  const payload = engine.payload(handle)
+  return payload.kept ? takeKept(engine, payload, payload.kept, target) : takeStored(engine, payload, target)
+}
+
+function takeStored<C extends Chunk>(engine: Engine, payload: Payload, target: C | undefined): C {
+  const landing = engine.landing<C>(payload.kind, payload.byteLength, target)
+  guarded(() => native.take(engine.ref, payload.ticket, landing.bytes))
+  markReleased(payload)
+  return landing.result()
+}
+
+/** Takes a payload of the swap backend; one that is a single piece of memory is that memory itself. */
+export function takeKept<C extends Chunk>(
+  engine: Engine,
+  payload: Payload,
+  kept: readonly ArrayBuffer[],
+  target: C | undefined,
+): C {
+  const [only] = kept.length === 1 && target === undefined ? kept : []
+  const landing = only ? undefined : engine.landing<C>(payload.kind, payload.byteLength, target)
+  if (landing) copyRanges(kept, [0, payload.byteLength], landing.bytes)
+  native.takeKept(engine.ref, payload.ticket)
+  markReleased(payload)
+  return landing ? landing.result() : (payload.kind.over(only as ArrayBuffer, 0, payload.byteLength) as C)
+}
+
+/** Runs a verb; a failure of the system comes back as a value, a wrong argument is thrown. */
+export function attempt<V>(verb: () => V): Result<V> {
+  try {
+    return { ok: true, value: verb() }
+  } catch (error) {
+    if (isSystemFailure(error)) return { ok: false, error }
+    throw error
+  }
+}
