@@ -18,6 +18,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
 
+/** Counts a take whose bytes JavaScript has, and frees the payload. */
+export declare function finishTake(pager: PagerRef, ticket: number): void
+
 /** Frees a payload; false when it was freed before. */
 export declare function free(pager: PagerRef, ticket: number): boolean
 
@@ -48,8 +51,14 @@ export declare function openDefault(): PagerRef
 /** Copies the bytes of all views, in order, to the file backend, and gives their ticket. */
 export declare function pageout(pager: PagerRef, views: Array<ArrayBufferView>): number
 
+/** As `pageout`, off the JavaScript thread. The views are of buffers that only the caller of this function knows. */
+export declare function pageoutAsync(pager: PagerRef, views: Array<Uint8Array>): Promise<number>
+
 /** As `pageout`, for one view. */
 export declare function pageoutOne(pager: PagerRef, view: ArrayBufferView): number
+
+/** Reads a whole payload off the JavaScript thread, as the first half of a take; `finishTake` is the other. */
+export declare function peekAsync(pager: PagerRef, ticket: number, target: Uint8Array): Promise<void>
 
 /** Asks for huge pages behind a view's memory, before it is filled. */
 export declare function preferHugePages(view: ArrayBufferView): void
@@ -59,6 +68,9 @@ export declare function prefetch(pager: PagerRef, ticket: number, ranges: Float6
 
 /** Reads bytes of a payload over `target`, which has exactly that length. */
 export declare function read(pager: PagerRef, ticket: number, offset: number, target: ArrayBufferView): void
+
+/** As `readMany`, off the JavaScript thread. The target is of a buffer that only the caller of this function knows. */
+export declare function readAsync(pager: PagerRef, ticket: number, ranges: Float64Array, target: Uint8Array): Promise<void>
 
 /** Reads ranges, given as offset and length one after the other, over `target`, which has exactly their length. */
 export declare function readMany(pager: PagerRef, ticket: number, ranges: Float64Array, target: ArrayBufferView): void
@@ -83,9 +95,6 @@ export declare function stats(pager: PagerRef, numbers: Float64Array): void
 
 /** Reads a whole payload over `target`, which has exactly its length, and frees it. On an error it stays. */
 export declare function take(pager: PagerRef, ticket: number, target: ArrayBufferView): void
-
-/** Counts a take of a payload that JavaScript keeps in memory, and frees its ticket. */
-export declare function takeKept(pager: PagerRef, ticket: number): void
 
 /** Gives all disk space back that no payload uses. */
 export declare function trim(pager: PagerRef): void

@@ -773,8 +773,9 @@ if (
   }
 }
 
-const { countRead, free, freeAll, hintCold, hintSoon, keep, offerPages, open, openDefault, pageout, pageoutOne, preferHugePages, prefetch, read, readMany, release, scratchPlace, setScratchDir, stats, take, takeKept, trim, usesSwap, useSwap } = nativeBinding
+const { countRead, finishTake, free, freeAll, hintCold, hintSoon, keep, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readMany, release, scratchPlace, setScratchDir, stats, take, trim, usesSwap, useSwap } = nativeBinding
 export { countRead }
+export { finishTake }
 export { free }
 export { freeAll }
 export { hintCold }
@@ -784,17 +785,19 @@ export { offerPages }
 export { open }
 export { openDefault }
 export { pageout }
+export { pageoutAsync }
 export { pageoutOne }
+export { peekAsync }
 export { preferHugePages }
 export { prefetch }
 export { read }
+export { readAsync }
 export { readMany }
 export { release }
 export { scratchPlace }
 export { setScratchDir }
 export { stats }
 export { take }
-export { takeKept }
 export { trim }
 export { usesSwap }
 export { useSwap }

@@ -7,6 +7,12 @@ import { invalidArgType, invalidArgValue, outOfRange, overlap } from './errors.j
 /** Elements of a payload: [offset, length]. */
 export type Range = readonly [offset: number, length: number]
 
+/** Options of a promise form. */
+export interface SignalOptions {
+  /** Aborts the call: its promise rejects with an AbortError at once, and the handle stays as it was. */
+  signal?: AbortSignal
+}
+
 /** Checked ranges of one payload, in request order, in bytes. */
 export interface Request {
   /** Offset and length of each range, one after the other. */
@@ -45,6 +51,16 @@ export function optionsBag<T extends object>(value: T | undefined, name = 'optio
     throw invalidArgType(name, 'of type object', value)
   }
   return value
+}
+
+/** The signal among the options of a promise form. */
+export function abortSignal(options: SignalOptions | undefined): AbortSignal | undefined {
+  const { signal } = optionsBag(options)
+  if (signal === undefined) return undefined
+  if (typeof signal !== 'object' || signal === null || !('aborted' in signal) || !(signal instanceof EventTarget)) {
+    throw invalidArgType('options.signal', 'an instance of AbortSignal', signal)
+  }
+  return signal
 }
 
 /** A path of a directory. */

@@ -36,6 +36,8 @@ export interface Kind {
 
 /** What is known about one chunk, read past whatever the caller may have put in the way. */
 export interface Part {
+  /** The chunk itself. */
+  readonly chunk: Chunk
   readonly kind: Kind
   readonly buffer: ArrayBufferLike
   readonly byteOffset: number
@@ -108,7 +110,14 @@ export function inspectChunk(value: unknown, name: string): Part {
   if (types.isTypedArray(value)) {
     const kind = Buffer.isBuffer(value) ? BUFFER : KINDS.get(typedArrayName(value))
     if (!kind) throw invalidArgType(name, EXPECTED, value)
-    return part(kind, typedArray.buffer(value), typedArray.byteOffset(value), typedArray.byteLength(value), value, name)
+    return part(
+      kind,
+      typedArray.buffer(value),
+      typedArray.byteOffset(value),
+      typedArray.byteLength(value),
+      value as TypedArray,
+      name,
+    )
   }
   if (types.isDataView(value)) {
     const buffer = dataView.buffer(value)
@@ -124,13 +133,13 @@ function part(
   buffer: ArrayBufferLike,
   byteOffset: number,
   byteLength: number,
-  value: unknown,
+  value: Chunk,
   name: string,
 ): Part {
   if (byteLength === 0) refuseDetached(buffer, value, name)
   const isShared = types.isSharedArrayBuffer(buffer)
   const isWhole = !isShared && byteOffset === 0 && byteLength === arrayBufferBytes(buffer)
-  return { kind, buffer, byteOffset, byteLength, isShared, isWhole }
+  return { chunk: value, kind, buffer, byteOffset, byteLength, isShared, isWhole }
 }
 
 function refuseDetached(buffer: ArrayBufferLike, value: unknown, name: string): void {

@@ -192,10 +192,14 @@ export class Engine {
     native.trim(this.ref)
   }
 
+  /** Later verbs are refused; what is pending goes on. */
+  beginClose(): void {
+    this.#isClosed = true
+  }
+
   /** Frees all payloads and their disk space. More than once is the same as once. */
   close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    this.beginClose()
     this.spares.clear()
     native.freeAll(this.ref)
     native.trim(this.ref)
@@ -226,9 +230,9 @@ export class Engine {
   }
 
   /** Moves chunks into a handle of the swap backend; those that cannot be moved are copied. */
-  keep<C extends Chunk>({ kind, parts, byteLength, detach }: Outgoing): Handle<C> {
-    const filled = parts.filter(part => part.byteLength > 0)
-    const kept = detach === 'never' ? filled.map(copied) : moveAll(filled)
+  keep<C extends Chunk>(outgoing: Outgoing): Handle<C> {
+    const { kind, byteLength } = outgoing
+    const kept = privateCopies(outgoing).filter(buffer => buffer.byteLength > 0)
     for (const buffer of kept) native.hintCold(new Uint8Array(buffer))
     const ticket = guarded(() => native.keep(this.ref, byteLength))
     return this.handle({ kind, byteLength, backend: 'swap', kept }, ticket)
@@ -278,6 +282,15 @@ export function guarded<T>(call: () => T): T {
   }
 }
 
+/** Waits for the addon; what it rejects with becomes an error of this package, with the stack of who waits. */
+export async function fromAddon<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise
+  } catch (thrown) {
+    throw fromNative(thrown)
+  }
+}
+
 function flag(value: unknown, name: string): boolean {
   if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
   return value
@@ -313,6 +326,11 @@ export function readableBytes(part: Part): Uint8Array {
   return part.isShared ? new Uint8Array(bytes) : bytes
 }
 
+/** The bytes of each part in memory that nobody else knows: moved where the options allow it, else copied. */
+export function privateCopies({ parts, detach }: Outgoing): ArrayBuffer[] {
+  return detach === 'never' ? parts.map(copied) : moveAll(parts)
+}
+
 function copied(part: Part): ArrayBuffer {
   const buffer = fresh(part.byteLength)
   new Uint8Array(buffer).set(bytesOf(part))
@@ -325,7 +343,7 @@ function moveAll(parts: readonly Part[]): ArrayBuffer[] {
   const movable = parts.map(part => {
     const isFirst = !seen.has(part.buffer)
     seen.add(part.buffer)
-    return isFirst && part.isWhole && isMovable(part.buffer as ArrayBuffer)
+    return isFirst && part.isWhole && part.byteLength > 0 && isMovable(part.buffer as ArrayBuffer)
   })
   const copies = parts.map((part, position) => (movable[position] ? undefined : copied(part)))
   return parts.map((part, position) => copies[position] ?? move(part.buffer as ArrayBuffer) ?? copied(part))

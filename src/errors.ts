@@ -1,6 +1,7 @@
 /** Where errors are made: the package's own class, and Node's coded TypeError and RangeError for wrong arguments. */
 
 import { inspect } from 'node:util'
+import type { Chunk } from './chunk.js'
 
 /** A directory that could not serve as scratch directory, and why. */
 export interface RefusedDir {
@@ -48,6 +49,8 @@ export class PageoutError extends Error {
   declare readonly fileSystem?: string
   /** Every directory that was refused, in the order in which they were tried. */
   declare readonly tried?: readonly RefusedDir[]
+  /** Of a promise form's pageout: the chunks, handed back. Not enumerable. */
+  declare readonly chunks?: readonly Chunk[]
 
   /** @internal */
   constructor(code: string, message: string, details: object = {}, options?: ErrorOptions) {
@@ -85,6 +88,12 @@ export function released(): PageoutError {
 /** The pager is closed. */
 export function closed(): PageoutError {
   return new PageoutError('ERR_PAGEOUT_CLOSED', 'The pager is closed')
+}
+
+/** What a verb rejects with when its signal is aborted, in the form that Node's own modules use. */
+export function abortError(signal: AbortSignal): Error {
+  const error = new Error('The operation was aborted', { cause: signal.reason })
+  return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' })
 }
 
 /** Memory for a result could not be had. */

@@ -94,7 +94,7 @@ export function takeKept<C extends Chunk>(
   const [only] = kept.length === 1 && target === undefined ? kept : []
   const landing = only ? undefined : engine.landing<C>(payload.kind, payload.byteLength, target)
   if (landing) copyRanges(kept, [0, payload.byteLength], landing.bytes)
-  native.takeKept(engine.ref, payload.ticket)
+  native.finishTake(engine.ref, payload.ticket)
   markReleased(payload)
   return landing ? landing.result() : (payload.kind.over(only as ArrayBuffer, 0, payload.byteLength) as C)
 }

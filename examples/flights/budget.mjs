@@ -1,4 +1,4 @@
-import { MIB, formatMib, nowMs } from './units.mjs'
+import { formatMib, MIB, nowMs } from './units.mjs'
 
 /**
  * What the pageout job may hold of row data at any moment. The largest step, writing one sorted run of 2^18 rows,

@@ -10,7 +10,7 @@
  * @param {number} end the pixel of `to`
  * @returns {Scale}
  */
-export const linearScale = (to, start, end) => (value) => start + (value / to) * (end - start)
+export const linearScale = (to, start, end) => value => start + (value / to) * (end - start)
 
 /**
  * Round values from 0 to just above `greatest`.
@@ -20,7 +20,7 @@ export const linearScale = (to, start, end) => (value) => start + (value / to) *
 export function ticks(greatest, intervals) {
   const rough = greatest / intervals
   const magnitude = 10 ** Math.floor(Math.log10(rough))
-  const step = magnitude * (/** @type {number} */ ([1, 2, 5, 10].find((factor) => factor * magnitude >= rough)))
+  const step = magnitude * /** @type {number} */ ([1, 2, 5, 10].find(factor => factor * magnitude >= rough))
   return Array.from({ length: Math.ceil(greatest / step) + 1 }, (_, index) => Number((index * step).toPrecision(6)))
 }
 
@@ -49,7 +49,7 @@ export function line([x1, y1], [x2, y2], classes) {
  * @param {string} classes
  */
 export function curve(points, classes) {
-  return `<polyline points="${points.map((point) => point.map(round).join()).join(' ')}" class="curve ${classes}"/>`
+  return `<polyline points="${points.map(point => point.map(round).join()).join(' ')}" class="curve ${classes}"/>`
 }
 
 /**
@@ -58,7 +58,13 @@ export function curve(points, classes) {
  * @returns {Point[]}
  */
 export function steps(points) {
-  return points.flatMap(([x, y], index) => /** @type {Point[]} */ ([[x, points[Math.max(index - 1, 0)][1]], [x, y]]))
+  return points.flatMap(
+    ([x, y], index) =>
+      /** @type {Point[]} */ ([
+        [x, points[Math.max(index - 1, 0)][1]],
+        [x, y],
+      ]),
+  )
 }
 
 /**
@@ -71,7 +77,7 @@ export function steps(points) {
 export function valueAxis(box, y, values, title) {
   return [
     text(box.left, box.top - 12, title, 'panel-title'),
-    ...values.flatMap((value) => [
+    ...values.flatMap(value => [
       line([box.left, y(value)], [box.right, y(value)], value === 0 ? 'axis' : 'grid'),
       text(box.left - 8, y(value) + 4, value, 'tick end'),
     ]),
@@ -86,7 +92,7 @@ export function valueAxis(box, y, values, title) {
  */
 export function timeAxis(box, x, values, title) {
   return [
-    ...values.flatMap((value) => [
+    ...values.flatMap(value => [
       line([x(value), box.bottom], [x(value), box.bottom + 5], 'axis'),
       text(x(value), box.bottom + 20, value, 'tick middle'),
     ]),

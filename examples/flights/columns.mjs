@@ -69,7 +69,7 @@ export class MemoryColumn {
   /** @param {Range[]} _ranges are here already */
   prefetch(_ranges) {}
 
-  * drain() {
+  *drain() {
     yield this.#values
     this.dispose()
   }
@@ -121,7 +121,10 @@ export class PagedColumn {
    */
   read(start, target) {
     let filled = 0
-    for (const { handle, ranges: [[offset, length]] } of this.#split([[start, target.length]])) {
+    for (const {
+      handle,
+      ranges: [[offset, length]],
+    } of this.#split([[start, target.length]])) {
       this.#pager.readAt(handle, offset, length, target.subarray(filled, filled + length))
       filled += length
     }
@@ -144,7 +147,7 @@ export class PagedColumn {
     for (const { handle, ranges: inHandle } of this.#split(ranges)) this.#pager.prefetch(handle, inHandle)
   }
 
-  * drain() {
+  *drain() {
     const buffer = this.allocate(Math.max(...this.#chunks.map(({ handle }) => handle.length)))
     for (const { handle } of this.#chunks) yield this.#pager.take(handle, buffer.subarray(0, handle.length))
     this.#memory.release(buffer)
@@ -168,7 +171,7 @@ export class PagedColumn {
         const { handle, start: chunkStart } = this.#chunks[index]
         const pieceLength = Math.min(length, chunkStart + handle.length - start)
         let part = parts.at(-1)
-        if (part?.handle !== handle) parts.push(part = { handle, ranges: [], length: 0 })
+        if (part?.handle !== handle) parts.push((part = { handle, ranges: [], length: 0 }))
         part.ranges.push([start - chunkStart, pieceLength])
         part.length += pieceLength
         start += pieceLength

@@ -8,8 +8,10 @@
  */
 export function differences(a, b) {
   return [
-    ...Object.keys(a.digests).filter((name) => a.digests[name] !== b.digests[name]).map((name) => `sorted column ${name}`),
-    ...Object.keys(a.answers).flatMap((name) => answerDifference(name, a.answers[name], b.answers[name])),
+    ...Object.keys(a.digests)
+      .filter(name => a.digests[name] !== b.digests[name])
+      .map(name => `sorted column ${name}`),
+    ...Object.keys(a.answers).flatMap(name => answerDifference(name, a.answers[name], b.answers[name])),
   ]
 }
 

@@ -1,8 +1,9 @@
 // Decodes the Parquet file into a table: column by column, row group by row group, so that the decoder never holds
 // more than one piece of one column.
-import { compressors } from 'hyparquet-compressors'
-import { asyncBufferFromFile, parquetMetadataAsync, parquetRead } from 'hyparquet'
+
 import { fileURLToPath } from 'node:url'
+import { asyncBufferFromFile, parquetMetadataAsync, parquetRead } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
 import { FLIGHTS } from './table.mjs'
 
 /** @typedef {import('./budget.mjs').Values} Values */
@@ -43,7 +44,7 @@ export async function loadFlights(table, progress) {
     stringFromBytes: (/** @type {Uint8Array} */ bytes) => airports.codeOf(bytes),
   }
   const groups = rowGroups(metadata, table.rows)
-  const pieces = Object.keys(FLIGHTS).flatMap((name) => groups.map((group) => ({ name, group })))
+  const pieces = Object.keys(FLIGHTS).flatMap(name => groups.map(group => ({ name, group })))
   for (const [index, { name, group }] of pieces.entries()) {
     const array = table.columns[name].allocate(group.rows)
     await decode({ file, metadata, compressors, parsers }, name, group, array)

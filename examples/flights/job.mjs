@@ -3,7 +3,13 @@ import { createHash } from 'node:crypto'
 import { loadFlights } from './data.mjs'
 import { runPhase, sendLast, settledRssBytes } from './phases.mjs'
 import {
-  delayPercentiles, lookUpRows, originTotals, rangeMeanDelays, sumBatches, weeklyMeanDelays, worstFlights,
+  delayPercentiles,
+  lookUpRows,
+  originTotals,
+  rangeMeanDelays,
+  sumBatches,
+  weeklyMeanDelays,
+  worstFlights,
 } from './queries.mjs'
 import { MemoryStore, PagedStore } from './stores.mjs'
 import { FLIGHTS } from './table.mjs'
@@ -38,10 +44,10 @@ async function runJob(store, rows) {
   const { memory } = store
   const rssBeforeBytes = await settledRssBytes()
   const table = store.createTable(FLIGHTS, rows)
-  const airports = await runPhase('load', (progress) => loadFlights(table, progress))
-  const lookUps = await runPhase('look up', (progress) => lookUp(table, memory, progress))
+  const airports = await runPhase('load', progress => loadFlights(table, progress))
+  const lookUps = await runPhase('look up', progress => lookUp(table, memory, progress))
   const aggregates = await runPhase('aggregate', () => aggregate(table, memory, airports.length))
-  const sorted = await runPhase('sort', (progress) => store.sort(table, progress))
+  const sorted = await runPhase('sort', progress => store.sort(table, progress))
   const [extremes, digests] = await runPhase('check', () => checkSorted(sorted, memory))
   const rssAfterBytes = await settledRssBytes()
   const measured = { rssBeforeBytes, rssAfterBytes, endMs: nowMs(), ...memory.measured(), paging: store.paging() }
@@ -89,11 +95,13 @@ function checkSorted(sorted, memory) {
  * @param {Table} sorted
  */
 function digestColumns(sorted) {
-  return Object.fromEntries(Object.entries(sorted.columns).map(([name, column]) => {
-    const hash = createHash('sha256')
-    for (const values of column.drain()) hash.update(values)
-    return [name, hash.digest('hex')]
-  }))
+  return Object.fromEntries(
+    Object.entries(sorted.columns).map(([name, column]) => {
+      const hash = createHash('sha256')
+      for (const values of column.drain()) hash.update(values)
+      return [name, hash.digest('hex')]
+    }),
+  )
 }
 
 /** @param {Job} job */

@@ -17,8 +17,8 @@ export class KeyMerge {
    */
   constructor(columns, memory) {
     this.#memory = memory
-    this.#cursors = columns.map((column) => new KeyCursor(column, memory.allocate(Float64Array, WINDOW_ROWS)))
-    this.#heads = Float64Array.from(this.#cursors, (cursor) => cursor.next())
+    this.#cursors = columns.map(column => new KeyCursor(column, memory.allocate(Float64Array, WINDOW_ROWS)))
+    this.#heads = Float64Array.from(this.#cursors, cursor => cursor.next())
     this.#taken = columns.map(() => 0)
   }
 
@@ -41,7 +41,7 @@ export class KeyMerge {
   }
 
   release() {
-    this.#memory.release(...this.#cursors.map((cursor) => cursor.buffer))
+    this.#memory.release(...this.#cursors.map(cursor => cursor.buffer))
   }
 }
 

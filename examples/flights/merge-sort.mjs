@@ -23,8 +23,8 @@ const COLUMN_NAMES = Object.keys(FLIGHTS)
  * @param {Progress} progress
  */
 export function mergeSort(table, store, progress) {
-  const runs = writeRuns(table, store, (done) => progress(done, 2 * table.rows))
-  const sorted = mergeRuns(runs, store, (done) => progress(table.rows + done, 2 * table.rows))
+  const runs = writeRuns(table, store, done => progress(done, 2 * table.rows))
+  const sorted = mergeRuns(runs, store, done => progress(table.rows + done, 2 * table.rows))
   for (const run of runs) run.dispose()
   return sorted
 }
@@ -82,7 +82,10 @@ function mergeRuns(runs, store, progress) {
   const { memory } = store
   const rows = runs.reduce((sum, run) => sum + run.rows, 0)
   const sorted = store.createTable(FLIGHTS, rows)
-  const keys = new KeyMerge(runs.map((run) => run.columns.key), memory)
+  const keys = new KeyMerge(
+    runs.map(run => run.columns.key),
+    memory,
+  )
   const turnBuffer = memory.allocate(Uint8Array, BLOCK_ROWS)
   const valueBuffer = memory.allocate(Float64Array, BLOCK_ROWS)
   for (let done = 0; done < rows; done += BLOCK_ROWS) {
@@ -90,7 +93,7 @@ function mergeRuns(runs, store, progress) {
     const ranges = keys.merge(turns)
     for (const name of COLUMN_NAMES) runs.forEach((run, index) => run.columns[name].prefetch([ranges[index]]))
     for (const name of COLUMN_NAMES) {
-      const from = runs.map((run) => run.columns[name])
+      const from = runs.map(run => run.columns[name])
       mergeColumn(from, ranges, turns, sorted.columns[name], viewAs(valueBuffer, FLIGHTS[name], turns.length))
     }
     progress(done + turns.length)

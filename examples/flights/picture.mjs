@@ -55,7 +55,12 @@ function picture(series) {
     ...rssPanel(series, x),
     ...heldPanel(series, x),
     ...phasePanel(series, x),
-    ...timeAxis(PHASE_BOX, x, ticks(endS, 8).filter((value) => value <= endS), 'time since the start of the process (s)'),
+    ...timeAxis(
+      PHASE_BOX,
+      x,
+      ticks(endS, 8).filter(value => value <= endS),
+      'time since the start of the process (s)',
+    ),
     '</svg>\n',
   ].join('\n')
 }
@@ -79,7 +84,7 @@ function rssPanel(series, x) {
     points: recording.samples.map(({ timeMs, rssBytes }) => /** @type {Point} */ ([timeMs / 1000, rssBytes / MIB])),
   }))
   const baseMib = Math.round(series[0].recording.result.rssBeforeBytes / MIB)
-  return panel(RSS_BOX, x, curves, 'Resident memory of the process, RSS (MiB)', (y) => [
+  return panel(RSS_BOX, x, curves, 'Resident memory of the process, RSS (MiB)', y => [
     line([LEFT, y(baseMib)], [RIGHT, y(baseMib)], 'base'),
     text(RIGHT, y(baseMib) + 16, `Node and the modules before the first row: ${baseMib} MiB`, 'tick end'),
   ])
@@ -96,7 +101,7 @@ function heldPanel(series, x) {
   }))
   const budgetMib = BUDGET_BYTES / MIB
   const labelX = x(Math.max(...series.map(({ recording }) => recording.spans[0].startMs)) / 1000) + 8
-  return panel(HELD_BOX, x, curves, 'Row data held in typed arrays (MiB)', (y) => [
+  return panel(HELD_BOX, x, curves, 'Row data held in typed arrays (MiB)', y => [
     line([LEFT, y(budgetMib)], [RIGHT, y(budgetMib)], 'budget'),
     text(labelX, y(budgetMib) - 6, `budget ${budgetMib} MiB`, 'budget'),
   ])
@@ -124,7 +129,12 @@ function panel(box, x, curves, title, extra = () => []) {
   return [
     ...valueAxis(box, y, values, title),
     ...extra(y),
-    ...curves.map(({ classes, points }) => curve(points.map(([time, value]) => [x(time), y(value)]), classes)),
+    ...curves.map(({ classes, points }) =>
+      curve(
+        points.map(([time, value]) => [x(time), y(value)]),
+        classes,
+      ),
+    ),
     ...curves.map(({ classes, points }) => peak(points, x, y, classes)),
   ]
 }
@@ -151,7 +161,7 @@ function phasePanel(series, x) {
     text(LEFT, PHASE_BOX.top - 12, 'Phases', 'panel-title'),
     ...series.flatMap(({ classes, recording }, index) => {
       const top = PHASE_BOX.top + index * (STRIP_HEIGHT + 4)
-      return recording.spans.flatMap((span) => strip(span, top, x, classes))
+      return recording.spans.flatMap(span => strip(span, top, x, classes))
     }),
   ]
 }
@@ -179,8 +189,10 @@ function strip(span, top, x, classes) {
  * @param {Scale} x
  */
 function markers(series, x) {
-  return series.flatMap(({ classes, recording }) => recording.spans.flatMap(({ startMs }) => {
-    const left = x(startMs / 1000)
-    return [RSS_BOX, HELD_BOX].map(({ top, bottom }) => line([left, top], [left, bottom], `marker ${classes}`))
-  }))
+  return series.flatMap(({ classes, recording }) =>
+    recording.spans.flatMap(({ startMs }) => {
+      const left = x(startMs / 1000)
+      return [RSS_BOX, HELD_BOX].map(({ top, bottom }) => line([left, top], [left, bottom], `marker ${classes}`))
+    }),
+  )
 }

@@ -14,7 +14,7 @@ export function prepare() {
 }
 
 function isBuilt() {
-  return existsSync(`${ROOT}dist/index.js`) && readdirSync(ROOT).some((name) => name.endsWith('.node'))
+  return existsSync(`${ROOT}dist/index.js`) && readdirSync(ROOT).some(name => name.endsWith('.node'))
 }
 
 /**

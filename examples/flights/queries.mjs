@@ -1,7 +1,7 @@
 // Questions to a table. Each answer is an array of numbers, so that two jobs can be compared value by value.
 import { seededRandom } from './random.mjs'
 import { firstRowFrom, readOne, scan, sum } from './reading.mjs'
-import { FLIGHTS, allocateRows } from './table.mjs'
+import { allocateRows, FLIGHTS } from './table.mjs'
 
 /** @typedef {import('./budget.mjs').Budget} Budget */
 /** @typedef {import('./budget.mjs').Values} Values */
@@ -74,7 +74,11 @@ export function weeklyMeanDelays(table, memory) {
   const starts = /** @type {number[]} */ ([])
   for (let weekMs = firstMs; weekMs <= lastMs; weekMs += WEEK_MS) starts.push(firstRowFrom(date, weekMs, one))
   memory.release(one)
-  return meanDelays(delay, starts.map((start, week) => [start, starts[week + 1] ?? table.rows]), memory)
+  return meanDelays(
+    delay,
+    starts.map((start, week) => [start, starts[week + 1] ?? table.rows]),
+    memory,
+  )
 }
 
 /**
@@ -120,7 +124,9 @@ export function originTotals(table, memory, airports) {
  */
 export function delayPercentiles(sorted, memory) {
   const one = memory.allocate(Int32Array, 1)
-  const answers = PERCENTILES.map((percent) => readOne(sorted.columns.delay, Math.floor((sorted.rows - 1) * percent / 100), one))
+  const answers = PERCENTILES.map(percent =>
+    readOne(sorted.columns.delay, Math.floor(((sorted.rows - 1) * percent) / 100), one),
+  )
   memory.release(one)
   return Float64Array.from(answers)
 }
@@ -132,7 +138,7 @@ export function delayPercentiles(sorted, memory) {
  */
 export function worstFlights(sorted, memory) {
   const rows = allocateRows(memory, FLIGHTS, WORST_ROWS)
-  const answers = COLUMN_NAMES.flatMap((name) => {
+  const answers = COLUMN_NAMES.flatMap(name => {
     sorted.columns[name].read(sorted.rows - WORST_ROWS, rows[name])
     return [...rows[name]]
   })
@@ -148,7 +154,7 @@ export function worstFlights(sorted, memory) {
  */
 function scatteredRanges(rows, random) {
   const slots = new Set(Array.from({ length: RANGES_A_BATCH }, () => random(Math.floor(rows / ROWS_A_RANGE))))
-  return [...slots].sort((a, b) => a - b).map((slot) => [slot * ROWS_A_RANGE, ROWS_A_RANGE])
+  return [...slots].sort((a, b) => a - b).map(slot => [slot * ROWS_A_RANGE, ROWS_A_RANGE])
 }
 
 /**

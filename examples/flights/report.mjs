@@ -16,7 +16,12 @@ const NONE = '-'
  */
 export function report(memory, pageout, differing) {
   const columns = [memory, pageout].map(describe)
-  const lines = Object.keys(columns[0]).map((label) => line(label, columns.map((column) => column[label])))
+  const lines = Object.keys(columns[0]).map(label =>
+    line(
+      label,
+      columns.map(column => column[label]),
+    ),
+  )
   return [
     line('', ['in memory', 'pageout']),
     '-'.repeat(LABEL_CELLS + 2 * VALUE_CELLS),
@@ -34,7 +39,7 @@ export function report(memory, pageout, differing) {
  * @param {string[]} values
  */
 function line(label, values) {
-  return label.padEnd(LABEL_CELLS) + values.map((value) => value.padStart(VALUE_CELLS)).join('')
+  return label.padEnd(LABEL_CELLS) + values.map(value => value.padStart(VALUE_CELLS)).join('')
 }
 
 /**
@@ -44,13 +49,13 @@ function line(label, values) {
 function describe({ job, samples, spans, result }) {
   const { paging } = result
   return {
-    'rows': formatCount(job.rows),
-    'table': formatMib(job.rows * rowBytes(FLIGHTS)),
+    rows: formatCount(job.rows),
+    table: formatMib(job.rows * rowBytes(FLIGHTS)),
     'row data held at most': formatMib(result.heldPeakBytes),
     'paged out, all together': paging ? formatMib(paging.pagedOutBytes) : NONE,
-    'pageouts': paging ? formatCount(paging.pageouts) : NONE,
-    'reads': paging ? formatCount(paging.reads) : NONE,
-    'takes': paging ? formatCount(paging.takes) : NONE,
+    pageouts: paging ? formatCount(paging.pageouts) : NONE,
+    reads: paging ? formatCount(paging.reads) : NONE,
+    takes: paging ? formatCount(paging.takes) : NONE,
     ...Object.fromEntries(spans.map(({ phase, startMs, endMs }) => [`time: ${phase}`, formatSeconds(endMs - startMs)])),
     'RSS before': formatMib(result.rssBeforeBytes),
     'RSS at most': formatMib(Math.max(...samples.map(({ rssBytes }) => rssBytes))),
@@ -77,8 +82,8 @@ function findings({ airports, answers }) {
   const worstWeek = answers.weeks.indexOf(Math.max(...answers.weeks))
   const median = answers.percentiles[answers.percentiles.length >> 1]
   return [
-    `  busiest airport ${airports[busiest]} (${formatCount(flights[busiest])} departures), worst week ${worstWeek + 1}`
-    + ` (${answers.weeks[worstWeek].toFixed(1)} minutes late on average),`,
+    `  busiest airport ${airports[busiest]} (${formatCount(flights[busiest])} departures), worst week ${worstWeek + 1}` +
+      ` (${answers.weeks[worstWeek].toFixed(1)} minutes late on average),`,
     `  median delay ${median} minutes, longest ${formatCount(answers.percentiles.at(-1) ?? NaN)}`,
   ]
 }

@@ -10,4 +10,4 @@ const ROWS_LIMIT = 2 ** 22
 export const sortKey = (delay, row) => delay * ROWS_LIMIT + row
 
 /** @param {number} key */
-export const rowOf = (key) => key - Math.floor(key / ROWS_LIMIT) * ROWS_LIMIT
+export const rowOf = key => key - Math.floor(key / ROWS_LIMIT) * ROWS_LIMIT

@@ -19,7 +19,7 @@ export class MemoryStore {
    * @param {number} rows
    */
   createTable(schema, rows) {
-    return createTable(schema, rows, (Type) => new MemoryColumn(this.memory, Type, rows))
+    return createTable(schema, rows, Type => new MemoryColumn(this.memory, Type, rows))
   }
 
   /**
@@ -53,8 +53,10 @@ export class PagedStore {
    * @param {number} rows
    */
   createTable(schema, rows) {
-    const count = (/** @type {number} */ bytes) => { this.#pagedOutBytes += bytes }
-    return createTable(schema, rows, (Type) => new PagedColumn(this.#pager, this.memory, Type, count))
+    const count = (/** @type {number} */ bytes) => {
+      this.#pagedOutBytes += bytes
+    }
+    return createTable(schema, rows, Type => new PagedColumn(this.#pager, this.memory, Type, count))
   }
 
   /**

@@ -1,13 +1,13 @@
 export const MIB = 2 ** 20
 
 /** @param {number} bytes */
-export const formatMib = (bytes) => `${(bytes / MIB).toFixed(1)} MiB`
+export const formatMib = bytes => `${(bytes / MIB).toFixed(1)} MiB`
 
 /** @param {number} ms */
-export const formatSeconds = (ms) => `${(ms / 1000).toFixed(2)} s`
+export const formatSeconds = ms => `${(ms / 1000).toFixed(2)} s`
 
 /** @param {number} count */
-export const formatCount = (count) => count.toLocaleString('en-US')
+export const formatCount = count => count.toLocaleString('en-US')
 
 /** Milliseconds since the epoch with fractions: the one clock that parent and children share. */
 export const nowMs = () => performance.timeOrigin + performance.now()

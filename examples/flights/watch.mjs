@@ -63,7 +63,14 @@ export async function watchJob(job, listener) {
   const result = resultOf(messages, status ?? signal)
   const endMs = result.endMs - startMs
   const held = result.heldHistory.map(([timeMs, bytes]) => /** @type {[number, number]} */ ([timeMs - startMs, bytes]))
-  return { job, endMs, samples: samples.filter(({ timeMs }) => timeMs < endMs), spans: spansOf(messages, startMs), held, result }
+  return {
+    job,
+    endMs,
+    samples: samples.filter(({ timeMs }) => timeMs < endMs),
+    spans: spansOf(messages, startMs),
+    held,
+    result,
+  }
 }
 
 /**
@@ -97,7 +104,11 @@ function resultOf(messages, status) {
  * @returns {Span[]}
  */
 function spansOf(messages, startMs) {
-  const starts = messages.filter((message) => message.type === 'start')
-  const ends = messages.filter((message) => message.type === 'end')
-  return starts.map(({ phase, timeMs }, index) => ({ phase, startMs: timeMs - startMs, endMs: ends[index].timeMs - startMs }))
+  const starts = messages.filter(message => message.type === 'start')
+  const ends = messages.filter(message => message.type === 'end')
+  return starts.map(({ phase, timeMs }, index) => ({
+    phase,
+    startMs: timeMs - startMs,
+    endMs: ends[index].timeMs - startMs,
+  }))
 }

@@ -17,6 +17,11 @@ pub fn throw(env: &Env, error: &pageout::Error) -> Error {
     }
 }
 
+/// The error a promise is rejected with.
+pub fn carry(env: &Env, error: &pageout::Error) -> Error {
+    describe(env, error).map_or_else(|failure| failure, |object| Error::from_unknown_without_coercion(object.to_unknown()))
+}
+
 /// A failure that no caller can cause: a bug of this package.
 pub fn internal(problem: &str) -> Error {
     Error::new(Status::GenericFailure, problem.to_owned())

@@ -14,7 +14,7 @@ use crate::table::{Kept, Payload, Shared, Table};
 use crate::view::ArrayBufferView;
 
 /// A pager as one environment sees it. The alias is the name that index.d.ts prints.
-type PagerRef = External<Arc<Table>>;
+pub type PagerRef = External<Arc<Table>>;
 
 /// The process-wide pager, with a table of payloads for this environment.
 #[napi(catch_unwind, ts_return_type = "PagerRef")]
@@ -79,7 +79,7 @@ pub fn pageout_one(env: Env, pager: &PagerRef, view: ArrayBufferView) -> Result<
 /// Counts a payload of `lenBytes` that JavaScript keeps in memory, and gives its ticket.
 #[napi(catch_unwind)]
 pub fn keep(pager: &PagerRef, len_bytes: f64) -> Result<f64> {
-    ticket(pager, Payload::Kept(whole(len_bytes)?))
+    pager.insert(Payload::Kept(whole(len_bytes)?))
 }
 
 /// Counts a read of a payload that JavaScript keeps in memory.
@@ -106,7 +106,7 @@ pub fn read_many(env: Env, pager: &PagerRef, ticket: f64, ranges: Float64Array, 
 /// Starts bringing ranges, given as offset and length one after the other, into memory.
 #[napi(catch_unwind)]
 pub fn prefetch(env: Env, pager: &PagerRef, ticket: f64, ranges: Float64Array) -> Result<()> {
-    let handle = stored(pager, ticket)?;
+    let handle = pager.stored(ticket)?;
     let ranges = pairs(&ranges)?;
     pager.shared().pager.prefetch(&handle, &ranges).map_err(|error| throw(&env, &error))
 }
@@ -114,19 +114,16 @@ pub fn prefetch(env: Env, pager: &PagerRef, ticket: f64, ranges: Float64Array) -
 /// Reads a whole payload over `target`, which has exactly its length, and frees it. On an error it stays.
 #[napi(catch_unwind)]
 pub fn take(env: Env, pager: &PagerRef, ticket: f64, mut target: ArrayBufferView) -> Result<()> {
-    let handle = stored(pager, ticket)?;
-    pager.shared().pager.take_copy(&handle, target.bytes_mut()).map_err(|error| throw(&env, &error))?;
-    pager.free(ticket);
+    let handle = pager.stored(ticket)?;
+    pager.shared().pager.peek(&handle, target.bytes_mut()).map_err(|error| throw(&env, &error))?;
+    pager.finish_take(ticket);
     Ok(())
 }
 
-/// Counts a take of a payload that JavaScript keeps in memory, and frees its ticket.
+/// Counts a take whose bytes JavaScript has, and frees the payload.
 #[napi(catch_unwind)]
-pub fn take_kept(pager: &PagerRef, ticket: f64) {
-    if let Some(Payload::Kept(len_bytes)) = pager.get(ticket) {
-        pager.shared().kept.take(len_bytes);
-    }
-    pager.free(ticket);
+pub fn finish_take(pager: &PagerRef, ticket: f64) {
+    pager.finish_take(ticket);
 }
 
 /// Frees a payload; false when it was freed before.
@@ -185,11 +182,7 @@ pub fn scratch_place(pager: &PagerRef) -> Option<Vec<String>> {
 
 fn store(env: &Env, pager: &PagerRef, chunks: &[&[u8]]) -> Result<f64> {
     let handle = pager.shared().pager.pageout_copy(chunks).map_err(|error| throw(env, &error))?;
-    ticket(pager, Payload::Stored(Arc::new(handle)))
-}
-
-fn ticket(pager: &PagerRef, payload: Payload) -> Result<f64> {
-    pager.insert(payload).ok_or_else(|| internal("there are more handles than tickets"))
+    pager.insert(Payload::Stored(Arc::new(handle)))
 }
 
 fn read_ranges(
@@ -199,18 +192,11 @@ fn read_ranges(
     ranges: &[(usize, usize)],
     target: &mut ArrayBufferView<'_>,
 ) -> Result<()> {
-    let handle = stored(pager, ticket)?;
+    let handle = pager.stored(ticket)?;
     pager.shared().pager.read_into(&handle, ranges, target.bytes_mut()).map_err(|error| throw(env, &error))
 }
 
-fn stored(pager: &PagerRef, ticket: f64) -> Result<Arc<pageout::Handle<u8>>> {
-    match pager.get(ticket) {
-        Some(Payload::Stored(handle)) => Ok(handle),
-        _ => Err(internal("the ticket stands for no stored payload")),
-    }
-}
-
-fn pairs(ranges: &[f64]) -> Result<Vec<(usize, usize)>> {
+pub fn pairs(ranges: &[f64]) -> Result<Vec<(usize, usize)>> {
     ranges.chunks_exact(2).map(|pair| Ok((index(pair[0])?, index(pair[1])?))).collect()
 }
 

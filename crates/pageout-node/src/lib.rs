@@ -8,8 +8,10 @@
 #![allow(clippy::trivially_copy_pass_by_ref, reason = "JavaScript objects borrow their environment")]
 #![allow(unreachable_pub, reason = "the export attribute needs public items")]
 
+mod asynchronous;
 mod error;
 mod exports;
 mod memory;
 mod table;
+mod task;
 mod view;

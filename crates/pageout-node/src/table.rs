@@ -6,7 +6,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use napi::Result;
 use pageout::{Handle, Pager};
+
+use crate::error::internal;
 
 /// Generations have 21 bits, so that with a 32-bit slot number a ticket is below 2^53.
 const GENERATIONS: u32 = 1 << 21;
@@ -67,23 +70,40 @@ impl Table {
         &self.shared
     }
 
-    /// Takes a payload in. `None` when there are more handles than tickets.
-    pub fn insert(&self, payload: Payload) -> Option<f64> {
+    /// Takes a payload in, and gives its ticket.
+    pub fn insert(&self, payload: Payload) -> Result<f64> {
         let mut entries = self.lock();
         let slot_number = match entries.free.pop() {
             Some(slot_number) => slot_number,
-            None => entries.add_slot()?,
+            None => entries.add_slot().ok_or_else(|| internal("there are more handles than tickets"))?,
         };
         if let Payload::Kept(len_bytes) = payload {
             self.shared.kept.begin(len_bytes);
         }
         let slot = &mut entries.slots[slot_number as usize];
         slot.payload = Some(payload);
-        Some(ticket(slot_number, slot.generation))
+        Ok(ticket(slot_number, slot.generation))
     }
 
-    /// The payload of a ticket, unless it was freed.
-    pub fn get(&self, ticket: f64) -> Option<Payload> {
+    /// The stored payload of a ticket.
+    pub fn stored(&self, ticket: f64) -> Result<Arc<Handle<u8>>> {
+        match self.get(ticket) {
+            Some(Payload::Stored(handle)) => Ok(handle),
+            _ => Err(internal("the ticket stands for no stored payload")),
+        }
+    }
+
+    /// Counts a take and frees the payload.
+    pub fn finish_take(&self, ticket: f64) {
+        match self.get(ticket) {
+            Some(Payload::Stored(handle)) => self.shared.pager.count_take(&handle),
+            Some(Payload::Kept(len_bytes)) => self.shared.kept.take(len_bytes),
+            None => return,
+        }
+        self.free(ticket);
+    }
+
+    fn get(&self, ticket: f64) -> Option<Payload> {
         let mut entries = self.lock();
         entries.slot(ticket)?.payload.clone()
     }

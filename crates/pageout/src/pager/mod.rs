@@ -212,15 +212,19 @@ impl Pager {
     }
 
     /// The reading half of a take, for callers that keep the handle in a place of their own: brings the whole payload back
-    /// over `target`, and counts as a take. Not covered by semantic versioning.
+    /// over `target` without counting it as a read. Not covered by semantic versioning.
     ///
     /// # Errors
     /// As [`Self::read_into`].
     #[doc(hidden)]
-    pub fn take_copy<T: Pod>(&self, handle: &Handle<T>, target: &mut [T]) -> Result<(), Error> {
-        self.copy_ranges(handle, &[(0, handle.len())], target)?;
+    pub fn peek<T: Pod>(&self, handle: &Handle<T>, target: &mut [T]) -> Result<(), Error> {
+        self.copy_ranges(handle, &[(0, handle.len())], target)
+    }
+
+    /// Counts a take of which [`Self::peek`] was the reading half. Not covered by semantic versioning.
+    #[doc(hidden)]
+    pub fn count_take<T: Pod>(&self, handle: &Handle<T>) {
         self.shared.counters.take(units::to_u64(handle.len_bytes()));
-        Ok(())
     }
 
     /// Starts bringing ranges into memory, for a read that comes soon. A hint: it does no I/O itself and nothing depends

@@ -1,0 +1,135 @@
+/**
+ * The verbs that do their work off the JavaScript thread.
+ *
+ * Arguments are checked, and the memory that another thread will touch is out of the caller's reach, before a verb gives
+ * its promise. What the addon fills is private until it is whole, so an abort can reject at once and leave the work to
+ * end by itself.
+ */
+
+import * as native from '../index.js'
+import { manyRanges, type Range, type Request, singleRange } from './arguments.js'
+import type { Chunk, Part } from './chunk.js'
+import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies } from './engine.js'
+import { abortError, isSystemFailure } from './errors.js'
+import { type Handle, lengthOf, markReleased, type Payload } from './handle.js'
+import { run, unlessAborted } from './lane.js'
+import { type Result, takeKept } from './sync.js'
+
+type Signal = AbortSignal | undefined
+
+/** Puts checked chunks out. Once the job has started, an abort comes too late: the payload goes out. */
+export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
+  if (signal?.aborted) throw abortError(signal)
+  if (outgoing.backend === 'swap') return engine.keep(outgoing)
+  const { kind, parts, byteLength } = outgoing
+  const buffers = privateCopies(outgoing)
+  try {
+    const views = buffers.map(buffer => new Uint8Array(buffer))
+    const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, views)), signal)
+    for (const buffer of buffers) engine.spares.giveBack(buffer)
+    return engine.handle({ kind, byteLength, backend: 'file', kept: undefined }, ticket)
+  } catch (error) {
+    throw withChunks(error, parts, buffers)
+  }
+}
+
+/** Adds to an error the chunks that did not go out: the caller's own where they still are, else their memory again. */
+function withChunks(error: unknown, parts: readonly Part[], buffers: readonly ArrayBuffer[]): unknown {
+  const chunks = parts.map(({ kind, chunk, buffer, byteLength }, position) => {
+    const ours = buffers[position]
+    return ours && byteLength > 0 && buffer.byteLength === 0 ? kind.over(ours, 0, byteLength) : chunk
+  })
+  return Object.defineProperty(error as object, 'chunks', { value: chunks, configurable: true, writable: true })
+}
+
+export async function readAt<C extends Chunk>(
+  engine: Engine,
+  handle: Handle<C>,
+  offset: number,
+  length: number,
+  target: C | undefined,
+  signal: Signal,
+): Promise<C> {
+  const payload = engine.payload(handle)
+  return await read(engine, payload, singleRange(offset, length, payload.kind, lengthOf(payload)), target, signal)
+}
+
+export async function readAtMany<C extends Chunk>(
+  engine: Engine,
+  handle: Handle<C>,
+  ranges: readonly Range[],
+  target: C | undefined,
+  signal: Signal,
+): Promise<C> {
+  const payload = engine.payload(handle)
+  return await read(engine, payload, manyRanges(ranges, payload.kind, lengthOf(payload)), target, signal)
+}
+
+async function read<C extends Chunk>(
+  engine: Engine,
+  payload: Payload,
+  { bytes, byteLength }: Request,
+  target: C | undefined,
+  signal: Signal,
+): Promise<C> {
+  const { ticket, kept, kind } = payload
+  return await whole(engine, kind, byteLength, target, signal, async into => {
+    if (!kept) return fromAddon(native.readAsync(engine.ref, ticket, Float64Array.from(bytes), into))
+    copyRanges(kept, bytes, into)
+    native.countRead(engine.ref, byteLength)
+  })
+}
+
+export async function take<C extends Chunk>(
+  engine: Engine,
+  handle: Handle<C>,
+  target: C | undefined,
+  signal: Signal,
+): Promise<C> {
+  const payload = engine.payload(handle)
+  if (signal?.aborted) throw abortError(signal)
+  if (payload.kept) return takeKept(engine, payload, payload.kept, target)
+  const { ticket, kind, byteLength } = payload
+  payload.isBeingTaken = true
+  try {
+    const peek = (into: Uint8Array) => fromAddon(native.peekAsync(engine.ref, ticket, into))
+    const result = await whole<C>(engine, kind, byteLength, target, signal, peek)
+    native.finishTake(engine.ref, ticket)
+    markReleased(payload)
+    return result
+  } finally {
+    payload.isBeingTaken = false
+  }
+}
+
+/** Lets `fill` fill private memory, and hands it out, or copies it to the caller's target, once it is whole. */
+async function whole<C extends Chunk>(
+  engine: Engine,
+  kind: Payload['kind'],
+  byteLength: number,
+  target: C | undefined,
+  signal: Signal,
+  fill: (into: Uint8Array) => Promise<void>,
+): Promise<C> {
+  if (target !== undefined) engine.landing(kind, byteLength, target)
+  if (signal?.aborted) throw abortError(signal)
+  const own = engine.landing<C>(kind, byteLength, undefined)
+  const job = run(() => fill(own.bytes), signal)
+  await unlessAborted(job, signal)
+  if (target === undefined) return own.result()
+  // The target may have been resized or detached meanwhile, so it is looked at again.
+  const landing = engine.landing(kind, byteLength, target)
+  landing.bytes.set(own.bytes)
+  engine.spares.giveBack(own.bytes.buffer as ArrayBuffer)
+  return landing.result()
+}
+
+/** Runs a verb; a failure of the system comes back as a value, anything else rejects. */
+export async function attempt<V>(verb: Promise<V>): Promise<Result<V>> {
+  try {
+    return { ok: true, value: await verb }
+  } catch (error) {
+    if (isSystemFailure(error)) return { ok: false, error }
+    throw error
+  }
+}

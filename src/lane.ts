@@ -1,0 +1,65 @@
+/**
+ * How many jobs are on libuv's threads at a time: at most half of them, so that other work of the process, `fs` above all,
+ * always finds a free one. Jobs beyond that wait here, and an abort takes them out again.
+ */
+
+import { abortError } from './errors.js'
+
+/** Threads that libuv has by default. */
+const DEFAULT_POOL_THREADS = 4
+const POOL_THREADS = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? '', 10) || DEFAULT_POOL_THREADS
+const JOBS_MAX = Math.max(1, Math.floor(POOL_THREADS / 2))
+
+const waiting: (() => void)[] = []
+let running = 0
+
+/**
+ * Starts a job as soon as there is room for it.
+ *
+ * @throws AbortError when `signal` is aborted before the job starts, in which case it never does
+ */
+export async function run<T>(job: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (running >= JOBS_MAX) await turn(signal)
+  else running++
+  try {
+    if (signal?.aborted) throw abortError(signal)
+    return await job()
+  } finally {
+    const next = waiting.shift()
+    if (next) next()
+    else running--
+  }
+}
+
+/** Waits until a job that ended hands its place on. */
+function turn(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const start = () => {
+      signal?.removeEventListener('abort', leave)
+      resolve()
+    }
+    const leave = () => {
+      waiting.splice(waiting.indexOf(start), 1)
+      reject(abortError(signal as AbortSignal))
+    }
+    waiting.push(start)
+    signal?.addEventListener('abort', leave, { once: true })
+  })
+}
+
+/** Settles as `result` does, or rejects at once when `signal` is aborted; `result` goes on by itself then. */
+export async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return result
+  let stop = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(abortError(signal))
+    signal.addEventListener('abort', stop, { once: true })
+  })
+  try {
+    return await Promise.race([result, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
+    // Whoever was told of the abort is not told of the result.
+    result.catch(() => {})
+  }
+}

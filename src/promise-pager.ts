@@ -1,0 +1,197 @@
+/** The pager whose verbs do their work off the JavaScript thread. */
+
+import { abortSignal, type Range, type SignalOptions } from './arguments.js'
+import * as async from './async.js'
+import type { Chunk } from './chunk.js'
+import {
+  type Backend,
+  type DetachOptions,
+  Engine,
+  type PageoutOptions,
+  type PagerOptions,
+  type PagerStats,
+} from './engine.js'
+import type { Handle } from './handle.js'
+import type { Result } from './sync.js'
+
+/**
+ * A pager with its own scratch directory, capacity and options, whose verbs return promises.
+ *
+ * Buffers leave the caller's reach before a verb returns; when a pageout fails, `error.chunks` holds them again. Wrong
+ * arguments reject with a TypeError or RangeError with one of Node's codes; failures of the system reject with a
+ * PageoutError, or come back as a {@link Result} from the `try` forms.
+ *
+ * @example
+ * const pager = new Pager({ capacityBytes: 2 ** 30 })
+ * const handle = await pager.pageout([new Float64Array([1, 2]), new Float64Array([3])])
+ * await pager.readAt(handle, 1, 2) // Float64Array [2, 3]
+ * await pager.take(handle) // Float64Array [1, 2, 3]
+ * await pager.close()
+ */
+export class Pager {
+  readonly #engine: Engine
+  #pending = 0
+  /** Resolved by the last pending verb once the pager is closing. */
+  #idle: Promise<void> | undefined
+  #whenIdle: (() => void) | undefined
+
+  /**
+   * @param options see {@link PagerOptions}
+   * @throws ERR_PAGEOUT_SCRATCH_DIR or ERR_PAGEOUT_RAM_BACKED when `options.scratchDir` cannot serve
+   */
+  constructor(options?: PagerOptions) {
+    this.#engine = Engine.open(options)
+  }
+
+  /** As the function of the same name of `pageout/promises`. */
+  pageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions & SignalOptions): Promise<Handle<C>> {
+    return this.#track(async () => {
+      const signal = abortSignal(options)
+      return await async.pageout<C>(this.#engine, this.#engine.outgoing(chunks, options), signal)
+    })
+  }
+
+  /** As {@link pageout}, with the backend named. */
+  pageoutWith<C extends Chunk>(
+    backend: Backend,
+    chunks: C | readonly C[],
+    options?: DetachOptions & SignalOptions,
+  ): Promise<Handle<C>> {
+    return this.#track(async () => {
+      const signal = abortSignal(options)
+      return await async.pageout<C>(this.#engine, this.#engine.outgoing(chunks, options, { backend }), signal)
+    })
+  }
+
+  /** As the function of the same name of `pageout/promises`. */
+  readAt<C extends Chunk>(
+    handle: Handle<C>,
+    offset: number,
+    length: number,
+    target?: C,
+    options?: SignalOptions,
+  ): Promise<C> {
+    return this.#track(
+      async () => await async.readAt(this.#engine, handle, offset, length, target, abortSignal(options)),
+    )
+  }
+
+  /** As the function of the same name of `pageout/promises`. */
+  readAtMany<C extends Chunk>(
+    handle: Handle<C>,
+    ranges: readonly Range[],
+    target?: C,
+    options?: SignalOptions,
+  ): Promise<C> {
+    return this.#track(async () => await async.readAtMany(this.#engine, handle, ranges, target, abortSignal(options)))
+  }
+
+  /** As the function of the same name of `pageout/promises`. */
+  take<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<C> {
+    return this.#track(async () => await async.take(this.#engine, handle, target, abortSignal(options)))
+  }
+
+  /** As {@link pageout}, with failures of the system returned. */
+  tryPageout<C extends Chunk>(
+    chunks: C | readonly C[],
+    options?: PageoutOptions & SignalOptions,
+  ): Promise<Result<Handle<C>>> {
+    return async.attempt(this.pageout(chunks, options))
+  }
+
+  /** As {@link pageoutWith}, with failures of the system returned. */
+  tryPageoutWith<C extends Chunk>(
+    backend: Backend,
+    chunks: C | readonly C[],
+    options?: DetachOptions & SignalOptions,
+  ): Promise<Result<Handle<C>>> {
+    return async.attempt(this.pageoutWith(backend, chunks, options))
+  }
+
+  /** As {@link readAt}, with failures of the system returned. */
+  tryReadAt<C extends Chunk>(
+    handle: Handle<C>,
+    offset: number,
+    length: number,
+    target?: C,
+    options?: SignalOptions,
+  ): Promise<Result<C>> {
+    return async.attempt(this.readAt(handle, offset, length, target, options))
+  }
+
+  /** As {@link readAtMany}, with failures of the system returned. */
+  tryReadAtMany<C extends Chunk>(
+    handle: Handle<C>,
+    ranges: readonly Range[],
+    target?: C,
+    options?: SignalOptions,
+  ): Promise<Result<C>> {
+    return async.attempt(this.readAtMany(handle, ranges, target, options))
+  }
+
+  /** As {@link take}, with failures of the system returned. */
+  tryTake<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<Result<C>> {
+    return async.attempt(this.take(handle, target, options))
+  }
+
+  /** Starts bringing ranges into memory, for a read that comes soon; by default the whole payload. */
+  prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void {
+    this.#engine.prefetch(handle, ranges)
+  }
+
+  /** The backend that {@link pageout} uses. */
+  backend(): Backend {
+    return this.#engine.backend
+  }
+
+  /** Chooses the backend of later pageouts. Handles that exist keep theirs. */
+  setBackend(backend: Backend): void {
+    this.#engine.backend = backend
+  }
+
+  /** What the pager holds and has done, at this moment. */
+  stats(): PagerStats {
+    return this.#engine.stats()
+  }
+
+  /** Gives back spare buffers and scratch space that no payload uses. */
+  trim(): void {
+    this.#engine.trim()
+  }
+
+  /**
+   * Waits for what is pending, then frees all payloads and their disk space. Later calls reject with ERR_PAGEOUT_CLOSED
+   * from now on; closing again does nothing more.
+   */
+  async close(): Promise<void> {
+    this.#engine.beginClose()
+    if (this.#pending > 0) {
+      this.#idle ??= new Promise(resolve => {
+        this.#whenIdle = resolve
+      })
+      await this.#idle
+    }
+    this.#engine.close()
+  }
+
+  /** As {@link close}, without a promise to wait for. */
+  [Symbol.dispose](): void {
+    void this.close()
+  }
+
+  /** As {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Runs a verb and counts it as pending meanwhile. */
+  async #track<T>(verb: () => Promise<T>): Promise<T> {
+    this.#pending++
+    try {
+      return await verb()
+    } finally {
+      this.#pending--
+      if (this.#pending === 0) this.#whenIdle?.()
+    }
+  }
+}

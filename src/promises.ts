@@ -1,0 +1,146 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * The functions of `pageout`, off the JavaScript thread: the same names and arguments, promises instead of results, and
+ * `{ signal }` as the last argument. Both entry points share one pager, one `Handle` and one `PageoutError`.
+ *
+ * @packageDocumentation
+ */
+
+import { abortSignal, type Range, type SignalOptions } from './arguments.js'
+import * as async from './async.js'
+import type { Chunk } from './chunk.js'
+import type { Backend, DetachOptions, PageoutOptions } from './engine.js'
+import type { Handle } from './handle.js'
+import { shared } from './shared.js'
+import type { Result } from './sync.js'
+
+export type { Range, SignalOptions } from './arguments.js'
+export type { Chunk, TypedArray } from './chunk.js'
+export type { Backend, DetachOptions, PageoutOptions, PagerOptions, PagerStats } from './engine.js'
+export { PageoutError, type RefusedDir } from './errors.js'
+export { Handle } from './handle.js'
+export { backend, prefetch, setBackend, setScratchDir, stats, trim } from './index.js'
+export { Pager } from './promise-pager.js'
+export type { Result } from './sync.js'
+
+/**
+ * Puts chunks, concatenated in order, out of memory.
+ *
+ * Before this returns, a chunk that is all of a detachable ArrayBuffer is detached, and any other chunk is copied. When
+ * the pageout fails, `error.chunks` holds all chunks again: the same classes with the same content.
+ *
+ * @param chunks one chunk, or an array of at least one, all of one class
+ * @param options `signal` takes a pageout back that has not started; once it has, the payload goes out
+ * @returns the handle of the payload
+ * @example
+ * const handle = await pageout(new Float64Array(1_000_000))
+ */
+export async function pageout<C extends Chunk>(
+  chunks: C | readonly C[],
+  options?: PageoutOptions & SignalOptions,
+): Promise<Handle<C>> {
+  const signal = abortSignal(options)
+  return await async.pageout(shared, shared.outgoing(chunks, options), signal)
+}
+
+/** As {@link pageout}, with the backend named. */
+export async function pageoutWith<C extends Chunk>(
+  backend: Backend,
+  chunks: C | readonly C[],
+  options?: DetachOptions & SignalOptions,
+): Promise<Handle<C>> {
+  const signal = abortSignal(options)
+  return await async.pageout(shared, shared.outgoing(chunks, options, { backend }), signal)
+}
+
+/**
+ * Reads `length` elements from element `offset` on.
+ *
+ * @param target where to put them, at its start, once all of them are there; by default new memory
+ * @returns the elements, in the class that went out; a view of `target` when that is given
+ * @example
+ * const handle = await pageout(Float64Array.of(1, 2, 3))
+ * await readAt(handle, 1, 2) // Float64Array [2, 3]
+ */
+export async function readAt<C extends Chunk>(
+  handle: Handle<C>,
+  offset: number,
+  length: number,
+  target?: C,
+  options?: SignalOptions,
+): Promise<C> {
+  return await async.readAt(shared, handle, offset, length, target, abortSignal(options))
+}
+
+/**
+ * Reads several ranges, one behind the other in the order of `ranges`. They may come in any order and may touch, but not
+ * overlap.
+ *
+ * @example
+ * const handle = await pageout(Float64Array.of(1, 2, 3, 4))
+ * await readAtMany(handle, [[3, 1], [0, 2]]) // Float64Array [4, 1, 2]
+ */
+export async function readAtMany<C extends Chunk>(
+  handle: Handle<C>,
+  ranges: readonly Range[],
+  target?: C,
+  options?: SignalOptions,
+): Promise<C> {
+  return await async.readAtMany(shared, handle, ranges, target, abortSignal(options))
+}
+
+/**
+ * Brings the whole payload back and frees its place. While it is pending, other calls with the handle reject with
+ * ERR_PAGEOUT_RELEASED; when it fails or is aborted, the handle is as good as before.
+ *
+ * @param target where to put it, at its start, once it is whole; by default new memory
+ * @example
+ * const handle = await pageout([Float64Array.of(1, 2), Float64Array.of(3)])
+ * await take(handle) // Float64Array [1, 2, 3]
+ */
+export async function take<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<C> {
+  return await async.take(shared, handle, target, abortSignal(options))
+}
+
+/** As {@link pageout}, with failures of the system returned. */
+export function tryPageout<C extends Chunk>(
+  chunks: C | readonly C[],
+  options?: PageoutOptions & SignalOptions,
+): Promise<Result<Handle<C>>> {
+  return async.attempt(pageout(chunks, options))
+}
+
+/** As {@link pageoutWith}, with failures of the system returned. */
+export function tryPageoutWith<C extends Chunk>(
+  backend: Backend,
+  chunks: C | readonly C[],
+  options?: DetachOptions & SignalOptions,
+): Promise<Result<Handle<C>>> {
+  return async.attempt(pageoutWith(backend, chunks, options))
+}
+
+/** As {@link readAt}, with failures of the system returned. */
+export function tryReadAt<C extends Chunk>(
+  handle: Handle<C>,
+  offset: number,
+  length: number,
+  target?: C,
+  options?: SignalOptions,
+): Promise<Result<C>> {
+  return async.attempt(readAt(handle, offset, length, target, options))
+}
+
+/** As {@link readAtMany}, with failures of the system returned. */
+export function tryReadAtMany<C extends Chunk>(
+  handle: Handle<C>,
+  ranges: readonly Range[],
+  target?: C,
+  options?: SignalOptions,
+): Promise<Result<C>> {
+  return async.attempt(readAtMany(handle, ranges, target, options))
+}
+
+/** As {@link take}, with failures of the system returned. */
+export function tryTake<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<Result<C>> {
+  return async.attempt(take(handle, target, options))
+}
