@@ -17,7 +17,7 @@ import {
 import { bytesOf, type Chunk, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
 import { closed, fromNative, invalidArgType, invalidArgValue, notDetachable, outOfRange, released } from './errors.js'
 import { type Handle, handleOf, lengthOf, type Payload, payloadOf } from './handle.js'
-import { fresh, Spares } from './memory.js'
+import { defaultSpareBytes, fresh, Spares } from './memory.js'
 
 /**
  * Where a payload lives while it is out: `file`, in unnamed files of the scratch directory, or `swap`, in this process,
@@ -53,8 +53,8 @@ export interface PagerOptions {
   /** Whether bytes that come back are proven by checksums. Default: `checksum`. */
   integrity?: 'checksum' | 'none'
   /**
-   * Most bytes of buffers kept for results of the same length. Their pages stay counted as resident until the operating
-   * system takes them. Default: 0.
+   * Most bytes of buffers kept for results of the same length, in each thread. The operating system may take their pages
+   * at any time; until then they count as resident. Default: 32 MiB, or a sixteenth of the memory limit if that is less.
    */
   spareBytes?: number
 }
@@ -134,7 +134,7 @@ export class Engine {
 
   /** The process-wide pager. */
   static shared(): Engine {
-    return new Engine(native.openDefault(), 0)
+    return new Engine(native.openDefault(), defaultSpareBytes())
   }
 
   /** A pager of its own. */
@@ -150,7 +150,10 @@ export class Engine {
       allowRamBacked !== undefined && flag(allowRamBacked, 'options.allowRamBacked'),
       integrity === undefined || oneOf(integrity, 'options.integrity', ['checksum', 'none']) === 'checksum',
     ] as const
-    const spares = wholeNumber(spareBytes ?? 0, 'options.spareBytes', 0, Number.MAX_SAFE_INTEGER)
+    const spares =
+      spareBytes === undefined
+        ? defaultSpareBytes()
+        : wholeNumber(spareBytes, 'options.spareBytes', 0, Number.MAX_SAFE_INTEGER)
     return new Engine(
       guarded(() => native.open(...pager)),
       spares,

@@ -1,11 +1,23 @@
 /** The memory of results, and giving memory back. */
 
 import { constants } from 'node:buffer'
+import { totalmem } from 'node:os'
 import { offerPages, preferHugePages, release } from '../index.js'
 import { outOfMemory } from './errors.js'
 
 /** From this size on huge pages make fresh memory cheaper; below they change nothing. See docs/ARCHITECTURE.md. */
 const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
+
+/** The most bytes that spare buffers take by default, and the share of the memory limit that they take at most. */
+const SPARE_BYTES_MAX = 32 * 2 ** 20
+const SPARE_SHARE = 1 / 16
+
+/** Bytes of spare buffers unless an option says otherwise: 32 MiB, or a sixteenth of the memory limit where that is less. */
+export function defaultSpareBytes(): number {
+  // Zero or a huge number where no control group sets a limit.
+  const limit = Math.min(process.constrainedMemory() || totalmem(), totalmem())
+  return Math.min(SPARE_BYTES_MAX, Math.floor(limit * SPARE_SHARE))
+}
 
 /**
  * Buffers whose content went out, kept for results of the same length. Their pages are the operating system's for the
@@ -13,8 +25,8 @@ const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
  */
 export class Spares {
   readonly #budgetBytes: number
-  /** Oldest first. */
-  #buffers: ArrayBuffer[] = []
+  /** By length; the length that was given back longest ago comes first. */
+  readonly #buffers = new Map<number, ArrayBuffer[]>()
   #bytes = 0
 
   constructor(budgetBytes: number) {
@@ -34,31 +46,39 @@ export class Spares {
       release(new Uint8Array(buffer))
       return
     }
-    while (this.#bytes + bytes > this.#budgetBytes) this.#dropOldest()
+    while (this.#bytes + bytes > this.#budgetBytes) this.#dropOne()
     offerPages(new Uint8Array(buffer))
-    this.#buffers.push(buffer)
+    const sameLength = this.#buffers.get(bytes) ?? []
+    this.#buffers.delete(bytes)
+    this.#buffers.set(bytes, sameLength)
+    sameLength.push(buffer)
     this.#bytes += bytes
   }
 
   /** A buffer of exactly `byteLength` bytes with any content, for a result that will fill it. */
   buffer(byteLength: number): ArrayBuffer {
-    const newest = this.#buffers.findLastIndex(buffer => buffer.byteLength === byteLength)
-    const [spare] = newest < 0 ? [] : this.#buffers.splice(newest, 1)
-    if (!spare) return fresh(byteLength)
-    this.#bytes -= byteLength
-    return spare
+    const spare = this.#remove(byteLength, sameLength => sameLength.pop())
+    return spare ?? fresh(byteLength)
   }
 
   /** Gives all memory back. */
   clear(): void {
-    while (this.#buffers.length > 0) this.#dropOldest()
+    while (this.#bytes > 0) this.#dropOne()
   }
 
-  #dropOldest(): void {
-    const oldest = this.#buffers.shift()
-    if (!oldest) return
-    this.#bytes -= oldest.byteLength
-    release(new Uint8Array(oldest))
+  #dropOne(): void {
+    const [byteLength = 0] = this.#buffers.keys()
+    const oldest = this.#remove(byteLength, sameLength => sameLength.shift())
+    if (oldest) release(new Uint8Array(oldest))
+  }
+
+  #remove(byteLength: number, choose: (sameLength: ArrayBuffer[]) => ArrayBuffer | undefined): ArrayBuffer | undefined {
+    const sameLength = this.#buffers.get(byteLength)
+    const chosen = sameLength && choose(sameLength)
+    if (!chosen) return undefined
+    if (sameLength.length === 0) this.#buffers.delete(byteLength)
+    this.#bytes -= byteLength
+    return chosen
   }
 }
 

@@ -171,7 +171,10 @@ export class PagedColumn {
         const { handle, start: chunkStart } = this.#chunks[index]
         const pieceLength = Math.min(length, chunkStart + handle.length - start)
         let part = parts.at(-1)
-        if (part?.handle !== handle) parts.push((part = { handle, ranges: [], length: 0 }))
+        if (part?.handle !== handle) {
+          part = { handle, ranges: [], length: 0 }
+          parts.push(part)
+        }
         part.ranges.push([start - chunkStart, pieceLength])
         part.length += pieceLength
         start += pieceLength

@@ -1,8 +1,10 @@
 // The same job twice, on plain typed arrays and through pageout: what it costs, and that the answers are the same.
+
+import { fileURLToPath } from 'node:url'
+import { buildIfMissing, installIn } from '../../scripts/prepare.mjs'
 import { differences } from './compare.mjs'
 import { parseOptions, USAGE, UsageError } from './options.mjs'
 import { drawPicture } from './picture.mjs'
-import { prepare } from './prepare.mjs'
 import { ProgressLines } from './progress.mjs'
 import { report } from './report.mjs'
 import { formatCount } from './units.mjs'
@@ -16,7 +18,8 @@ const SCRATCH_CODES = ['ERR_PAGEOUT_SCRATCH_DIR', 'ERR_PAGEOUT_RAM_BACKED']
 async function main(args) {
   const options = parseOptions(args)
   if (options.help) return console.log(USAGE)
-  prepare()
+  buildIfMissing()
+  installIn(fileURLToPath(new URL('.', import.meta.url)), 'installing the data set and its decoder')
   console.log(`\n${formatCount(options.rows)} flights: load, look up, aggregate, sort by delay, check\n`)
   const memory = await run('in memory', { store: 'memory', rows: options.rows })
   const pageout = await run('pageout', { store: 'pageout', rows: options.rows, scratchDir: options.scratchDir })

@@ -91,7 +91,9 @@ function mergeRuns(runs, store, progress) {
   for (let done = 0; done < rows; done += BLOCK_ROWS) {
     const turns = turnBuffer.subarray(0, Math.min(BLOCK_ROWS, rows - done))
     const ranges = keys.merge(turns)
-    for (const name of COLUMN_NAMES) runs.forEach((run, index) => run.columns[name].prefetch([ranges[index]]))
+    for (const name of COLUMN_NAMES) {
+      for (const [index, run] of runs.entries()) run.columns[name].prefetch([ranges[index]])
+    }
     for (const name of COLUMN_NAMES) {
       const from = runs.map(run => run.columns[name])
       mergeColumn(from, ranges, turns, sorted.columns[name], viewAs(valueBuffer, FLIGHTS[name], turns.length))

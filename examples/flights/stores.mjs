@@ -45,7 +45,8 @@ export class PagedStore {
 
   /** @param {string | undefined} scratchDir */
   constructor(scratchDir) {
-    this.#pager = new Pager({ scratchDir })
+    // Spare buffers make reads faster, but would stay in the resident size that this example draws.
+    this.#pager = new Pager({ scratchDir, spareBytes: 0 })
   }
 
   /**

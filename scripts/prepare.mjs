@@ -1,0 +1,51 @@
+// Makes a fresh clone ready to run: what is missing is installed and built, what is there is left alone.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** The root of the repository. */
+export const ROOT = fileURLToPath(new URL('../', import.meta.url))
+
+/** Installs the build tools where they are missing. */
+export function installTools() {
+  installIn(ROOT, 'installing the build tools')
+}
+
+/** Builds the package where it is missing. */
+export function buildIfMissing() {
+  installTools()
+  const isBuilt = existsSync(`${ROOT}dist/index.js`) && readdirSync(ROOT).some(name => name.endsWith('.node'))
+  if (!isBuilt) npm(['run', 'build'], ROOT, 'building pageout')
+}
+
+/**
+ * Installs the dependencies of a folder that has its own package.json, where they are missing.
+ *
+ * @param {string} folder
+ * @param {string} purpose
+ */
+export function installIn(folder, purpose) {
+  if (!existsSync(`${folder}/node_modules`)) npm(['ci', '--no-audit', '--no-fund'], folder, purpose)
+}
+
+/**
+ * Runs npm and waits for it.
+ *
+ * @param {string[]} args
+ * @param {string} cwd
+ * @param {string} purpose
+ */
+export function npm(args, cwd, purpose) {
+  console.log(`${purpose}: npm ${args.join(' ')}`)
+  const [command, ...prefix] = npmCommand()
+  const { error, status } = spawnSync(command, [...prefix, ...args], { cwd, stdio: 'inherit' })
+  if (error) throw new Error(`npm could not be started: ${error.message}`)
+  if (status !== 0) throw new Error(`npm ${args.join(' ')} failed in ${cwd}`)
+}
+
+/** The npm that started us if there is one, so that a script started by npm needs none on the PATH. */
+export function npmCommand() {
+  const path = process.env.npm_execpath
+  return path && /^npm(-cli\.c?js)?$/.test(basename(path)) ? [process.execPath, path] : ['npm']
+}
