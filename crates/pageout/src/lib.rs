@@ -57,3 +57,8 @@ pub use global::{
     try_pageout, try_pageout_with, try_read_at, try_read_at_many, try_set_scratch_dir, try_take,
 };
 pub use pager::{Backend, Handle, Pager, PagerBuilder, PagerStats, TakeError};
+
+/// The example of the README, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

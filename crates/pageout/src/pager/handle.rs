@@ -174,3 +174,16 @@ impl<T> std::error::Error for TakeError<T> {
         Some(self.error())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_small_and_can_move_between_threads() {
+        fn assert_send_sync<T: Send + Sync>() {}
+        assert_send_sync::<Handle<f32>>();
+        assert_send_sync::<TakeError<u64>>();
+        assert!(size_of::<Handle>() <= 72, "{} bytes", size_of::<Handle>());
+    }
+}
