@@ -1,17 +1,8 @@
 /** The checks of arguments, before anything happens. */
 
 import type { Kind } from './chunk.js'
-import type { Backend } from './engine.js'
 import { invalidArgType, invalidArgValue, outOfRange, overlap } from './errors.js'
-
-/** Elements of a payload: [offset, length]. */
-export type Range = readonly [offset: number, length: number]
-
-/** Options of a promise form. */
-export interface SignalOptions {
-  /** Aborts the call: its promise rejects with an AbortError at once, and the handle stays as it was. */
-  signal?: AbortSignal
-}
+import type { Backend, Range, SignalOptions } from './types.js'
 
 /** Checked ranges of one payload, in request order, in bytes. */
 export interface Request {

@@ -7,13 +7,15 @@
  */
 
 import * as native from '../index.js'
-import { manyRanges, type Range, type Request, singleRange } from './arguments.js'
-import type { Chunk, Part } from './chunk.js'
+import { manyRanges, type Request, singleRange } from './arguments.js'
+import type { Part } from './chunk.js'
 import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies } from './engine.js'
+import type { Result } from './errors.js'
 import { abortError, isSystemFailure } from './errors.js'
 import { type Handle, lengthOf, markReleased, type Payload } from './handle.js'
 import { run, unlessAborted } from './lane.js'
-import { type Result, takeKept } from './sync.js'
+import { takeKept } from './sync.js'
+import type { Chunk, Range } from './types.js'
 
 type Signal = AbortSignal | undefined
 

@@ -3,26 +3,7 @@
 import { types } from 'node:util'
 import * as workerThreads from 'node:worker_threads'
 import { invalidArgType, invalidArgValue } from './errors.js'
-
-type Float16 = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never
-
-/** Every typed array of the runtime. */
-export type TypedArray =
-  | Int8Array
-  | Uint8Array
-  | Uint8ClampedArray
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | Float32Array
-  | Float64Array
-  | BigInt64Array
-  | BigUint64Array
-  | Float16
-
-/** A piece of the caller's memory. */
-export type Chunk = TypedArray | Buffer | DataView | ArrayBuffer
+import type { Chunk, TypedArray } from './types.js'
 
 /** A class of chunks: what goes out in one class comes back in it. */
 export interface Kind {

@@ -4,96 +4,12 @@
  */
 
 import * as native from '../index.js'
-import {
-  backendName,
-  directoryPath,
-  manyRanges,
-  oneOf,
-  optionsBag,
-  type Range,
-  singleRange,
-  wholeNumber,
-} from './arguments.js'
-import { bytesOf, type Chunk, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
+import { backendName, directoryPath, manyRanges, oneOf, optionsBag, singleRange, wholeNumber } from './arguments.js'
+import { bytesOf, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
 import { closed, fromNative, invalidArgType, invalidArgValue, notDetachable, outOfRange, released } from './errors.js'
 import { type Handle, handleOf, lengthOf, type Payload, payloadOf } from './handle.js'
 import { defaultSpareBytes, fresh, Spares } from './memory.js'
-
-/**
- * Where a payload lives while it is out: `file`, in unnamed files of the scratch directory, or `swap`, in this process,
- * hinted cold, for the operating system to swap out.
- */
-export type Backend = 'swap' | 'file'
-
-/** Options of `pageout`. */
-export interface PageoutOptions {
-  /** Where the payload goes. Default: the pager's backend. */
-  backend?: Backend
-  /**
-   * What becomes of the chunks. `auto` (default): a chunk that is all of a detachable ArrayBuffer is detached and its
-   * memory given back; others are left as they are. `never`: all are left as they are. `required`: a chunk that cannot
-   * be detached is refused with ERR_PAGEOUT_NOT_DETACHABLE before anything happens.
-   */
-  detach?: 'auto' | 'never' | 'required'
-}
-
-/** Options of `pageoutWith`, which names the backend itself. */
-export type DetachOptions = Omit<PageoutOptions, 'backend'>
-
-/** Options of a `Pager`. */
-export interface PagerOptions {
-  /** Directory for scratch files, created with its parents and opened at once. Default: searched by the first pageout. */
-  scratchDir?: string
-  /** Backend of `pageout`. Default: `file`. */
-  backend?: Backend
-  /** Most bytes of scratch slots in use. Default: 90 % of what the scratch directory has free when it is opened. */
-  capacityBytes?: number
-  /** Whether the scratch directory may live in memory. Default: false. */
-  allowRamBacked?: boolean
-  /** Whether bytes that come back are proven by checksums. Default: `checksum`. */
-  integrity?: 'checksum' | 'none'
-  /**
-   * Most bytes of buffers kept for results of the same length, in each thread. The operating system may take their pages
-   * at any time; until then they count as resident. Default: 32 MiB, or a sixteenth of the memory limit if that is less.
-   */
-  spareBytes?: number
-}
-
-/** What a pager holds and has done. Counters run from its beginning. */
-export interface PagerStats {
-  /** Handles that exist, in all threads. */
-  handles: number
-  /** Bytes of their payloads. */
-  payloadBytes: number
-  /** Bytes of scratch slots in use. */
-  usedBytes: number
-  /** The most that `usedBytes` may become; 0 while neither an option nor an open scratch directory decides it. */
-  capacityBytes: number
-  /** Bytes of disk space that the scratch files hold, in use or ready for use. */
-  scratchBytes: number
-  /** Bytes of buffers that this thread keeps for results. */
-  spareBytes: number
-  /** The scratch directory, once one is open. */
-  scratchDir: string | null
-  /** Name of its file system, for instance `ext4`. */
-  fileSystem: string | null
-  /** Pageouts that succeeded. */
-  pageouts: number
-  /** Bytes they put out. */
-  pageoutBytes: number
-  /** Reads of ranges that succeeded; a call with several ranges counts once. */
-  reads: number
-  /** Bytes they brought back. */
-  readBytes: number
-  /** Takes that succeeded. */
-  takes: number
-  /** Bytes they brought back. */
-  takeBytes: number
-  /** Bytes of swap space that the machine has. Without any, the swap backend frees nothing. */
-  swapBytes: number
-  /** Bytes of it that are free. */
-  swapFreeBytes: number
-}
+import type { Backend, Chunk, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
 
 const NUMBERS = [
   ['handles', 'payloadBytes', 'usedBytes', 'capacityBytes', 'scratchBytes'],
@@ -235,10 +151,16 @@ export class Engine {
   /** Moves chunks into a handle of the swap backend; those that cannot be moved are copied. */
   keep<C extends Chunk>(outgoing: Outgoing): Handle<C> {
     const { kind, byteLength } = outgoing
-    const kept = privateCopies(outgoing).filter(buffer => buffer.byteLength > 0)
-    for (const buffer of kept) native.hintCold(new Uint8Array(buffer))
+    // What can fail comes before chunks are moved.
     const ticket = guarded(() => native.keep(this.ref, byteLength))
-    return this.handle({ kind, byteLength, backend: 'swap', kept }, ticket)
+    try {
+      const kept = privateCopies(outgoing).filter(buffer => buffer.byteLength > 0)
+      for (const buffer of kept) native.hintCold(new Uint8Array(buffer))
+      return this.handle({ kind, byteLength, backend: 'swap', kept }, ticket)
+    } catch (error) {
+      native.free(this.ref, ticket)
+      throw error
+    }
   }
 
   /** The handle of a payload that is out. */

@@ -1,7 +1,7 @@
 /** Where errors are made: the package's own class, and Node's coded TypeError and RangeError for wrong arguments. */
 
 import { inspect } from 'node:util'
-import type { Chunk } from './chunk.js'
+import type { Chunk } from './types.js'
 
 /** A directory that could not serve as scratch directory, and why. */
 export interface RefusedDir {
@@ -60,6 +60,9 @@ export class PageoutError extends Error {
   }
 }
 Object.defineProperty(PageoutError.prototype, 'name', { value: 'PageoutError', configurable: true, writable: true })
+
+/** What a `try` form returns. */
+export type Result<V> = { ok: true; value: V } | { ok: false; error: PageoutError }
 
 /** What the addon threw, as the error that the caller sees. */
 export function fromNative(thrown: unknown): PageoutError {

@@ -1,8 +1,8 @@
 /** What the caller holds for a payload that is out. */
 
-import type { Chunk, Kind } from './chunk.js'
-import type { Backend } from './engine.js'
+import type { Kind } from './chunk.js'
 import { invalidArgType } from './errors.js'
+import type { Backend, Chunk } from './types.js'
 
 /** Who owns a payload: the part of a pager that a handle knows. */
 interface Owner {

@@ -7,26 +7,27 @@
  * @packageDocumentation
  */
 
-import type { Range } from './arguments.js'
-import type { Chunk } from './chunk.js'
-import {
-  type Backend,
-  type DetachOptions,
-  type PageoutOptions,
-  type PagerStats,
-  setSharedScratchDir,
-} from './engine.js'
+import { setSharedScratchDir } from './engine.js'
+import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
 import { shared } from './shared.js'
 import * as sync from './sync.js'
+import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerStats, Range } from './types.js'
 
-export type { Range } from './arguments.js'
-export type { Chunk, TypedArray } from './chunk.js'
-export type { Backend, DetachOptions, PageoutOptions, PagerOptions, PagerStats } from './engine.js'
+export type { Result } from './errors.js'
 export { PageoutError, type RefusedDir } from './errors.js'
 export { Handle } from './handle.js'
 export { Pager } from './pager.js'
-export type { Result } from './sync.js'
+export type {
+  Backend,
+  Chunk,
+  DetachOptions,
+  PageoutOptions,
+  PagerOptions,
+  PagerStats,
+  Range,
+  TypedArray,
+} from './types.js'
 
 /**
  * Puts chunks, concatenated in order, out of memory. All chunks are of one class, which is the class that comes back.
@@ -95,10 +96,7 @@ export function take<C extends Chunk>(handle: Handle<C>, target?: C): C {
 }
 
 /** As {@link pageout}, with failures of the system returned. */
-export function tryPageout<C extends Chunk>(
-  chunks: C | readonly C[],
-  options?: PageoutOptions,
-): sync.Result<Handle<C>> {
+export function tryPageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions): Result<Handle<C>> {
   return sync.attempt(() => pageout(chunks, options))
 }
 
@@ -107,31 +105,22 @@ export function tryPageoutWith<C extends Chunk>(
   backend: Backend,
   chunks: C | readonly C[],
   options?: DetachOptions,
-): sync.Result<Handle<C>> {
+): Result<Handle<C>> {
   return sync.attempt(() => pageoutWith(backend, chunks, options))
 }
 
 /** As {@link readAt}, with failures of the system returned. */
-export function tryReadAt<C extends Chunk>(
-  handle: Handle<C>,
-  offset: number,
-  length: number,
-  target?: C,
-): sync.Result<C> {
+export function tryReadAt<C extends Chunk>(handle: Handle<C>, offset: number, length: number, target?: C): Result<C> {
   return sync.attempt(() => readAt(handle, offset, length, target))
 }
 
 /** As {@link readAtMany}, with failures of the system returned. */
-export function tryReadAtMany<C extends Chunk>(
-  handle: Handle<C>,
-  ranges: readonly Range[],
-  target?: C,
-): sync.Result<C> {
+export function tryReadAtMany<C extends Chunk>(handle: Handle<C>, ranges: readonly Range[], target?: C): Result<C> {
   return sync.attempt(() => readAtMany(handle, ranges, target))
 }
 
 /** As {@link take}, with failures of the system returned. */
-export function tryTake<C extends Chunk>(handle: Handle<C>, target?: C): sync.Result<C> {
+export function tryTake<C extends Chunk>(handle: Handle<C>, target?: C): Result<C> {
   return sync.attempt(() => take(handle, target))
 }
 

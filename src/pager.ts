@@ -1,17 +1,10 @@
 /** The pager whose verbs have done their work when they return. */
 
-import type { Range } from './arguments.js'
-import type { Chunk } from './chunk.js'
-import {
-  type Backend,
-  type DetachOptions,
-  Engine,
-  type PageoutOptions,
-  type PagerOptions,
-  type PagerStats,
-} from './engine.js'
+import { Engine } from './engine.js'
+import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
 import * as sync from './sync.js'
+import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
 
 /**
  * A pager with its own scratch directory, capacity and options.
@@ -87,7 +80,7 @@ export class Pager {
   }
 
   /** As {@link pageout}, with failures of the system returned. */
-  tryPageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions): sync.Result<Handle<C>> {
+  tryPageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions): Result<Handle<C>> {
     return sync.attempt(() => this.pageout(chunks, options))
   }
 
@@ -96,22 +89,22 @@ export class Pager {
     backend: Backend,
     chunks: C | readonly C[],
     options?: DetachOptions,
-  ): sync.Result<Handle<C>> {
+  ): Result<Handle<C>> {
     return sync.attempt(() => this.pageoutWith(backend, chunks, options))
   }
 
   /** As {@link readAt}, with failures of the system returned. */
-  tryReadAt<C extends Chunk>(handle: Handle<C>, offset: number, length: number, target?: C): sync.Result<C> {
+  tryReadAt<C extends Chunk>(handle: Handle<C>, offset: number, length: number, target?: C): Result<C> {
     return sync.attempt(() => this.readAt(handle, offset, length, target))
   }
 
   /** As {@link readAtMany}, with failures of the system returned. */
-  tryReadAtMany<C extends Chunk>(handle: Handle<C>, ranges: readonly Range[], target?: C): sync.Result<C> {
+  tryReadAtMany<C extends Chunk>(handle: Handle<C>, ranges: readonly Range[], target?: C): Result<C> {
     return sync.attempt(() => this.readAtMany(handle, ranges, target))
   }
 
   /** As {@link take}, with failures of the system returned. */
-  tryTake<C extends Chunk>(handle: Handle<C>, target?: C): sync.Result<C> {
+  tryTake<C extends Chunk>(handle: Handle<C>, target?: C): Result<C> {
     return sync.attempt(() => this.take(handle, target))
   }
 

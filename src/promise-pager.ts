@@ -1,18 +1,20 @@
 /** The pager whose verbs do their work off the JavaScript thread. */
 
-import { abortSignal, type Range, type SignalOptions } from './arguments.js'
+import { abortSignal } from './arguments.js'
 import * as async from './async.js'
-import type { Chunk } from './chunk.js'
-import {
-  type Backend,
-  type DetachOptions,
-  Engine,
-  type PageoutOptions,
-  type PagerOptions,
-  type PagerStats,
-} from './engine.js'
+import { Engine } from './engine.js'
+import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
-import type { Result } from './sync.js'
+import type {
+  Backend,
+  Chunk,
+  DetachOptions,
+  PageoutOptions,
+  PagerOptions,
+  PagerStats,
+  Range,
+  SignalOptions,
+} from './types.js'
 
 /**
  * A pager with its own scratch directory, capacity and options, whose verbs return promises.

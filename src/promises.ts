@@ -6,22 +6,29 @@
  * @packageDocumentation
  */
 
-import { abortSignal, type Range, type SignalOptions } from './arguments.js'
+import { abortSignal } from './arguments.js'
 import * as async from './async.js'
-import type { Chunk } from './chunk.js'
-import type { Backend, DetachOptions, PageoutOptions } from './engine.js'
+import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
 import { shared } from './shared.js'
-import type { Result } from './sync.js'
+import type { Backend, Chunk, DetachOptions, PageoutOptions, Range, SignalOptions } from './types.js'
 
-export type { Range, SignalOptions } from './arguments.js'
-export type { Chunk, TypedArray } from './chunk.js'
-export type { Backend, DetachOptions, PageoutOptions, PagerOptions, PagerStats } from './engine.js'
+export type { Result } from './errors.js'
 export { PageoutError, type RefusedDir } from './errors.js'
 export { Handle } from './handle.js'
 export { backend, prefetch, setBackend, setScratchDir, stats, trim } from './index.js'
 export { Pager } from './promise-pager.js'
-export type { Result } from './sync.js'
+export type {
+  Backend,
+  Chunk,
+  DetachOptions,
+  PageoutOptions,
+  PagerOptions,
+  PagerStats,
+  Range,
+  SignalOptions,
+  TypedArray,
+} from './types.js'
 
 /**
  * Puts chunks, concatenated in order, out of memory.

@@ -1,14 +1,12 @@
 /** The verbs that have done their work when they return. */
 
 import * as native from '../index.js'
-import { manyRanges, type Range, type Request, singleRange } from './arguments.js'
-import { type Chunk, move } from './chunk.js'
+import { manyRanges, type Request, singleRange } from './arguments.js'
+import { move } from './chunk.js'
 import { copyRanges, type Engine, guarded, type Outgoing, readableBytes } from './engine.js'
-import { isSystemFailure, type PageoutError } from './errors.js'
+import { isSystemFailure, type Result } from './errors.js'
 import { type Handle, lengthOf, markReleased, type Payload } from './handle.js'
-
-/** What a `try` form returns. */
-export type Result<V> = { ok: true; value: V } | { ok: false; error: PageoutError }
+import type { Chunk, Range } from './types.js'
 
 /** Puts checked chunks out. */
 export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use napi::bindgen_prelude::{AsyncTask, Float64Array, Result, Uint8Array};
 use napi_derive::napi;
 
-use crate::exports::{PagerRef, pairs};
+use crate::exports::PagerRef;
+use crate::numbers::pairs;
 use crate::table::Payload;
 use crate::task::{Job, spawn};
 

@@ -4,6 +4,8 @@ use napi::bindgen_prelude::{Object, ToNapiValue};
 use napi::{Env, Error, JsValue, Result, Status, Unknown, sys};
 use pageout::SpaceFacts;
 
+use crate::numbers::double;
+
 /// Throws `error` in `env`. What is returned says that an exception is pending, so that nothing else is thrown.
 pub fn throw(env: &Env, error: &pageout::Error) -> Error {
     let object = match describe(env, error) {
@@ -70,10 +72,4 @@ fn set_space(object: &mut Object<'_>, facts: &SpaceFacts) -> Result<()> {
 
 fn set_some<V: ToNapiValue>(object: &mut Object<'_>, name: &str, value: Option<V>) -> Result<()> {
     value.map_or(Ok(()), |value| object.set(name, value))
-}
-
-/// A number of bytes as JavaScript has it.
-#[allow(clippy::cast_precision_loss, reason = "exact up to 8 PiB, and a rounded count above")]
-pub fn double(bytes: u64) -> f64 {
-    bytes as f64
 }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use napi::Env;
 use napi::bindgen_prelude::{External, Float64Array, Result};
-use napi::{Env, Error, Status};
 use napi_derive::napi;
 use pageout::{Backend, Pager};
 
-use crate::error::{double, internal, throw};
+use crate::error::{internal, throw};
+use crate::numbers::{double, index, pairs, whole};
 use crate::table::{Kept, Payload, Shared, Table};
 use crate::view::ArrayBufferView;
 
@@ -196,29 +197,6 @@ fn read_ranges(
     pager.shared().pager.read_into(&handle, ranges, target.bytes_mut()).map_err(|error| throw(env, &error))
 }
 
-pub fn pairs(ranges: &[f64]) -> Result<Vec<(usize, usize)>> {
-    ranges.chunks_exact(2).map(|pair| Ok((index(pair[0])?, index(pair[1])?))).collect()
-}
-
 fn backend_of(swap: bool) -> Backend {
     if swap { Backend::Swap } else { Backend::File }
-}
-
-fn index(number: f64) -> Result<usize> {
-    usize::try_from(whole(number)?).map_err(|_| not_whole(number))
-}
-
-fn whole(number: f64) -> Result<u64> {
-    to_u64(number).ok_or_else(|| not_whole(number))
-}
-
-fn not_whole(number: f64) -> Error {
-    Error::new(Status::InvalidArg, format!("a whole number from 0 to 2^53 - 1 is needed, not {number}"))
-}
-
-/// A whole number below 2^53; `None` for any other.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range by the check")]
-pub fn to_u64(number: f64) -> Option<u64> {
-    const LIMIT: f64 = 9_007_199_254_740_992.0;
-    ((0.0..LIMIT).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }

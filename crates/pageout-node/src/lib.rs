@@ -12,6 +12,7 @@ mod asynchronous;
 mod error;
 mod exports;
 mod memory;
+mod numbers;
 mod table;
 mod task;
 mod view;

@@ -1,14 +1,14 @@
 //! Advice about memory that JavaScript holds.
 
-use napi::{Env, Result};
+use napi::Env;
 use napi_derive::napi;
 
 use crate::view::ArrayBufferView;
 
 /// Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory that V8 allocated
-/// itself and that nobody uses any more.
+/// itself and that nobody uses any more. False when the buffer could not be detached: then the collector frees it.
 #[napi(catch_unwind)]
-pub fn release(env: Env, mut view: ArrayBufferView) -> Result<()> {
+pub fn release(env: Env, mut view: ArrayBufferView) -> bool {
     // Detaching alone leaves most of it resident: the C library keeps freed memory below its own threshold.
     pageout::memory::discard_pages(view.unused());
     view.detach(env)

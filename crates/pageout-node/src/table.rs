@@ -201,7 +201,7 @@ fn ticket(slot_number: u32, generation: u32) -> f64 {
 
 /// Slot number and generation; `None` for a number that is no ticket.
 fn parts(ticket: f64) -> Option<(u32, u32)> {
-    let whole = crate::exports::to_u64(ticket)?;
+    let whole = crate::numbers::to_u64(ticket)?;
     let generation = u32::try_from(whole / GENERATION_FACTOR).ok()?;
     let slot_number = u32::try_from(whole % GENERATION_FACTOR).ok()?;
     (generation < GENERATIONS).then_some((slot_number, generation))

@@ -36,14 +36,11 @@ impl ArrayBufferView<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.len_bytes) }
     }
 
-    /// Takes the buffer of the view from all its views, which frees its memory.
-    pub fn detach(self, env: Env) -> Result<()> {
+    /// Takes the buffer of the view from all its views, which frees its memory; says whether it could be taken.
+    pub fn detach(self, env: Env) -> bool {
         // SAFETY: the environment of this callback and a value that lives until it returns; `self` is gone afterwards, so
         // nothing refers to the memory any more.
-        match unsafe { sys::napi_detach_arraybuffer(env.raw(), self.buffer) } {
-            sys::Status::napi_ok => Ok(()),
-            status => Err(Error::new(Status::from(status), "the buffer cannot be detached")),
-        }
+        unsafe { sys::napi_detach_arraybuffer(env.raw(), self.buffer) == sys::Status::napi_ok }
     }
 }
 

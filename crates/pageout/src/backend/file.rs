@@ -69,6 +69,9 @@ impl Stored {
     fn read_segment(&self, wanted: &Range<u64>, mut into: Destination<'_>) -> Result<(), Error> {
         let pages = self.pages_around(wanted);
         let (before, behind) = (units::to_usize(wanted.start - pages.start), units::to_usize(pages.end - wanted.end));
+        if before == 0 && behind == 0 {
+            return self.read_proven(&pages, &mut [into]);
+        }
         let has_head = before > 0 || (behind > 0 && pages.end - pages.start <= PAGE_BYTES);
         let has_tail = behind > 0 && pages.end - pages.start > PAGE_BYTES;
         let mut head_page = [MaybeUninit::uninit(); PAGE];
@@ -282,7 +285,8 @@ fn with_slices<'a, R>(
             *slice = IoSlice::new(chunk);
         }
         slices[count] = IoSlice::new(padding);
-        return write(&slices[..=count]);
+        let used = count + usize::from(!padding.is_empty());
+        return write(&slices[..used]);
     }
     let mut slices = Vec::new();
     slices.try_reserve_exact(count + 1)?;

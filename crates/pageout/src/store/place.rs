@@ -1,10 +1,9 @@
 //! The slots of one payload, and where in them its bytes lie.
 
-use std::collections::TryReserveError;
 use std::io::IoSlice;
 use std::ops::Range;
 
-use super::slot_file::Slot;
+use super::slot_file::{Slot, copied};
 use crate::error::Error;
 use crate::slots::{Class, LARGEST_SLOT_BYTES};
 use crate::units;
@@ -108,12 +107,4 @@ fn window<'a>(slices: &'a [IoSlice<'_>], max_bytes: usize) -> Result<Vec<IoSlice
         }
     }
     Ok(window)
-}
-
-/// A copy of a list of slices, to be advanced over.
-pub(super) fn copied<'a>(slices: &[IoSlice<'a>]) -> Result<Vec<IoSlice<'a>>, TryReserveError> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(slices.len())?;
-    copy.extend_from_slice(slices);
-    Ok(copy)
 }

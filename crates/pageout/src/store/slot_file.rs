@@ -1,12 +1,12 @@
 //! One scratch file: slots of one class, and who holds them.
 
+use std::collections::TryReserveError;
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::lock;
-use super::place::copied;
 use super::space::{Reservation, Space};
 use crate::error::Error;
 use crate::slots::{Class, FreeSlots, Run};
@@ -246,4 +246,12 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.file.release(self.index);
     }
+}
+
+/// A copy of a list of slices, to be advanced over.
+pub(super) fn copied<'a>(slices: &[IoSlice<'a>]) -> Result<Vec<IoSlice<'a>>, TryReserveError> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(slices.len())?;
+    copy.extend_from_slice(slices);
+    Ok(copy)
 }
