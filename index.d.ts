@@ -77,15 +77,18 @@ export declare function readMany(pager: PagerRef, ticket: number, ranges: Float6
 
 /**
  * Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory that V8 allocated
- * itself and that nobody uses any more.
+ * itself and that nobody uses any more. False when the buffer could not be detached: then the collector frees it.
  */
-export declare function release(view: ArrayBufferView): void
+export declare function release(view: ArrayBufferView): boolean
 
 /** The scratch directory and the name of its file system, once one is open. */
 export declare function scratchPlace(pager: PagerRef): [scratchDir: string, fileSystem: string] | null
 
 /** Makes `directory` the scratch directory of the process-wide pager. */
 export declare function setScratchDir(directory: string): void
+
+/** Another ticket for a stored payload, whose place stays taken until both tickets are freed. */
+export declare function share(pager: PagerRef, ticket: number): number
 
 /**
  * Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,

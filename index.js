@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { countRead, finishTake, free, freeAll, hintCold, hintSoon, keep, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readMany, release, scratchPlace, setScratchDir, stats, take, trim, usesSwap, useSwap } = nativeBinding
+const { countRead, finishTake, free, freeAll, hintCold, hintSoon, keep, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readMany, release, scratchPlace, setScratchDir, share, stats, take, trim, usesSwap, useSwap } = nativeBinding
 export { countRead }
 export { finishTake }
 export { free }
@@ -796,6 +796,7 @@ export { readMany }
 export { release }
 export { scratchPlace }
 export { setScratchDir }
+export { share }
 export { stats }
 export { take }
 export { trim }

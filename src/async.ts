@@ -74,9 +74,16 @@ async function read<C extends Chunk>(
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
-  const { ticket, kept, kind } = payload
+  const { kept, kind } = payload
+  if (!kept) {
+    const ranges = Float64Array.from(bytes)
+    return await shared(engine, payload, ticket =>
+      whole<C>(engine, kind, byteLength, target, signal, into =>
+        fromAddon(native.readAsync(engine.ref, ticket, ranges, into)),
+      ),
+    )
+  }
   return await whole(engine, kind, byteLength, target, signal, async into => {
-    if (!kept) return fromAddon(native.readAsync(engine.ref, ticket, Float64Array.from(bytes), into))
     copyRanges(kept, bytes, into)
     native.countRead(engine.ref, byteLength)
   })
@@ -91,16 +98,28 @@ export async function take<C extends Chunk>(
   const payload = engine.payload(handle)
   if (signal?.aborted) throw abortError(signal)
   if (payload.kept) return takeKept(engine, payload, payload.kept, target)
-  const { ticket, kind, byteLength } = payload
+  const { kind, byteLength } = payload
   payload.isBeingTaken = true
   try {
-    const peek = (into: Uint8Array) => fromAddon(native.peekAsync(engine.ref, ticket, into))
-    const result = await whole<C>(engine, kind, byteLength, target, signal, peek)
-    native.finishTake(engine.ref, ticket)
+    const result = await shared(engine, payload, ticket => {
+      const peek = (into: Uint8Array) => fromAddon(native.peekAsync(engine.ref, ticket, into))
+      return whole<C>(engine, kind, byteLength, target, signal, peek)
+    })
+    native.finishTake(engine.ref, payload.ticket)
     markReleased(payload)
     return result
   } finally {
     payload.isBeingTaken = false
+  }
+}
+
+/** Runs a job with a ticket of its own, so that the payload is there until it ends, whatever becomes of the handle. */
+async function shared<T>(engine: Engine, payload: Payload, job: (ticket: number) => Promise<T>): Promise<T> {
+  const ticket = native.share(engine.ref, payload.ticket)
+  try {
+    return await job(ticket)
+  } finally {
+    native.free(engine.ref, ticket)
   }
 }
 

@@ -121,6 +121,12 @@ pub fn take(env: Env, pager: &PagerRef, ticket: f64, mut target: ArrayBufferView
     Ok(())
 }
 
+/// Another ticket for a stored payload, whose place stays taken until both tickets are freed.
+#[napi(catch_unwind)]
+pub fn share(pager: &PagerRef, ticket: f64) -> Result<f64> {
+    pager.insert(Payload::Stored(pager.stored(ticket)?))
+}
+
 /// Counts a take whose bytes JavaScript has, and frees the payload.
 #[napi(catch_unwind)]
 pub fn finish_take(pager: &PagerRef, ticket: f64) {

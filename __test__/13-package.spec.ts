@@ -1,0 +1,165 @@
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import test from 'ava'
+import * as pageout from 'pageout'
+import { output } from './helpers/child.js'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const text = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+const node = (...args: string[]) => output(process.execPath, args, { cwd: ROOT })
+
+interface Manifest {
+  readonly name: string
+  readonly version: string
+  readonly exports: Record<string, string | { types: string; default: string }>
+}
+const manifest = JSON.parse(text('package.json')) as Manifest
+
+const NAMES = [
+  'Handle',
+  'PageoutError',
+  'Pager',
+  'backend',
+  'pageout',
+  'pageoutWith',
+  'prefetch',
+  'readAt',
+  'readAtMany',
+  'setBackend',
+]
+const MORE = [
+  'setScratchDir',
+  'stats',
+  'take',
+  'trim',
+  'tryPageout',
+  'tryPageoutWith',
+  'tryReadAt',
+  'tryReadAtMany',
+  'tryTake',
+]
+
+test('the package exports its names, and nothing else', t => {
+  t.deepEqual(Object.keys(pageout).sort(), [...NAMES, ...MORE].sort())
+})
+
+test('a pager has every verb of the module', t => {
+  const ofProcess = new Set(['setScratchDir'])
+  const verbs = Object.entries(pageout).filter(([name, value]) => /^[a-z]/.test(name) && typeof value === 'function')
+  t.deepEqual(
+    verbs.map(([name]) => name).filter(name => !(name in pageout.Pager.prototype) && !ofProcess.has(name)),
+    [],
+  )
+})
+
+test('nothing but the entry points can be imported', async t => {
+  const { default: itself } = await import('pageout/package.json', { with: { type: 'json' } })
+  t.is(itself.name, 'pageout')
+  for (const path of ['dist/index.js', 'dist/engine.js', 'dist/handle.js', 'index.js', 'src/index.ts']) {
+    // The loader's errors may be of another realm.
+    const code = await import(`pageout/${path}`).then(
+      () => 'imported',
+      error => error.code,
+    )
+    t.is(code, 'ERR_PACKAGE_PATH_NOT_EXPORTED', path)
+  }
+})
+
+test('every entry point that exists has its types beside it', t => {
+  for (const [entry, target] of Object.entries(manifest.exports)) {
+    if (typeof target === 'string') continue
+    t.is(target.types, target.default.replace(/\.js$/, '.d.ts'), entry)
+  }
+  t.deepEqual(manifest.exports['.'], { types: './dist/index.d.ts', default: './dist/index.js' })
+})
+
+test('require gives the same package as import', async t => {
+  const script = `
+    const required = require('pageout')
+    import('pageout').then(imported => {
+      const { pageout, take, Handle, PageoutError } = required
+      const handle = pageout(Uint8Array.of(1, 2))
+      const isOne = imported.Handle === Handle && imported.PageoutError === PageoutError && handle instanceof imported.Handle
+      console.log(JSON.stringify({ isOne, names: Object.keys(required).length, bytes: [...imported.take(handle)] }))
+    })`
+  const printed = await node('--input-type=commonjs', '--eval', script)
+  t.deepEqual(JSON.parse(printed), { isOne: true, names: NAMES.length + MORE.length, bytes: [1, 2] })
+})
+
+test('the package prints nothing and keeps no process alive', async t => {
+  const script = `
+    import { pageout, Pager } from 'pageout'
+    globalThis.held = [pageout(new Uint8Array(9)), new Pager().pageout(new Uint8Array(9)), pageout(new Uint8Array(9), { backend: 'swap' })]`
+  t.is(await node('--input-type=module', '--eval', script), '')
+})
+
+test('the package adds no listeners to the process', async t => {
+  const script = `
+    const count = () => process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
+    const before = count()
+    const { pageout, take } = await import('pageout')
+    take(pageout(new Uint8Array(9)))
+    console.log(count() - before)`
+  t.is((await node('--input-type=module', '--eval', script)).trim(), '0')
+})
+
+test('two copies of the package in one process work beside each other', async t => {
+  const copy = mkdtempSync(join(tmpdir(), 'pageout-copy-'))
+  t.teardown(() => rmSync(copy, { recursive: true, force: true }))
+  for (const name of readdirSync(ROOT).filter(name => /^(dist|index\.js|package\.json|.*\.node)$/.test(name))) {
+    cpSync(join(ROOT, name), join(copy, name), { recursive: true })
+  }
+  const script = `
+    import { pageout, stats, take } from 'pageout'
+    const other = await import(${JSON.stringify(pathToFileURL(join(copy, 'dist', 'index.js')).href)})
+    const [mine, others] = [pageout(Uint8Array.of(7)), other.pageout(Uint8Array.of(8))]
+    let refused
+    try { other.take(mine) } catch (error) { refused = error.code }
+    const handles = [stats().handles, other.stats().handles]
+    console.log(JSON.stringify({ refused, handles, bytes: [...take(mine), ...other.take(others)] }))`
+  const seen = JSON.parse(await node('--input-type=module', '--eval', script))
+  t.deepEqual(seen, { refused: 'ERR_INVALID_ARG_TYPE', handles: [1, 1], bytes: [7, 8] })
+})
+
+test('index.d.ts declares every export of the addon, and no other', async t => {
+  const addon = (await import(`${'../index.js'}`)) as Record<string, unknown>
+  const declared = [...text('index.d.ts').matchAll(/^export declare (?:function|class|const) (\w+)/gm)].map(
+    ([, name]) => name,
+  )
+  t.deepEqual(
+    Object.keys(addon)
+      .filter(name => name !== 'default')
+      .sort(),
+    [...new Set(declared)].sort() as string[],
+  )
+})
+
+test('every export of the addon is guarded against panics', t => {
+  const directory = join('crates', 'pageout-node', 'src')
+  const attributes = readdirSync(join(ROOT, directory), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.rs'))
+    .flatMap(name =>
+      [...text(join(directory, name)).matchAll(/#\[napi\b[^\]]*\]/g)].map(([attribute]) => `${name}: ${attribute}`),
+    )
+  t.true(attributes.length > 20, 'the search finds them')
+  // Plain objects run no code, so there is nothing to guard.
+  t.deepEqual(
+    attributes.filter(attribute => !/\bcatch_unwind\b|\bobject\b|\bstring_enum\b/.test(attribute)),
+    [],
+  )
+})
+
+test('the crate and the package have one version', t => {
+  const versions = ['Cargo.toml', 'crates/pageout/Cargo.toml', 'crates/pageout-node/Cargo.toml'].flatMap(path =>
+    [...text(path).matchAll(/^version = "([^"]+)"/gm)].map(([, version]) => version),
+  )
+  t.true(versions.length > 0)
+  t.deepEqual([...new Set(versions)], [manifest.version])
+  for (const platform of readdirSync(join(ROOT, 'npm'))) {
+    const binding = JSON.parse(text(join('npm', platform, 'package.json'))) as Manifest
+    t.is(binding.version, manifest.version, platform)
+    t.true(binding.name.startsWith(manifest.name), binding.name)
+  }
+})

@@ -1,0 +1,235 @@
+/** The promise forms: the same answers off the JavaScript thread, aborts, chunks handed back, and what may be pending. */
+
+import { getEventListeners } from 'node:events'
+import test from 'ava'
+import type { PageoutError } from 'pageout'
+import * as sync from 'pageout'
+import * as promises from 'pageout/promises'
+import { Pager } from 'pageout/promises'
+import { backends, bytesOf, chunkOf, classOf, kinds, MIB, pattern } from './helpers/chunks.ts'
+import { collectUntil } from './helpers/collect.ts'
+
+/** More pending calls than there are threads for them. */
+const MANY = 32
+
+test('both entry points have the same names, one Handle and one PageoutError', t => {
+  t.deepEqual(Object.keys(promises).sort(), Object.keys(sync).sort())
+  t.is(promises.Handle, sync.Handle)
+  t.is(promises.PageoutError, sync.PageoutError)
+})
+
+for (const backend of backends) {
+  for (const kind of kinds) {
+    test(`${kind.name} goes out and comes back as ${kind.name} (${backend})`, async t => {
+      const bytes = pattern(24 * kind.elementBytes)
+      const handle = await promises.pageoutWith(backend, [chunkOf(kind, bytes), chunkOf(kind, bytes)])
+      const range = await promises.readAt(handle, 20, 8)
+      t.is(classOf(range), kind.name)
+      t.deepEqual(bytesOf(range).slice(0, 4 * kind.elementBytes), bytes.slice(20 * kind.elementBytes))
+      const whole = await promises.take(handle)
+      t.is(classOf(whole), kind.name)
+      t.deepEqual(bytesOf(whole), new Uint8Array([...bytes, ...bytes]))
+      t.true(handle.released)
+    })
+  }
+}
+
+test('a handle made in one entry point works in the other', async t => {
+  const made = await promises.pageout(Float64Array.of(1, 2, 3))
+  t.deepEqual(sync.readAt(made, 1, 1), Float64Array.of(2))
+  const other = sync.pageout(Float64Array.of(4))
+  t.deepEqual(await promises.take(other), Float64Array.of(4))
+  made[Symbol.dispose]()
+})
+
+test('buffers are out of reach before the call returns', async t => {
+  const chunk = new Uint8Array(MIB).fill(7)
+  const pending = promises.pageout(chunk)
+  t.is(chunk.length, 0)
+  t.deepEqual((await promises.take(await pending)).subarray(0, 2), Uint8Array.of(7, 7))
+})
+
+test('what cannot be detached is copied before the call returns', async t => {
+  const whole = new Uint8Array(8).fill(1)
+  const pending = promises.pageout(whole.subarray(2, 6))
+  whole.fill(9)
+  t.deepEqual(await promises.take(await pending), new Uint8Array(4).fill(1))
+})
+
+test('readAtMany gives ranges in request order', async t => {
+  const handle = await promises.pageout(Int16Array.of(10, 20, 30, 40))
+  const ranges = [
+    [3, 1],
+    [1, 0],
+    [0, 2],
+  ] as const
+  t.deepEqual(await promises.readAtMany(handle, ranges), Int16Array.of(40, 10, 20))
+  handle[Symbol.dispose]()
+})
+
+test('a target is filled when the read is whole, and a view of it comes back', async t => {
+  const handle = await promises.pageout(Int32Array.of(1, 2, 3))
+  const target = new Int32Array(5)
+  const pending = promises.readAt(handle, 1, 2, target)
+  t.deepEqual(target, new Int32Array(5), 'untouched while the read is pending')
+  const view = await pending
+  t.is(view.buffer, target.buffer)
+  t.deepEqual([...view, ...target], [2, 3, 2, 3, 0, 0, 0])
+  t.deepEqual([...(await promises.take(handle, target))], [1, 2, 3])
+})
+
+test('a target that was detached meanwhile is refused, and the handle stays whole', async t => {
+  const handle = await promises.pageout(Int32Array.of(1, 2, 3))
+  const target = new Int32Array(3)
+  const pending = promises.take(handle, target)
+  structuredClone(target.buffer, { transfer: [target.buffer] })
+  await t.throwsAsync(pending, { code: 'ERR_INVALID_ARG_VALUE' })
+  t.deepEqual(await promises.take(handle), Int32Array.of(1, 2, 3))
+})
+
+test('a failed pageout hands all chunks back in its error', async t => {
+  const pager = new Pager({ capacityBytes: 4096 })
+  const buffer = new ArrayBuffer(16)
+  const chunks = [new Uint16Array(5000).fill(7), new Uint16Array(buffer, 2, 3), new Uint16Array(0)]
+  const error = (await t.throwsAsync(pager.pageout(chunks))) as PageoutError
+  t.is(error.code, 'ERR_PAGEOUT_CAPACITY')
+  t.false(Object.keys(error).includes('chunks'))
+  t.deepEqual(error.chunks, [new Uint16Array(5000).fill(7), new Uint16Array(3), new Uint16Array(0)])
+  t.is(error.chunks?.[1], chunks[1], 'what was not detached is the very same chunk')
+  const result = await pager.tryPageout(new Uint8Array(5000).fill(3))
+  t.false(result.ok)
+  t.deepEqual(!result.ok && result.error.chunks, [new Uint8Array(5000).fill(3)])
+  await pager.close()
+})
+
+test('an abort rejects as Node does and hands back what had not started', async t => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const reason = new Error('enough')
+  const chunks = Array.from({ length: MANY }, (_, index) => new Uint8Array(MIB).fill(index))
+  const pending = chunks.map(chunk => promises.pageout(chunk, { signal }))
+  controller.abort(reason)
+  const outcomes = await Promise.allSettled(pending)
+  for (const [index, outcome] of outcomes.entries()) {
+    if (outcome.status === 'fulfilled') {
+      t.is((await promises.take(outcome.value))[0], index)
+      continue
+    }
+    const { name, code, cause, chunks: handedBack } = outcome.reason
+    t.deepEqual([name, code, cause], ['AbortError', 'ABORT_ERR', reason])
+    t.deepEqual([handedBack.length, handedBack[0].length, handedBack[0][0]], [1, MIB, index])
+  }
+  t.true(outcomes.some(outcome => outcome.status === 'rejected'))
+})
+
+test('an aborted read or take leaves handle, target and listeners as they were', async t => {
+  const handle = await promises.pageout(new Float64Array(MIB).fill(1))
+  const controller = new AbortController()
+  const { signal } = controller
+  let onabortCalls = 0
+  signal.onabort = () => {
+    onabortCalls += 1
+  }
+  const target = new Float64Array(MIB)
+  const pending = [
+    promises.readAt(handle, 0, MIB, target, { signal }),
+    promises.readAtMany(handle, [[0, 5]], undefined, { signal }),
+    promises.take(handle, target, { signal }),
+  ]
+  controller.abort('why')
+  for (const promise of pending) t.is((await t.throwsAsync(promise, { name: 'AbortError' }))?.cause, 'why')
+  t.is(onabortCalls, 1)
+  t.deepEqual(getEventListeners(signal, 'abort').length, 1, 'only the onabort of the test')
+  t.true(target.every(value => value === 0))
+  t.is((await promises.take(handle)).length, MIB)
+})
+
+test('a signal that is not aborted keeps no listener', async t => {
+  const { signal } = new AbortController()
+  const handle = await promises.pageout(Uint8Array.of(1), { signal })
+  await promises.readAt(handle, 0, 1, undefined, { signal })
+  await promises.take(handle, undefined, { signal })
+  t.is(getEventListeners(signal, 'abort').length, 0)
+})
+
+test('an aborted signal refuses before anything happens', async t => {
+  const chunk = Uint8Array.of(1)
+  const signal = AbortSignal.abort()
+  await t.throwsAsync(promises.pageout(chunk, { signal }), { name: 'AbortError', code: 'ABORT_ERR' })
+  t.is(chunk.length, 1)
+})
+
+test('a signal that is none is refused', async t => {
+  const handle = await promises.pageout(Uint8Array.of(1))
+  for (const signal of [5, {}, { aborted: false }, null] as unknown as AbortSignal[]) {
+    await t.throwsAsync(promises.readAt(handle, 0, 1, undefined, { signal }), { code: 'ERR_INVALID_ARG_TYPE' })
+    await t.throwsAsync(promises.pageout(Uint8Array.of(1), { signal }), { code: 'ERR_INVALID_ARG_TYPE' })
+  }
+  handle[Symbol.dispose]()
+})
+
+test('wrong arguments reject in every form', async t => {
+  const pager = new Pager()
+  const handle = await promises.pageout(Uint8Array.of(1, 2))
+  const wrong: [() => Promise<unknown>, string][] = [
+    [() => promises.readAt(handle, 1, 2), 'ERR_OUT_OF_RANGE'],
+    [() => promises.tryReadAt(handle, -1, 1), 'ERR_OUT_OF_RANGE'],
+    [() => promises.tryPageout([]), 'ERR_INVALID_ARG_TYPE'],
+    [() => promises.tryPageoutWith('disk' as 'file', Uint8Array.of(1)), 'ERR_INVALID_ARG_VALUE'],
+    [() => pager.tryTake(handle), 'ERR_INVALID_ARG_VALUE'],
+    [() => pager.tryReadAtMany(handle, []), 'ERR_INVALID_ARG_VALUE'],
+  ]
+  for (const [call, code] of wrong) await t.throwsAsync(call(), { code })
+  handle[Symbol.dispose]()
+  await t.throwsAsync(promises.tryTake(handle), { code: 'ERR_PAGEOUT_RELEASED' })
+  await pager.close()
+})
+
+test('while a take is pending other calls are refused, and reads that were pending end well', async t => {
+  const handle = await promises.pageout(new Uint8Array(MIB).fill(5))
+  const reads = Array.from({ length: MANY }, (_, index) => promises.readAt(handle, index, 1))
+  const taking = promises.take(handle)
+  await t.throwsAsync(promises.readAt(handle, 0, 1), { code: 'ERR_PAGEOUT_RELEASED' })
+  await t.throwsAsync(promises.take(handle), { code: 'ERR_PAGEOUT_RELEASED' })
+  t.throws(() => sync.readAt(handle, 0, 1), { code: 'ERR_PAGEOUT_RELEASED' })
+  for (const read of reads) t.deepEqual(await read, Uint8Array.of(5))
+  t.is((await taking).length, MIB)
+})
+
+test('a handle may be disposed of while reads are pending', async t => {
+  const handle = await promises.pageout(new Uint8Array(MIB).fill(6))
+  const reads = Array.from({ length: MANY }, () => promises.readAt(handle, 9, 3))
+  handle[Symbol.dispose]()
+  for (const read of reads) t.deepEqual(await read, new Uint8Array(3).fill(6))
+})
+
+test('a handle that is dropped while a read is pending is freed, and the read ends well', async t => {
+  const pager = new Pager()
+  const reads = await (async () => {
+    const handle = await pager.pageout(new Uint8Array(MIB).fill(8))
+    return Array.from({ length: MANY }, () => pager.readAt(handle, 0, 2))
+  })()
+  for (const read of reads) t.deepEqual(await read, Uint8Array.of(8, 8))
+  t.true(await collectUntil(() => pager.stats().usedBytes === 0))
+  await pager.close()
+})
+
+test('close waits for what is pending and refuses what comes later', async t => {
+  const pager = new Pager()
+  const pending = Array.from({ length: MANY }, (_, index) => pager.pageout(new Uint8Array(MIB).fill(index)))
+  const closing = pager.close()
+  await t.throwsAsync(pager.pageout(Uint8Array.of(1)), { code: 'ERR_PAGEOUT_CLOSED' })
+  await closing
+  t.is((await Promise.all(pending)).length, MANY)
+  await pager.close()
+})
+
+test('an error carries the stack of who waits', async t => {
+  const pager = new Pager({ capacityBytes: 4096 })
+  async function whoeverWaits() {
+    await pager.pageout(new Uint8Array(5000))
+  }
+  const error = await t.throwsAsync(whoeverWaits())
+  t.regex(error?.stack ?? '', /whoeverWaits/)
+  await pager.close()
+})

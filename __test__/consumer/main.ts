@@ -1,0 +1,197 @@
+/** What a user of the package writes, right and wrong. The compiler runs it; nobody else does. */
+
+import {
+  type Backend,
+  type backend,
+  type Chunk,
+  type DetachOptions,
+  Handle,
+  type PageoutError,
+  type PageoutOptions,
+  Pager,
+  type PagerOptions,
+  type PagerStats,
+  pageout,
+  pageoutWith,
+  prefetch,
+  type Range,
+  type RefusedDir,
+  type Result,
+  readAt,
+  readAtMany,
+  setBackend,
+  setScratchDir,
+  type stats,
+  type TypedArray,
+  take,
+  trim,
+  tryPageout,
+  tryPageoutWith,
+  tryReadAt,
+  tryReadAtMany,
+  tryTake,
+} from 'pageout'
+
+/** Compiles only where two types are the same; `any` is the same as nothing but itself. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const yes = <A extends true, B extends true = true, C extends true = true>(..._: [A?, B?, C?]): void => {}
+
+// One class in, the same class out.
+const doubles = pageout(new Float64Array(4))
+yes<Same<typeof doubles, Handle<Float64Array<ArrayBuffer>>>>()
+const some = readAt(doubles, 0, 2)
+yes<Same<typeof some, Float64Array<ArrayBuffer>>>()
+const many = readAtMany(doubles, [
+  [3, 1],
+  [0, 2],
+])
+yes<Same<typeof many, Float64Array<ArrayBuffer>>>()
+const whole = take(doubles, new Float64Array(10))
+yes<Same<typeof whole, Float64Array<ArrayBuffer>>>()
+yes<Same<(typeof whole)[number], number>>()
+
+const bigs = take(pageout([new BigInt64Array(1), new BigInt64Array(2)]))
+yes<Same<(typeof bigs)[number], bigint>>()
+const text: string = take(pageout(Buffer.from('text'))).toString('utf8')
+const view: number = take(pageout(new DataView(new ArrayBuffer(8)))).getUint8(0)
+const buffer: ArrayBuffer = take(pageout(new ArrayBuffer(8)))
+const clamped: Uint8ClampedArray = take(pageoutWith('swap', new Uint8ClampedArray(1), { detach: 'required' }))
+
+// Results tell success and failure apart.
+const out = tryPageout([new Int16Array(3)] as const, { backend: 'file', detach: 'never' })
+yes<Same<typeof out, Result<Handle<Int16Array<ArrayBuffer>>>>>()
+if (out.ok) {
+  const read = tryReadAt(out.value, 0, 1)
+  const ranges: readonly Range[] = [[0, 1]]
+  const readMany = tryReadAtMany(out.value, ranges, new Int16Array(1))
+  const taken = tryTake(out.value)
+  if (read.ok && readMany.ok && taken.ok) yes<Same<typeof taken.value, Int16Array<ArrayBuffer>>>()
+  // @ts-expect-error a success has no error
+  out.error
+} else {
+  const error: PageoutError = out.error
+  const { code, errno, syscall, path, requestedBytes, usedBytes, capacityBytes, byteOffset, tried } = error
+  yes<Same<typeof code, string>, Same<typeof errno, number | undefined>, Same<typeof syscall, string | undefined>>()
+  yes<Same<typeof path, string | undefined>, Same<typeof byteOffset, number | undefined>>()
+  yes<Same<typeof tried, readonly RefusedDir[] | undefined>>()
+  const bytes: (number | undefined)[] = [requestedBytes, usedBytes, capacityBytes]
+  bytes.push(1)
+  // @ts-expect-error a failure has no value
+  out.value
+}
+const swapped: Result<Handle<Uint8Array>> = tryPageoutWith('swap', new Uint8Array(1))
+
+// Pagers have the same verbs.
+const options: PagerOptions = {
+  scratchDir: '/var/tmp',
+  backend: 'file',
+  capacityBytes: 1,
+  allowRamBacked: true,
+  integrity: 'none',
+  spareBytes: 0,
+}
+{
+  using pager = new Pager(options)
+  using handle = pager.pageout(new Float32Array(2), { detach: 'auto' } satisfies PageoutOptions)
+  const read = pager.readAt(handle, 0, 1, new Float32Array(1))
+  yes<Same<typeof read, Float32Array<ArrayBuffer>>>()
+  pager.prefetch(handle, [[0, 1]])
+  pager.setBackend(pager.backend())
+  const { handles, scratchDir, fileSystem }: PagerStats = pager.stats()
+  yes<Same<typeof handles, number>>()
+  yes<Same<typeof scratchDir, string | null>>()
+  yes<Same<typeof fileSystem, string | null>>()
+  pager.trim()
+  pager.close()
+}
+yes<Same<ReturnType<typeof stats>, PagerStats>>()
+yes<Same<ReturnType<typeof backend>, Backend>>()
+yes<Same<Backend, 'swap' | 'file'>>()
+setBackend('swap')
+setScratchDir('/var/tmp')
+trim()
+prefetch(doubles)
+const detachOnly: DetachOptions = { detach: 'never' }
+yes<Same<(typeof doubles)['length'], number>>()
+yes<Same<(typeof doubles)['byteLength'], number>>()
+yes<Same<(typeof doubles)['backend'], Backend>>()
+yes<Same<(typeof doubles)['released'], boolean>>()
+
+// Handles know their class, and are nothing else than handles.
+declare const bytesHandle: Handle<Uint8Array>
+declare const doublesHandle: Handle<Float64Array>
+const anyHandle: Handle<Chunk> = bytesHandle
+const typed: TypedArray = take(doublesHandle)
+// @ts-expect-error bytes are no doubles
+const wrongHandle: Handle<Float64Array> = bytesHandle
+// @ts-expect-error nor the other way round
+const wrongOther: Handle<Uint8Array> = doublesHandle
+// @ts-expect-error a handle of something is not one of something in particular
+const narrowed: Handle<Uint8Array> = anyHandle
+// @ts-expect-error an object that looks like a handle is none
+const forged: Handle<Uint8Array> = { length: 1, byteLength: 1, backend: 'file', released: false, [Symbol.dispose]() {} }
+// @ts-expect-error the class of what comes back is that of the handle
+const wrongResult: Uint8Array = take(doublesHandle)
+// @ts-expect-error fields of a handle are read only
+doublesHandle.length = 1
+// @ts-expect-error only pageout makes handles
+new Handle()
+
+// Wrong calls.
+// @ts-expect-error no chunk
+pageout('text')
+// @ts-expect-error no chunk
+pageout([1, 2, 3])
+// @ts-expect-error a bare SharedArrayBuffer is no chunk
+pageout(new SharedArrayBuffer(8))
+// @ts-expect-error nothing
+pageout()
+// @ts-expect-error unknown backend
+pageout(new Uint8Array(1), { backend: 'disk' })
+// @ts-expect-error unknown detach
+pageout(new Uint8Array(1), { detach: 'always' })
+// @ts-expect-error unknown option
+pageout(new Uint8Array(1), { Backend: 'file' })
+// @ts-expect-error the backend is named already
+pageoutWith('file', new Uint8Array(1), { backend: 'swap' })
+// @ts-expect-error backend first
+pageoutWith(new Uint8Array(1))
+// @ts-expect-error unknown backend
+setBackend('memory')
+// @ts-expect-error offset and length are numbers
+readAt(doublesHandle, '0', 1)
+// @ts-expect-error length is missing
+readAt(doublesHandle, 0)
+// @ts-expect-error no bigint
+readAt(doublesHandle, 0n, 1)
+// @ts-expect-error ranges are pairs
+readAtMany(doublesHandle, [1, 2])
+// @ts-expect-error ranges are pairs of numbers
+readAtMany(doublesHandle, [[1, 2, 3]])
+// @ts-expect-error a chunk is no handle
+take(new Uint8Array(1))
+// @ts-expect-error unknown option
+new Pager({ scratchdir: '/var/tmp' })
+// @ts-expect-error unknown integrity
+new Pager({ integrity: 'crc' })
+// @ts-expect-error a number of bytes is a number
+new Pager({ capacityBytes: 10n })
+// @ts-expect-error a target of another class
+take(doublesHandle, Buffer.alloc(8))
+
+export {
+  anyHandle,
+  buffer,
+  clamped,
+  detachOnly,
+  forged,
+  narrowed,
+  swapped,
+  text,
+  typed,
+  view,
+  whole,
+  wrongHandle,
+  wrongOther,
+  wrongResult,
+}
