@@ -112,7 +112,7 @@ const chunks: Wrong[] = (['pageout', 'pageoutWith'] as const).flatMap(verb => {
     one('chunks are an array with a hole', TYPE, ['chunks[1]', 'undefined'], ({ chunk }) =>
       Object.assign([chunk], { 2: chunk }),
     ),
-    one('chunks are an iterator', TYPE, ['chunks', 'Iterator'], ({ chunk }) => [chunk].values()),
+    one('chunks are an iterator', TYPE, ['chunks', 'Object'], ({ chunk }) => [chunk].values()),
     one('chunks are like an array', TYPE, ['chunks', 'Object'], ({ chunk }) => ({ length: 1, 0: chunk })),
     one('chunks have two classes', TYPE, ['chunks[1]', 'Float64Array', 'Float32Array'], ({ chunk }) => [
       chunk,
@@ -329,15 +329,12 @@ const targets: Wrong[] = (['readAt', 'readAtMany', 'take'] as const).flatMap(ver
     value => [value, value.constructor.name],
   )
   return [
-    ...each(
-      [...values, ...others.filter(([, shown]) => shown !== 'Buffer'), [Buffer.alloc(512), 'Uint8Array']],
-      value => ({
-        verb,
-        name: 'target',
-        args: ({ handle }) => args(handle, value),
-        error: TYPE,
-      }),
-    ),
+    ...each([...values, ...others], value => ({
+      verb,
+      name: 'target',
+      args: ({ handle }) => args(handle, value),
+      error: TYPE,
+    })),
     {
       verb,
       what: 'the target is too small',
@@ -471,7 +468,7 @@ test('wrong options of a pager are refused before anything is opened', t => {
     ...given.filter(([value]) => typeof value !== 'string'),
     ...objects,
     [5, '5'],
-    [Buffer.from('/tmp'), 'Uint8Array'],
+    [Buffer.from('/tmp'), 'Buffer'],
   ])
   wrong('scratchDir', VALUE, [
     ['', '""'],

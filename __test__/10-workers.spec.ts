@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
-import { type Backend, backend, pageout, setBackend, stats, take } from 'pageout'
-import { pattern, sameBytes } from './helpers/chunks.js'
+import { type Backend, backend, pageout, pageoutWith, readAt, setBackend, stats, take } from 'pageout'
+import { backends, KIB, pattern, sameBytes } from './helpers/chunks.js'
+import { hasProc, openDescriptors } from './helpers/places.js'
 
 interface Report {
   readonly isDetached: boolean
@@ -82,6 +83,7 @@ test.serial('several threads use the package at a time', async t => {
 
 test.serial('twenty threads come and go', async t => {
   const before = stats()
+  const descriptorsBefore = hasProc ? openDescriptors() : 0
   for (let round = 0; round < 20; round += 1) {
     const worker = start(t, 'load.mjs', { left: 5, waits: round % 2 === 1 })
     const ended = once(worker, 'exit')
@@ -90,6 +92,7 @@ test.serial('twenty threads come and go', async t => {
     await ended
     t.is(stats().handles, before.handles, `thread ${round}`)
   }
+  if (hasProc) t.true(openDescriptors() <= descriptorsBefore + 2, 'the files of their pagers are closed')
   t.is(stats().usedBytes, before.usedBytes)
 })
 
@@ -104,6 +107,25 @@ test.serial('threads that are terminated in the middle of their work leave nothi
   t.is(stats().handles, before.handles + 1)
   sameBytes(t, take(mine), bytes)
   t.is(stats().usedBytes, before.usedBytes)
+})
+
+test.serial('shared memory goes out as it was at one moment or another, while a thread writes to it', async t => {
+  const shared = new SharedArrayBuffer(4 + 256 * KIB)
+  const workerData = { shared }
+  const worker = new Worker(new URL('helpers/workers/scribble.mjs', import.meta.url), { workerData, execArgv: [] })
+  t.teardown(() => worker.terminate())
+  await once(worker, 'message')
+  for (let round = 0; round < 50; round += 1) {
+    for (const backend of backends) {
+      const handle = pageoutWith(backend, new Uint8Array(shared, 4))
+      const first = readAt(handle, 0, 256 * KIB)
+      sameBytes(t, take(handle), first, 'the payload does not follow the writes')
+      const target = new Uint8Array(shared, 4)
+      t.is(take<Uint8Array>(pageoutWith(backend, first), target).length, 256 * KIB)
+    }
+  }
+  Atomics.store(new Int32Array(shared, 0, 1), 0, 1)
+  await once(worker, 'message')
 })
 
 test.serial('the backend that one thread chooses is the one of all', async t => {

@@ -6,8 +6,8 @@ import type { PageoutError } from 'pageout'
 import * as sync from 'pageout'
 import * as promises from 'pageout/promises'
 import { Pager } from 'pageout/promises'
-import { backends, bytesOf, chunkOf, classOf, kinds, MIB, pattern } from './helpers/chunks.ts'
-import { collectUntil } from './helpers/collect.ts'
+import { backends, bytesOf, chunkOf, classOf, kinds, MIB, pattern } from './helpers/chunks.js'
+import { collectUntil } from './helpers/collect.js'
 
 /** More pending calls than there are threads for them. */
 const MANY = 32

@@ -35,10 +35,22 @@ export function backendName(value: unknown, name: string): Backend {
   return oneOf(value, name, ['file', 'swap'])
 }
 
+/** What stands for options that were not given: not even what someone has put on the prototype of all objects. */
+const NO_OPTIONS: object = Object.freeze(Object.create(null))
+
+/** Whether a value is an array; a revoked proxy is none. */
+export function isArray(value: unknown): value is readonly unknown[] {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
 /** A bag of options: an object, or nothing. */
 export function optionsBag<T extends object>(value: T | undefined, name = 'options'): Partial<T> {
-  if (value === undefined) return {}
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (value === undefined) return NO_OPTIONS
+  if (typeof value !== 'object' || value === null || isArray(value)) {
     throw invalidArgType(name, 'of type object', value)
   }
   return value
@@ -69,12 +81,12 @@ export function singleRange(offset: unknown, length: unknown, kind: Kind, payloa
 
 /** Several ranges of a payload of `length` elements, none of which overlap. */
 export function manyRanges(ranges: unknown, kind: Kind, payloadLength: number): Request {
-  if (!Array.isArray(ranges)) throw invalidArgType('ranges', 'an array of [offset, length] pairs', ranges)
+  if (!isArray(ranges)) throw invalidArgType('ranges', 'an array of [offset, length] pairs', ranges)
   // Read once: what is checked is what is used, whatever the array is.
   const checked = Array.from({ length: ranges.length }, (_, position) => {
     const name = `ranges[${position}]`
     const range: unknown = ranges[position]
-    if (!Array.isArray(range) || range.length !== 2) throw invalidArgType(name, 'a pair [offset, length]', range)
+    if (!isArray(range) || range.length !== 2) throw invalidArgType(name, 'a pair [offset, length]', range)
     return rangeWithin(range[0], range[1], `${name}[0]`, `${name}[1]`, payloadLength)
   })
   refuseOverlap(checked)

@@ -7,15 +7,14 @@
  */
 
 import * as native from '../index.js'
-import { manyRanges, type Request, singleRange } from './arguments.js'
-import type { Part } from './chunk.js'
-import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies } from './engine.js'
+import { isEmptied, type Part } from './chunk.js'
+import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies, type Requested } from './engine.js'
 import type { Result } from './errors.js'
 import { abortError, isSystemFailure } from './errors.js'
-import { type Handle, lengthOf, markReleased, type Payload } from './handle.js'
+import type { Handle, Payload } from './handle.js'
 import { run, unlessAborted } from './lane.js'
 import { takeKept } from './sync.js'
-import type { Chunk, Range } from './types.js'
+import type { Chunk } from './types.js'
 
 type Signal = AbortSignal | undefined
 
@@ -29,7 +28,7 @@ export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoin
     const views = buffers.map(buffer => new Uint8Array(buffer))
     const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, views)), signal)
     for (const buffer of buffers) engine.spares.giveBack(buffer)
-    return engine.handle({ kind, byteLength, backend: 'file', kept: undefined }, ticket)
+    return engine.handle({ kind, byteLength, backend: 'file' }, ticket)
   } catch (error) {
     throw withChunks(error, parts, buffers)
   }
@@ -39,42 +38,21 @@ export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoin
 function withChunks(error: unknown, parts: readonly Part[], buffers: readonly ArrayBuffer[]): unknown {
   const chunks = parts.map(({ kind, chunk, buffer, byteLength }, position) => {
     const ours = buffers[position]
-    return ours && byteLength > 0 && buffer.byteLength === 0 ? kind.over(ours, 0, byteLength) : chunk
+    return ours && byteLength > 0 && isEmptied(buffer) ? kind.over(ours, 0, byteLength) : chunk
   })
   return Object.defineProperty(error as object, 'chunks', { value: chunks, configurable: true, writable: true })
 }
 
-export async function readAt<C extends Chunk>(
+/** Reads checked ranges. */
+export async function read<C extends Chunk>(
   engine: Engine,
-  handle: Handle<C>,
-  offset: number,
-  length: number,
+  { payload, request }: Requested,
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
-  const payload = engine.payload(handle)
-  return await read(engine, payload, singleRange(offset, length, payload.kind, lengthOf(payload)), target, signal)
-}
-
-export async function readAtMany<C extends Chunk>(
-  engine: Engine,
-  handle: Handle<C>,
-  ranges: readonly Range[],
-  target: C | undefined,
-  signal: Signal,
-): Promise<C> {
-  const payload = engine.payload(handle)
-  return await read(engine, payload, manyRanges(ranges, payload.kind, lengthOf(payload)), target, signal)
-}
-
-async function read<C extends Chunk>(
-  engine: Engine,
-  payload: Payload,
-  { bytes, byteLength }: Request,
-  target: C | undefined,
-  signal: Signal,
-): Promise<C> {
-  const { kept, kind } = payload
+  const { bytes, byteLength } = request
+  const { kind } = payload
+  const kept = engine.keptOf(payload)
   if (!kept) {
     const ranges = Float64Array.from(bytes)
     return await shared(engine, payload, ticket =>
@@ -89,6 +67,7 @@ async function read<C extends Chunk>(
   })
 }
 
+/** Takes the payload of a handle. */
 export async function take<C extends Chunk>(
   engine: Engine,
   handle: Handle<C>,
@@ -97,7 +76,8 @@ export async function take<C extends Chunk>(
 ): Promise<C> {
   const payload = engine.payload(handle)
   if (signal?.aborted) throw abortError(signal)
-  if (payload.kept) return takeKept(engine, payload, payload.kept, target)
+  const kept = engine.keptOf(payload)
+  if (kept) return takeKept(engine, payload, kept, target)
   const { kind, byteLength } = payload
   payload.isBeingTaken = true
   try {
@@ -105,8 +85,7 @@ export async function take<C extends Chunk>(
       const peek = (into: Uint8Array) => fromAddon(native.peekAsync(engine.ref, ticket, into))
       return whole<C>(engine, kind, byteLength, target, signal, peek)
     })
-    native.finishTake(engine.ref, payload.ticket)
-    markReleased(payload)
+    engine.finishTake(payload)
     return result
   } finally {
     payload.isBeingTaken = false

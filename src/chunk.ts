@@ -89,7 +89,7 @@ const EXPECTED = 'an instance of TypedArray, Buffer, DataView or ArrayBuffer'
  */
 export function inspectChunk(value: unknown, name: string): Part {
   if (types.isTypedArray(value)) {
-    const kind = Buffer.isBuffer(value) ? BUFFER : KINDS.get(typedArrayName(value))
+    const kind = isBuffer(value) ? BUFFER : KINDS.get(typedArrayName(value))
     if (!kind) throw invalidArgType(name, EXPECTED, value)
     return part(
       kind,
@@ -102,11 +102,21 @@ export function inspectChunk(value: unknown, name: string): Part {
   }
   if (types.isDataView(value)) {
     const buffer = dataView.buffer(value)
-    refuseDetached(buffer, value, name)
-    return part(DATA_VIEW, buffer, dataView.byteOffset(value), dataView.byteLength(value), value, name)
+    const byteLength = attempt(() => dataView.byteLength(value))
+    if (byteLength === undefined) throw unreachable(value, name)
+    return part(DATA_VIEW, buffer, dataView.byteOffset(value), byteLength, value, name)
   }
   if (types.isArrayBuffer(value)) return part(ARRAY_BUFFER, value, 0, arrayBufferBytes(value), value, name)
   throw invalidArgType(name, EXPECTED, value)
+}
+
+/** `Buffer.isBuffer`, without asking a proxy that someone has put behind the value. */
+function isBuffer(value: object): boolean {
+  for (let at: unknown = value; at !== null; at = Object.getPrototypeOf(at)) {
+    if (types.isProxy(at)) return false
+    if (at === Buffer.prototype) return true
+  }
+  return false
 }
 
 function part(
@@ -114,17 +124,22 @@ function part(
   buffer: ArrayBufferLike,
   byteOffset: number,
   byteLength: number,
-  value: Chunk,
+  chunk: Chunk,
   name: string,
 ): Part {
-  if (byteLength === 0) refuseDetached(buffer, value, name)
+  if (byteLength === 0 && (isDetached(buffer) || isPastTheEnd(chunk))) throw unreachable(chunk, name)
   const isShared = types.isSharedArrayBuffer(buffer)
   const isWhole = !isShared && byteOffset === 0 && byteLength === arrayBufferBytes(buffer)
-  return { chunk: value, kind, buffer, byteOffset, byteLength, isShared, isWhole }
+  return { chunk, kind, buffer, byteOffset, byteLength, isShared, isWhole }
 }
 
-function refuseDetached(buffer: ArrayBufferLike, value: unknown, name: string): void {
-  if (isDetached(buffer)) throw invalidArgValue(name, 'must not be detached', value)
+function unreachable(value: unknown, name: string): TypeError {
+  return invalidArgValue(name, 'must not be detached or lie past the end of its buffer', value)
+}
+
+/** Whether a typed array lost its memory because its buffer was made shorter: it looks empty then. */
+function isPastTheEnd(chunk: Chunk): boolean {
+  return types.isTypedArray(chunk) && attempt(() => Reflect.apply(TYPED_ARRAY.values, chunk, [])) === undefined
 }
 
 function isDetached(buffer: ArrayBufferLike): boolean {
@@ -136,6 +151,11 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   } catch {
     return true
   }
+}
+
+/** Whether a buffer has no bytes any more, whatever properties it was given. */
+export function isEmptied(buffer: ArrayBufferLike): boolean {
+  return !types.isSharedArrayBuffer(buffer) && arrayBufferBytes(buffer) === 0
 }
 
 /** The bytes of a part, without a copy. */

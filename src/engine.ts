@@ -4,10 +4,20 @@
  */
 
 import * as native from '../index.js'
-import { backendName, directoryPath, manyRanges, oneOf, optionsBag, singleRange, wholeNumber } from './arguments.js'
+import {
+  backendName,
+  directoryPath,
+  isArray,
+  manyRanges,
+  oneOf,
+  optionsBag,
+  type Request,
+  singleRange,
+  wholeNumber,
+} from './arguments.js'
 import { bytesOf, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
 import { closed, fromNative, invalidArgType, invalidArgValue, notDetachable, outOfRange, released } from './errors.js'
-import { type Handle, handleOf, lengthOf, type Payload, payloadOf } from './handle.js'
+import { type Handle, handleOf, lengthOf, markReleased, type Payload, payloadOf } from './handle.js'
 import { defaultSpareBytes, fresh, Spares } from './memory.js'
 import type { Backend, Chunk, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
 
@@ -25,6 +35,12 @@ export interface Outgoing {
   readonly detach: 'auto' | 'never' | 'required'
 }
 
+/** Checked ranges of a payload that may be used. */
+export interface Requested {
+  readonly payload: Payload
+  readonly request: Request
+}
+
 /** Where a result goes. */
 export interface Landing<C extends Chunk> {
   /** Private or the caller's memory, to be filled whole. */
@@ -39,6 +55,8 @@ export class Engine {
   /** Memory for results. */
   readonly spares: Spares
   readonly #registry: FinalizationRegistry<number>
+  /** The memory of payloads of the swap backend, which nobody else knows. It goes with its payload, or when we close. */
+  #kept = new WeakMap<Payload, readonly ArrayBuffer[]>()
   #isClosed = false
 
   private constructor(ref: native.PagerRef, spareBytes: number) {
@@ -88,12 +106,12 @@ export class Engine {
   }
 
   prefetch(handle: Handle<Chunk>, ranges: readonly Range[] | undefined): void {
-    const payload = this.payload(handle)
-    const length = lengthOf(payload)
-    const request =
-      ranges === undefined ? singleRange(0, length, payload.kind, length) : manyRanges(ranges, payload.kind, length)
-    for (const buffer of payload.kept ?? []) native.hintSoon(new Uint8Array(buffer))
-    if (!payload.kept) guarded(() => native.prefetch(this.ref, payload.ticket, Float64Array.from(request.bytes)))
+    const whole = this.payload(handle)
+    const { payload, request } =
+      ranges === undefined ? this.range(handle, 0, lengthOf(whole)) : this.ranges(handle, ranges)
+    const kept = this.keptOf(payload)
+    for (const buffer of kept ?? []) native.hintSoon(new Uint8Array(buffer))
+    if (!kept) guarded(() => native.prefetch(this.ref, payload.ticket, Float64Array.from(request.bytes)))
   }
 
   stats(): PagerStats {
@@ -120,13 +138,23 @@ export class Engine {
   close(): void {
     this.beginClose()
     this.spares.clear()
+    this.#kept = new WeakMap()
     native.freeAll(this.ref)
     native.trim(this.ref)
   }
 
   /** Frees a payload's place. */
-  free(ticket: number): void {
-    native.free(this.ref, ticket)
+  free(payload: Payload): void {
+    native.free(this.ref, payload.ticket)
+    this.#kept.delete(payload)
+    markReleased(payload)
+  }
+
+  /** Ends a take whose result is there: counts it, and frees the payload's place. */
+  finishTake(payload: Payload): void {
+    native.finishTake(this.ref, payload.ticket)
+    this.#kept.delete(payload)
+    markReleased(payload)
   }
 
   /** Checks what is about to go out; `named` holds the backend of verbs that name it themselves. */
@@ -140,6 +168,8 @@ export class Engine {
     const backend = named ? backendName(named.backend, 'backend') : this.#backendOf(options.backend)
     const parts = inspectAll(chunks)
     const kind = commonKind(parts, chunks)
+    // The caller's code, if any ran, is done.
+    this.refuseClosed()
     if (detach === 'required') parts.forEach(refuseNotDetachable)
     return { kind, parts, byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0), backend, detach }
   }
@@ -156,18 +186,43 @@ export class Engine {
     try {
       const kept = privateCopies(outgoing).filter(buffer => buffer.byteLength > 0)
       for (const buffer of kept) native.hintCold(new Uint8Array(buffer))
-      return this.handle({ kind, byteLength, backend: 'swap', kept }, ticket)
+      return this.handle({ kind, byteLength, backend: 'swap' }, ticket, kept)
     } catch (error) {
       native.free(this.ref, ticket)
       throw error
     }
   }
 
-  /** The handle of a payload that is out. */
-  handle<C extends Chunk>(payload: Omit<Payload, 'owner' | 'ticket' | 'isBeingTaken'>, ticket: number): Handle<C> {
-    const handle = handleOf<C>({ ...payload, owner: this, ticket, isBeingTaken: false })
+  /** The handle of a payload that is out; `kept` is its memory in the swap backend. */
+  handle<C extends Chunk>(
+    about: Pick<Payload, 'kind' | 'byteLength' | 'backend'>,
+    ticket: number,
+    kept?: readonly ArrayBuffer[],
+  ): Handle<C> {
+    const payload: Payload = { ...about, owner: this, ticket, isBeingTaken: false }
+    const handle = handleOf<C>(payload)
+    if (kept) this.#kept.set(payload, kept)
     this.#registry.register(handle, ticket)
     return handle
+  }
+
+  /** The memory of a payload of the swap backend. */
+  keptOf(payload: Payload): readonly ArrayBuffer[] | undefined {
+    return this.#kept.get(payload)
+  }
+
+  /** A checked range of a handle's payload. */
+  range(handle: unknown, offset: unknown, length: unknown): Requested {
+    const payload = this.payload(handle)
+    return { payload, request: singleRange(offset, length, payload.kind, lengthOf(payload)) }
+  }
+
+  /** Checked ranges of a handle's payload. */
+  ranges(handle: unknown, ranges: unknown): Requested {
+    const { kind, byteLength } = this.payload(handle)
+    const request = manyRanges(ranges, kind, byteLength / kind.elementBytes)
+    // Reading the ranges may have run code of the caller, which may have done anything with the handle.
+    return { payload: this.payload(handle), request }
   }
 
   /** Where a result of `byteLength` bytes goes: the caller's target, or memory of ours. */
@@ -222,8 +277,10 @@ function flag(value: unknown, name: string): boolean {
 }
 
 function inspectAll(chunks: unknown): Part[] {
-  if (!Array.isArray(chunks)) return [inspectChunk(chunks, 'chunks')]
-  return Array.from({ length: chunks.length }, (_, position) => inspectChunk(chunks[position], `chunks[${position}]`))
+  if (!isArray(chunks)) return [inspectChunk(chunks, 'chunks')]
+  // All are read before the first is looked at: reading one may run code of the caller, which may change another.
+  const list = Array.from({ length: chunks.length }, (_, position) => chunks[position])
+  return list.map((chunk, position) => inspectChunk(chunk, `chunks[${position}]`))
 }
 
 function commonKind(parts: readonly Part[], chunks: unknown): Kind {
@@ -266,9 +323,9 @@ function copied(part: Part): ArrayBuffer {
 function moveAll(parts: readonly Part[]): ArrayBuffer[] {
   const seen = new Set<ArrayBufferLike>()
   const movable = parts.map(part => {
-    const isFirst = !seen.has(part.buffer)
+    if (!part.isWhole || part.byteLength === 0 || seen.has(part.buffer)) return false
     seen.add(part.buffer)
-    return isFirst && part.isWhole && part.byteLength > 0 && isMovable(part.buffer as ArrayBuffer)
+    return isMovable(part.buffer as ArrayBuffer)
   })
   const copies = parts.map((part, position) => (movable[position] ? undefined : copied(part)))
   return parts.map((part, position) => copies[position] ?? move(part.buffer as ArrayBuffer) ?? copied(part))

@@ -1,6 +1,6 @@
 /** Where errors are made: the package's own class, and Node's coded TypeError and RangeError for wrong arguments. */
 
-import { inspect } from 'node:util'
+import { inspect, types } from 'node:util'
 import type { Chunk } from './types.js'
 
 /** A directory that could not serve as scratch directory, and why. */
@@ -52,7 +52,7 @@ export class PageoutError extends Error {
   /** Of a promise form's pageout: the chunks, handed back. Not enumerable. */
   declare readonly chunks?: readonly Chunk[]
 
-  /** @internal */
+  /** Made by the package; the fields of `details` are taken over. */
   constructor(code: string, message: string, details: object = {}, options?: ErrorOptions) {
     super(message, options)
     this.code = code
@@ -142,7 +142,19 @@ function nameOf(name: string): string {
 function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'function') return 'a function'
-  if (typeof value === 'object') return `an object (${Object.prototype.toString.call(value).slice(8, -1)})`
+  if (typeof value === 'object') return `an object (${className(value)})`
   const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : String(value)
   return `type ${typeof value} (${typeof value === 'bigint' ? `${text}n` : text})`
+}
+
+/** Name of the class of an object. Looks only at plain properties, so that no code of the value runs. */
+function className(value: object): string {
+  if (types.isProxy(value)) return 'Proxy'
+  for (let at: object | null = value; at && !types.isProxy(at); at = Object.getPrototypeOf(at)) {
+    const made: unknown = Object.getOwnPropertyDescriptor(at, 'constructor')?.value
+    if (typeof made !== 'function' || types.isProxy(made)) continue
+    const name: unknown = Object.getOwnPropertyDescriptor(made, 'name')?.value
+    if (typeof name === 'string' && name !== '') return name
+  }
+  return 'Object'
 }

@@ -6,7 +6,8 @@ import type { Backend, Chunk } from './types.js'
 
 /** Who owns a payload: the part of a pager that a handle knows. */
 interface Owner {
-  free(ticket: number): void
+  /** Frees the payload's place. */
+  free(payload: Payload): void
 }
 
 /** The inside of a handle, for the pager that made it. */
@@ -17,8 +18,6 @@ export interface Payload {
   readonly backend: Backend
   /** Stands for the payload in the addon; -1 once the handle was taken or disposed of. */
   ticket: number
-  /** The payload itself in the swap backend: memory that nobody else knows. */
-  kept: readonly ArrayBuffer[] | undefined
   /** Whether a take is pending. */
   isBeingTaken: boolean
 }
@@ -27,6 +26,7 @@ const RELEASED = -1
 /** What only this module has: handles are made by pageout. */
 const KEY = Symbol('pageout')
 
+let make: (payload: Payload) => Handle<Chunk>
 let open: (handle: Handle<Chunk>) => Payload
 let isHandle: (value: unknown) => value is Handle<Chunk>
 
@@ -44,12 +44,12 @@ export class Handle<out C extends Chunk = Chunk> {
   declare protected readonly chunk?: C
 
   static {
+    make = payload => new Handle(payload, KEY)
     open = handle => handle.#payload
     isHandle = (value): value is Handle<Chunk> => typeof value === 'object' && value !== null && #payload in value
   }
 
-  /** @internal */
-  constructor(payload: Payload, key: symbol) {
+  private constructor(payload: Payload, key: symbol) {
     if (key !== KEY) throw invalidArgType('payload', 'made by pageout; handles cannot be constructed', payload)
     this.#payload = payload
   }
@@ -76,16 +76,13 @@ export class Handle<out C extends Chunk = Chunk> {
 
   /** Frees the payload's place. More than once is the same as once. */
   [Symbol.dispose](): void {
-    const payload = this.#payload
-    if (payload.ticket === RELEASED) return
-    payload.owner.free(payload.ticket)
-    markReleased(payload)
+    if (!this.released) this.#payload.owner.free(this.#payload)
   }
 }
 
 /** Makes the handle of a payload. */
 export function handleOf<C extends Chunk>(payload: Payload): Handle<C> {
-  return new Handle<C>(payload, KEY)
+  return make(payload) as Handle<C>
 }
 
 /** The inside of a handle. */
@@ -102,5 +99,4 @@ export function lengthOf(payload: Payload): number {
 /** The payload's place is free: the handle is of no use any more. */
 export function markReleased(payload: Payload): void {
   payload.ticket = RELEASED
-  payload.kept = undefined
 }

@@ -67,7 +67,7 @@ export function pageoutWith<C extends Chunk>(
  * readAt(handle, 1, 2) // Float64Array [2, 3]
  */
 export function readAt<C extends Chunk>(handle: Handle<C>, offset: number, length: number, target?: C): C {
-  return sync.readAt(shared, handle, offset, length, target)
+  return sync.read(shared, shared.range(handle, offset, length), target)
 }
 
 /**
@@ -80,7 +80,7 @@ export function readAt<C extends Chunk>(handle: Handle<C>, offset: number, lengt
  * readAtMany(handle, [[3, 1], [0, 2]]) // Float64Array [4, 1, 2]
  */
 export function readAtMany<C extends Chunk>(handle: Handle<C>, ranges: readonly Range[], target?: C): C {
-  return sync.readAtMany(shared, handle, ranges, target)
+  return sync.read(shared, shared.ranges(handle, ranges), target)
 }
 
 /**

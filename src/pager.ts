@@ -57,7 +57,7 @@ export class Pager {
    * @throws ERR_OUT_OF_RANGE past the end, ERR_PAGEOUT_CORRUPT, ERR_PAGEOUT_RELEASED
    */
   readAt<C extends Chunk>(handle: Handle<C>, offset: number, length: number, target?: C): C {
-    return sync.readAt(this.#engine, handle, offset, length, target)
+    return sync.read(this.#engine, this.#engine.range(handle, offset, length), target)
   }
 
   /**
@@ -67,7 +67,7 @@ export class Pager {
    * @throws as {@link readAt}, and ERR_PAGEOUT_OVERLAP
    */
   readAtMany<C extends Chunk>(handle: Handle<C>, ranges: readonly Range[], target?: C): C {
-    return sync.readAtMany(this.#engine, handle, ranges, target)
+    return sync.read(this.#engine, this.#engine.ranges(handle, ranges), target)
   }
 
   /**

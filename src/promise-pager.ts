@@ -73,9 +73,10 @@ export class Pager {
     target?: C,
     options?: SignalOptions,
   ): Promise<C> {
-    return this.#track(
-      async () => await async.readAt(this.#engine, handle, offset, length, target, abortSignal(options)),
-    )
+    return this.#track(async () => {
+      const signal = abortSignal(options)
+      return await async.read(this.#engine, this.#engine.range(handle, offset, length), target, signal)
+    })
   }
 
   /** As the function of the same name of `pageout/promises`. */
@@ -85,12 +86,18 @@ export class Pager {
     target?: C,
     options?: SignalOptions,
   ): Promise<C> {
-    return this.#track(async () => await async.readAtMany(this.#engine, handle, ranges, target, abortSignal(options)))
+    return this.#track(async () => {
+      const signal = abortSignal(options)
+      return await async.read(this.#engine, this.#engine.ranges(handle, ranges), target, signal)
+    })
   }
 
   /** As the function of the same name of `pageout/promises`. */
   take<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<C> {
-    return this.#track(async () => await async.take(this.#engine, handle, target, abortSignal(options)))
+    return this.#track(async () => {
+      const signal = abortSignal(options)
+      return await async.take(this.#engine, handle, target, signal)
+    })
   }
 
   /** As {@link pageout}, with failures of the system returned. */

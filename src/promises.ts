@@ -76,7 +76,8 @@ export async function readAt<C extends Chunk>(
   target?: C,
   options?: SignalOptions,
 ): Promise<C> {
-  return await async.readAt(shared, handle, offset, length, target, abortSignal(options))
+  const signal = abortSignal(options)
+  return await async.read(shared, shared.range(handle, offset, length), target, signal)
 }
 
 /**
@@ -93,7 +94,8 @@ export async function readAtMany<C extends Chunk>(
   target?: C,
   options?: SignalOptions,
 ): Promise<C> {
-  return await async.readAtMany(shared, handle, ranges, target, abortSignal(options))
+  const signal = abortSignal(options)
+  return await async.read(shared, shared.ranges(handle, ranges), target, signal)
 }
 
 /**
@@ -106,7 +108,8 @@ export async function readAtMany<C extends Chunk>(
  * await take(handle) // Float64Array [1, 2, 3]
  */
 export async function take<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<C> {
-  return await async.take(shared, handle, target, abortSignal(options))
+  const signal = abortSignal(options)
+  return await async.take(shared, handle, target, signal)
 }
 
 /** As {@link pageout}, with failures of the system returned. */

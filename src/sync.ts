@@ -1,12 +1,11 @@
 /** The verbs that have done their work when they return. */
 
 import * as native from '../index.js'
-import { manyRanges, type Request, singleRange } from './arguments.js'
-import { move } from './chunk.js'
-import { copyRanges, type Engine, guarded, type Outgoing, readableBytes } from './engine.js'
+import { isEmptied, move } from './chunk.js'
+import { copyRanges, type Engine, guarded, type Outgoing, type Requested, readableBytes } from './engine.js'
 import { isSystemFailure, type Result } from './errors.js'
-import { type Handle, lengthOf, markReleased, type Payload } from './handle.js'
-import type { Chunk, Range } from './types.js'
+import { type Handle, markReleased, type Payload } from './handle.js'
+import type { Chunk } from './types.js'
 
 /** Puts checked chunks out. */
 export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
@@ -16,7 +15,7 @@ export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Ha
   const [only] = views.length === 1 ? views : []
   const ticket = guarded(() => (only ? native.pageoutOne(engine.ref, only) : native.pageout(engine.ref, views)))
   giveBack(engine, outgoing)
-  return engine.handle({ kind, byteLength, backend: 'file', kept: undefined }, ticket)
+  return engine.handle({ kind, byteLength, backend: 'file' }, ticket)
 }
 
 /** Gives back the memory of chunks that are out, as far as they can be detached. */
@@ -24,41 +23,18 @@ function giveBack(engine: Engine, { parts, detach }: Outgoing): void {
   if (detach === 'never') return
   for (const part of parts) {
     // A chunk that was named twice is gone the second time.
-    const moved = part.isWhole && part.buffer.byteLength > 0 ? move(part.buffer as ArrayBuffer) : undefined
+    const moved = part.isWhole && !isEmptied(part.buffer) ? move(part.buffer as ArrayBuffer) : undefined
     if (moved) engine.spares.giveBack(moved)
   }
 }
 
-export function readAt<C extends Chunk>(
-  engine: Engine,
-  handle: Handle<C>,
-  offset: number,
-  length: number,
-  target: C | undefined,
-): C {
-  const payload = engine.payload(handle)
-  return read(engine, payload, singleRange(offset, length, payload.kind, lengthOf(payload)), target)
-}
-
-export function readAtMany<C extends Chunk>(
-  engine: Engine,
-  handle: Handle<C>,
-  ranges: readonly Range[],
-  target: C | undefined,
-): C {
-  const payload = engine.payload(handle)
-  return read(engine, payload, manyRanges(ranges, payload.kind, lengthOf(payload)), target)
-}
-
-function read<C extends Chunk>(
-  engine: Engine,
-  payload: Payload,
-  { bytes, byteLength }: Request,
-  target: C | undefined,
-): C {
+/** Reads checked ranges. */
+export function read<C extends Chunk>(engine: Engine, { payload, request }: Requested, target: C | undefined): C {
+  const { bytes, byteLength } = request
   const landing = engine.landing<C>(payload.kind, byteLength, target)
-  if (payload.kept) {
-    copyRanges(payload.kept, bytes, landing.bytes)
+  const kept = engine.keptOf(payload)
+  if (kept) {
+    copyRanges(kept, bytes, landing.bytes)
     native.countRead(engine.ref, byteLength)
     return landing.result()
   }
@@ -70,12 +46,11 @@ function read<C extends Chunk>(
   return landing.result()
 }
 
+/** Takes the payload of a handle. */
 export function take<C extends Chunk>(engine: Engine, handle: Handle<C>, target: C | undefined): C {
   const payload = engine.payload(handle)
-  return payload.kept ? takeKept(engine, payload, payload.kept, target) : takeStored(engine, payload, target)
-}
-
-function takeStored<C extends Chunk>(engine: Engine, payload: Payload, target: C | undefined): C {
+  const kept = engine.keptOf(payload)
+  if (kept) return takeKept(engine, payload, kept, target)
   const landing = engine.landing<C>(payload.kind, payload.byteLength, target)
   guarded(() => native.take(engine.ref, payload.ticket, landing.bytes))
   markReleased(payload)
@@ -92,8 +67,7 @@ export function takeKept<C extends Chunk>(
   const [only] = kept.length === 1 && target === undefined ? kept : []
   const landing = only ? undefined : engine.landing<C>(payload.kind, payload.byteLength, target)
   if (landing) copyRanges(kept, [0, payload.byteLength], landing.bytes)
-  native.finishTake(engine.ref, payload.ticket)
-  markReleased(payload)
+  engine.finishTake(payload)
   return landing ? landing.result() : (payload.kind.over(only as ArrayBuffer, 0, payload.byteLength) as C)
 }
 

@@ -215,7 +215,7 @@ impl fmt::Display for Error {
             Self::RamBacked { path, file_system } => write!(
                 out,
                 "the scratch directory '{}' lives in memory ({file_system}), so paging out to it would free nothing; \
-                 allow_ram_backed permits it",
+                 an option allows it",
                 path.display()
             ),
             Self::ScratchDirInUse { requested, current } => write!(

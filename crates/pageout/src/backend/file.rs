@@ -18,7 +18,7 @@ use crate::sys::{Destination, destination};
 use crate::units::{self, KIB};
 
 const PAGE: usize = units::to_usize(PAGE_BYTES);
-/// Extents this close are read as one: a page of detour costs less than a system call.
+/// Extents with at most this much between their pages are read as one: a page of detour costs less than a system call.
 const GAP_BYTES_MAX: u64 = PAGE_BYTES;
 /// The longest run that is read by way of a buffer; beyond, copying costs more than another system call.
 const RUN_BYTES_MAX: u64 = 64 * KIB;
@@ -27,8 +27,8 @@ const RUN_BUFFER: usize = units::to_usize(RUN_BYTES_MAX) + 2 * PAGE;
 /// What fills a payload's last page in its slot, so that the slot never holds stale memory and the kernel never has to
 /// read a page before writing it.
 const PADDING: [u8; PAGE] = [0; PAGE];
-/// Chunks up to this many are listed on the stack.
-const FEW_CHUNKS: usize = 15;
+/// Chunks and padding up to this many are listed on the stack.
+const FEW_SLICES: usize = 16;
 
 /// A payload in scratch.
 #[derive(Debug)]
@@ -49,9 +49,8 @@ impl Stored {
     {
         let padding = &PADDING[..padding_bytes(len_bytes)];
         with_slices(chunks, padding, |slices| {
-            let place = store.claim(len_bytes)?;
             let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
-            place.write(slices).map_err(|error| store.explain(error, len_bytes))?;
+            let place = store.put(len_bytes, slices)?;
             Ok(Self { place, checksums, len_bytes })
         })
     }
@@ -97,9 +96,10 @@ impl Stored {
     /// Fills `parts` with the whole pages `pages` of one slot and proves each.
     fn read_proven(&self, pages: &Range<u64>, parts: &mut [Destination<'_>]) -> Result<(), Error> {
         let segment = self.place.segments(pages.clone()).next().expect("pages of one slot");
-        segment.slot.read(parts, segment.slot_start).map_err(|error| match error {
-            Some(error) => error,
-            None => Error::Corrupt { byte_offset: pages.start },
+        segment.slot.read(parts, segment.slot_start).map_err(|error| {
+            let filled_bytes: usize = parts.iter().map(|part| part.filled().len()).sum();
+            let end = pages.start + units::to_u64(filled_bytes);
+            error.unwrap_or(Error::Corrupt { byte_offset: units::round_down(end, PAGE_BYTES) })
         })?;
         let mut start = pages.start;
         for part in parts {
@@ -236,6 +236,11 @@ fn is_short(span: &Range<u64>) -> bool {
     span.end - span.start <= RUN_BYTES_MAX && span.start / LARGEST_SLOT_BYTES == (span.end - 1) / LARGEST_SLOT_BYTES
 }
 
+/// Whether an extent that ends at `end` and one that begins at `start` are read as one.
+fn is_near(end: u64, start: u64) -> bool {
+    units::round_down(start, PAGE_BYTES) <= end.next_multiple_of(PAGE_BYTES) + GAP_BYTES_MAX
+}
+
 /// The bytes from the beginning of a run's first extent to the end of its last.
 fn span(requested: &[Extent], run: &[u32]) -> Range<u64> {
     let (first, last) = (run[0], run[run.len() - 1]);
@@ -252,7 +257,7 @@ fn runs<'a>(requested: &'a [Extent], ascending: &'a [u32]) -> impl Iterator<Item
         let mut count = 1;
         while let Some(&next) = rest.get(count) {
             let next = requested[units::index(next)];
-            if next.start - end > GAP_BYTES_MAX || !is_short(&(start..next.end())) {
+            if !is_near(end, next.start) || !is_short(&(start..next.end())) {
                 break;
             }
             (end, count) = (next.end(), count + 1);
@@ -272,26 +277,26 @@ fn page_remainder(len_bytes: u64) -> usize {
     units::to_usize(len_bytes - units::to_u64(page_of(len_bytes)) * PAGE_BYTES)
 }
 
-/// Lists `chunks` and the padding as the slices of a vectored write.
+/// Lists `chunks` and the padding as the slices of a vectored write, without empty ones.
 fn with_slices<'a, R>(
-    mut chunks: impl ExactSizeIterator<Item = &'a [u8]>,
+    chunks: impl ExactSizeIterator<Item = &'a [u8]>,
     padding: &'a [u8],
     write: impl FnOnce(&[IoSlice<'a>]) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let count = chunks.len();
-    if count <= FEW_CHUNKS {
-        let mut slices = [IoSlice::new(&[]); FEW_CHUNKS + 1];
-        for (slice, chunk) in slices.iter_mut().zip(chunks.by_ref()) {
-            *slice = IoSlice::new(chunk);
+    let count_max = chunks.len() + 1;
+    let filled = chunks.chain([padding]).filter(|chunk| !chunk.is_empty()).map(IoSlice::new);
+    if count_max <= FEW_SLICES {
+        let mut slices = [IoSlice::new(&[]); FEW_SLICES];
+        let mut count = 0;
+        for slice in filled {
+            slices[count] = slice;
+            count += 1;
         }
-        slices[count] = IoSlice::new(padding);
-        let used = count + usize::from(!padding.is_empty());
-        return write(&slices[..used]);
+        return write(&slices[..count]);
     }
     let mut slices = Vec::new();
-    slices.try_reserve_exact(count + 1)?;
-    slices.extend(chunks.map(IoSlice::new));
-    slices.push(IoSlice::new(padding));
+    slices.try_reserve_exact(count_max)?;
+    slices.extend(filled);
     write(&slices)
 }
 
@@ -305,11 +310,11 @@ mod tests {
 
     #[test]
     fn close_extents_share_a_run_up_to_its_limit() {
-        let requested = extents(&[(0, 8), (8, 8), (5000, 100), (20_000, 4096), (24_096, 20_000), (60_000, 200_000)]);
+        let requested = extents(&[(0, 8), (8, 8), (9000, 100), (20_500, 4096), (24_596, 20_000), (60_000, 200_000)]);
         let ascending: Vec<u32> = (0..6).collect();
         let runs: Vec<_> = runs(&requested, &ascending).collect();
-        assert_eq!(runs, [&[0, 1][..], &[2], &[3, 4], &[5]]);
-        assert_eq!(span(&requested, runs[2]), 20_000..44_096);
+        assert_eq!(runs, [&[0, 1, 2][..], &[3, 4], &[5]], "8,192 - 4,096 is near, 20,480 - 12,288 is not");
+        assert_eq!(span(&requested, runs[1]), 20_500..44_596);
     }
 
     #[test]

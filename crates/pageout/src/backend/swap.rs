@@ -14,44 +14,37 @@ use crate::units;
 /// A payload in the memory of this process.
 #[derive(Debug)]
 pub(crate) struct Moved<T> {
-    /// No chunk is empty.
     chunks: Vec<Vec<T>>,
     /// Where each chunk ends in the payload, in bytes.
     ends: Vec<u64>,
 }
 
 impl<T: Pod> Moved<T> {
-    /// Moves the memory of all chunks in, which leaves them without capacity. At least one is not empty.
+    /// Moves the memory of all chunks in, which leaves them without capacity.
     ///
     /// # Errors
     /// When the memory for the list cannot be had; the chunks are as before.
     pub(crate) fn pageout(chunks: &mut [Vec<T>]) -> Result<Self, Error> {
         let mut moved = Vec::new();
         let mut ends = Vec::new();
-        let filled = chunks.iter().filter(|chunk| !chunk.is_empty()).count();
-        moved.try_reserve_exact(filled)?;
-        ends.try_reserve_exact(filled)?;
+        moved.try_reserve_exact(chunks.len())?;
+        ends.try_reserve_exact(chunks.len())?;
         let mut end = 0;
         for chunk in chunks {
-            let chunk = std::mem::take(chunk);
-            if !chunk.is_empty() {
-                memory::hint_cold(bytemuck::cast_slice(&chunk));
-                end += units::to_u64(size_of_val(&chunk[..]));
-                ends.push(end);
-                moved.push(chunk);
-            }
+            memory::hint_cold(bytemuck::cast_slice(chunk));
+            end += units::to_u64(size_of_val(&chunk[..]));
+            ends.push(end);
+            moved.push(std::mem::take(chunk));
         }
         Ok(Self { chunks: moved, ends })
     }
 
-    /// The chunk, when there is but one.
+    /// The chunk with all the elements, when there is one.
     pub(crate) fn into_only_chunk(mut self) -> Result<Vec<T>, Self> {
-        match self.chunks.pop() {
-            Some(only) if self.chunks.is_empty() => Ok(only),
-            last => {
-                self.chunks.extend(last);
-                Err(self)
-            }
+        let mut filled = (0..self.chunks.len()).filter(|&position| !self.chunks[position].is_empty());
+        match (filled.next(), filled.next()) {
+            (Some(only), None) => Ok(self.chunks.swap_remove(only)),
+            _ => Err(self),
         }
     }
 

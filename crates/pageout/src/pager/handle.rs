@@ -26,8 +26,8 @@ pub struct Handle<T = u64> {
 
 /// Where the payload is.
 pub(super) enum Body<T> {
-    /// Nowhere: it has no bytes.
-    Empty(Backend),
+    /// Nowhere: it has no bytes, and went to the file backend.
+    Empty,
     File(Stored),
     Swap(Moved<T>),
 }
@@ -60,8 +60,7 @@ impl<T> Handle<T> {
     #[must_use]
     pub fn backend(&self) -> Backend {
         match self.body {
-            Body::Empty(backend) => backend,
-            Body::File(_) => Backend::File,
+            Body::Empty | Body::File(_) => Backend::File,
             Body::Swap(_) => Backend::Swap,
         }
     }
@@ -74,7 +73,7 @@ impl<T> Handle<T> {
 impl<T: Pod> Handle<T> {
     pub(super) fn payload(&self) -> &dyn Payload {
         match &self.body {
-            Body::Empty(_) => &Nothing,
+            Body::Empty => &Nothing,
             Body::File(stored) => stored,
             Body::Swap(moved) => moved,
         }
@@ -165,7 +164,7 @@ impl<T> fmt::Debug for TakeError<T> {
 
 impl<T> fmt::Display for TakeError<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error().fmt(out)
+        out.write_str("the payload could not be taken back")
     }
 }
 

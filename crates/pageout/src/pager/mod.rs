@@ -115,11 +115,9 @@ impl Pager {
     /// As [`Self::pageout`].
     pub fn pageout_with<T: Pod>(&self, backend: Backend, chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
         let len_bytes = total_bytes(chunks)?;
-        if len_bytes == 0 {
-            return Ok(self.handle(Body::Empty(backend), 0));
-        }
         match backend {
             Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks)?), len_bytes)),
+            Backend::File if len_bytes == 0 => Ok(self.handle(Body::Empty, 0)),
             Backend::File => {
                 let handle = self.store_chunks(chunks, len_bytes)?;
                 chunks.iter_mut().for_each(Vec::clear);
@@ -144,7 +142,7 @@ impl Pager {
     /// As [`Self::pageout`].
     pub fn pageout_copy<T: Pod>(&self, chunks: &[&[T]]) -> Result<Handle<T>, Error> {
         match total_bytes(chunks)? {
-            0 => Ok(self.handle(Body::Empty(Backend::File), 0)),
+            0 => Ok(self.handle(Body::Empty, 0)),
             len_bytes => self.store_chunks(chunks, len_bytes),
         }
     }

@@ -6,8 +6,10 @@
 //!
 //! - **Warm path**: no system call but the transfer itself, no lock held during it.
 //! - **Growth** asks the file system for room before a slot is handed out, in steps that grow with the file, one thread
-//!   at a time. A full disk is said there, before data moves; the step shrinks to one slot, and room that other free slots
-//!   hold is given back, before it is said. Neither a full disk nor a reached capacity is remembered.
+//!   at a time. A full disk is said there, before data moves, once the step has shrunk to one slot; where the file system
+//!   cannot promise room, the write says it.
+//! - **Out of room**, the space that free slots hold is given back, and free slots of the class in other files are tried,
+//!   before the call fails. Neither a full disk nor a reached capacity is remembered.
 //! - **Failure of a file** (any write error but missing room): the file is set aside. What is in it stays readable, and new
 //!   slots come from a new file.
 
@@ -22,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use place::Place;
 use slot_file::{SlotFile, UnchargedSlot};
-use space::Space;
+use space::{Reservation, Space};
 
 use crate::error::Error;
 use crate::slots::{CLASS_COUNT, Class, classes_for};
@@ -59,6 +61,8 @@ pub(crate) struct Store {
     path: Arc<Path>,
     facts: DirectoryFacts,
     space: Arc<Space>,
+    /// Whether the capacity is a share of the file system's room, not an option.
+    is_default_capacity: bool,
     /// The files that new slots come from: for each class, one for each shard.
     current: Box<[Mutex<Option<Arc<SlotFile>>>]>,
     shards: usize,
@@ -82,12 +86,13 @@ impl Store {
             return Err(Error::RamBacked { path, file_system: facts.file_system });
         }
         probe(&*directory).map_err(system)?;
-        let default_capacity = facts.free_bytes / 100 * DEFAULT_CAPACITY_PERCENT;
+        let capacity_bytes = options.capacity_bytes.unwrap_or_else(|| default_capacity(facts.free_bytes));
         let shards = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SHARDS_MAX));
         Ok(Self {
             directory,
             facts,
-            space: Arc::new(Space::new(options.capacity_bytes.unwrap_or(default_capacity))),
+            space: Arc::new(Space::new(capacity_bytes)),
+            is_default_capacity: options.capacity_bytes.is_none(),
             current: (0..CLASS_COUNT * shards).map(|_| Mutex::default()).collect(),
             shards,
             set_aside: Mutex::default(),
@@ -111,24 +116,53 @@ impl Store {
         &self.space
     }
 
-    /// Claims the slots for a payload of `len_bytes`, which is not zero.
+    /// Writes a payload of `len_bytes`, which is not zero, to slots of its own: the bytes of `sources`, none of which is
+    /// empty, and which may be longer than the payload by padding that the last slot holds.
     ///
     /// # Errors
     /// [`Error::Capacity`], or what the operating system said. Nothing is claimed then.
-    pub(crate) fn claim(&self, len_bytes: u64) -> Result<Place, Error> {
-        let classes = classes_for(len_bytes);
-        let total_bytes = classes.clone().try_fold(0u64, |sum, class| sum.checked_add(class.slot_bytes()));
-        let mut reservation = self.space.reserve(total_bytes.unwrap_or(u64::MAX))?;
-        let mut claim = |class| self.claim_slot(class).map(|slot| slot.charged(&mut reservation));
-        let result = Place::collect(classes, &mut claim);
-        result.map_err(|error| self.explain(error, total_bytes.unwrap_or(u64::MAX)))
+    pub(crate) fn put(&self, len_bytes: u64, sources: &[IoSlice<'_>]) -> Result<Place, Error> {
+        let own_shard = thread_number();
+        let mut outcome = self.put_in_shard(own_shard, len_bytes, sources);
+        if is_out_of_space(&outcome) {
+            self.trim();
+        }
+        let mut shards = own_shard..own_shard + self.shards;
+        while is_out_of_space(&outcome)
+            && let Some(shard) = shards.next()
+        {
+            outcome = self.put_in_shard(shard, len_bytes, sources);
+        }
+        outcome.map_err(|error| self.explain(error, len_bytes))
+    }
+
+    fn put_in_shard(&self, shard: usize, len_bytes: u64, sources: &[IoSlice<'_>]) -> Result<Place, Error> {
+        let mut reservation = self.reserve(slot_bytes_of(len_bytes))?;
+        let mut claim = |class| self.claim_slot(class, shard).map(|slot| slot.charged(&mut reservation));
+        let place = Place::collect(classes_for(len_bytes), &mut claim)?;
+        place.write(sources)?;
+        Ok(place)
     }
 
     /// Adds the numbers of the space accounting to an error that is about space.
-    pub(crate) fn explain(&self, error: Error, requested_bytes: u64) -> Error {
+    fn explain(&self, error: Error, len_bytes: u64) -> Error {
         match error.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => error.with_space(self.space.facts(requested_bytes)),
+            Some(libc::ENOSPC | libc::EDQUOT) => error.with_space(self.space.facts(slot_bytes_of(len_bytes))),
             _ => error,
+        }
+    }
+
+    /// Counts bytes as used. A capacity that nobody chose follows the file system's room where that has grown.
+    fn reserve(&self, bytes: u64) -> Result<Reservation<'_>, Error> {
+        match self.space.reserve(bytes) {
+            Err(Error::Capacity(_)) if self.is_default_capacity => {
+                if let Ok(facts) = self.directory.facts() {
+                    let room_bytes = facts.free_bytes.saturating_add(self.space.scratch_bytes());
+                    self.space.raise_capacity(default_capacity(room_bytes));
+                }
+                self.space.reserve(bytes)
+            }
+            outcome => outcome,
         }
     }
 
@@ -138,8 +172,8 @@ impl Store {
         self.reclaim();
     }
 
-    fn claim_slot(&self, class: Class) -> Result<UnchargedSlot, Error> {
-        let shard = &self.current[class.index() * self.shards + thread_number() % self.shards];
+    fn claim_slot(&self, class: Class, shard: usize) -> Result<UnchargedSlot, Error> {
+        let shard = &self.current[class.index() * self.shards + shard % self.shards];
         loop {
             let file = self.current_file(shard, class)?;
             if let Some(slot) = file.claim() {
@@ -153,7 +187,9 @@ impl Store {
     fn current_file(&self, shard: &Mutex<Option<Arc<SlotFile>>>, class: Class) -> Result<Arc<SlotFile>, Error> {
         let mut current = lock(shard);
         if let Some(file) = current.take_if(|file| file.has_failed()) {
-            lock(&self.set_aside).push(file);
+            let mut set_aside = lock(&self.set_aside);
+            set_aside.push(file);
+            set_aside.retain(|file| !is_unused(file));
         }
         if let Some(file) = &*current {
             return Ok(Arc::clone(file));
@@ -171,22 +207,14 @@ impl Store {
             return Ok(());
         }
         let slot_bytes = file.class().slot_bytes();
-        let mut bytes = file.space_bytes().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX);
-        let mut reclaimed = false;
+        if self.space.unreserved_bytes() < slot_bytes {
+            self.reclaim();
+        }
+        let room_bytes = self.space.unreserved_bytes().max(slot_bytes);
+        let mut bytes = file.space_bytes().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX).min(room_bytes).max(slot_bytes);
         loop {
-            let room_bytes = self.space.unreserved_bytes();
-            if room_bytes < slot_bytes && !reclaimed {
-                self.reclaim();
-                reclaimed = true;
-                continue;
-            }
-            bytes = bytes.min(room_bytes).max(slot_bytes);
             match file.add_space(bytes / slot_bytes) {
-                Err(failure) if failure.is_out_of_space() && bytes > slot_bytes => bytes /= 2,
-                Err(failure) if failure.is_out_of_space() && !reclaimed => {
-                    self.reclaim();
-                    reclaimed = true;
-                }
+                Err(failure) if failure.is_out_of_space() && bytes > slot_bytes => bytes = (bytes / 2).max(slot_bytes),
                 Err(failure) if failure.errno == libc::EFBIG && file.space_bytes() > 0 => {
                     file.set_failed();
                     return Ok(());
@@ -215,6 +243,22 @@ fn reclaim_free_slots(shard: &Mutex<Option<Arc<SlotFile>>>) {
     if let Some(file) = file {
         file.give_space_back();
     }
+}
+
+/// Bytes of the slots that a payload takes; what cannot be counted is more than any capacity.
+fn slot_bytes_of(len_bytes: u64) -> u64 {
+    let sum = classes_for(len_bytes).try_fold(0u64, |sum, class| sum.checked_add(class.slot_bytes()));
+    sum.unwrap_or(u64::MAX)
+}
+
+/// The capacity for a file system with this much room.
+fn default_capacity(room_bytes: u64) -> u64 {
+    room_bytes / 100 * DEFAULT_CAPACITY_PERCENT
+}
+
+fn is_out_of_space(outcome: &Result<Place, Error>) -> bool {
+    let errno = outcome.as_ref().err().and_then(Error::raw_os_error);
+    matches!(errno, Some(libc::ENOSPC | libc::EDQUOT))
 }
 
 /// Whether nobody but the store holds the file, so that no slot of it is in use.

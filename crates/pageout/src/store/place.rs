@@ -52,7 +52,7 @@ impl Place {
     ///
     /// # Errors
     /// What the operating system said. The slots' content is unspecified then.
-    pub(crate) fn write(&self, sources: &[IoSlice<'_>]) -> Result<(), Error> {
+    pub(super) fn write(&self, sources: &[IoSlice<'_>]) -> Result<(), Error> {
         match self {
             Self::One(slot) => slot.write(sources),
             Self::Many(slots) => {

@@ -8,7 +8,7 @@ use crate::error::{Error, SpaceFacts};
 #[derive(Debug)]
 #[allow(clippy::struct_field_names, reason = "every quantity says its unit")]
 pub(crate) struct Space {
-    capacity_bytes: u64,
+    capacity_bytes: AtomicU64,
     /// Bytes of slots handed out or about to be.
     used_bytes: AtomicU64,
     /// Bytes the scratch files have been given by the file system.
@@ -17,12 +17,17 @@ pub(crate) struct Space {
 
 impl Space {
     pub(super) fn new(capacity_bytes: u64) -> Self {
-        Self { capacity_bytes, used_bytes: AtomicU64::new(0), scratch_bytes: AtomicU64::new(0) }
+        Self { capacity_bytes: AtomicU64::new(capacity_bytes), used_bytes: AtomicU64::new(0), scratch_bytes: AtomicU64::new(0) }
     }
 
     /// Most bytes of slots that may be handed out.
     pub(crate) fn capacity_bytes(&self) -> u64 {
-        self.capacity_bytes
+        self.capacity_bytes.load(Relaxed)
+    }
+
+    /// Raises the limit where `bytes` is more.
+    pub(super) fn raise_capacity(&self, bytes: u64) {
+        self.capacity_bytes.fetch_max(bytes, Relaxed);
     }
 
     /// Bytes of slots handed out.
@@ -37,7 +42,7 @@ impl Space {
 
     /// The numbers that an error about space carries.
     pub(crate) fn facts(&self, requested_bytes: u64) -> SpaceFacts {
-        SpaceFacts { requested_bytes, used_bytes: self.used_bytes(), capacity_bytes: self.capacity_bytes }
+        SpaceFacts { requested_bytes, used_bytes: self.used_bytes(), capacity_bytes: self.capacity_bytes() }
     }
 
     /// Counts `bytes` as used.
@@ -45,13 +50,11 @@ impl Space {
     /// # Errors
     /// [`Error::Capacity`] when that would exceed the limit; nothing is counted then.
     pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation<'_>, Error> {
-        let within = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.capacity_bytes);
+        let capacity_bytes = self.capacity_bytes();
+        let within = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= capacity_bytes);
         match self.used_bytes.fetch_update(Relaxed, Relaxed, within) {
             Ok(_) => Ok(Reservation { space: self, bytes }),
-            Err(used_bytes) => {
-                let capacity_bytes = self.capacity_bytes;
-                Err(Error::Capacity(Box::new(SpaceFacts { requested_bytes: bytes, used_bytes, capacity_bytes })))
-            }
+            Err(used_bytes) => Err(Error::Capacity(Box::new(SpaceFacts { requested_bytes: bytes, used_bytes, capacity_bytes }))),
         }
     }
 
@@ -63,7 +66,7 @@ impl Space {
 
     /// Bytes that scratch files may still be given within the limit.
     pub(super) fn unreserved_bytes(&self) -> u64 {
-        self.capacity_bytes.saturating_sub(self.scratch_bytes())
+        self.capacity_bytes().saturating_sub(self.scratch_bytes())
     }
 
     pub(super) fn add_scratch(&self, bytes: u64) {

@@ -20,8 +20,10 @@ fn block_bytes(raw: &libc::statfs) -> u64 {
 
 #[cfg(target_os = "linux")]
 mod platform {
+    use std::ffi::OsString;
     use std::fs::File;
     use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStringExt;
     use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};
 
@@ -96,9 +98,22 @@ mod platform {
             (place.split(' ').nth(2)? == device).then_some(())?;
             let mut system = system.split(' ');
             let file_system = system.next()?.to_owned();
-            let upper = system.nth(1)?.split(',').find_map(|option| option.strip_prefix("upperdir=")).map(PathBuf::from);
+            let upper = system.nth(1)?.split(',').find_map(|option| option.strip_prefix("upperdir=")).map(unescaped);
             Some(Mount { file_system, upper })
         })
+    }
+
+    /// A path of the mount table, in which blanks and the like stand as backslash and three octal digits.
+    fn unescaped(field: &str) -> PathBuf {
+        let mut path = Vec::new();
+        let mut rest = field.as_bytes();
+        while let Some((&byte, behind)) = rest.split_first() {
+            let digits = behind.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+            let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+            path.push(escaped.unwrap_or(byte));
+            rest = if escaped.is_some() { &behind[3..] } else { behind };
+        }
+        PathBuf::from(OsString::from_vec(path))
     }
 
     #[cfg(test)]
@@ -109,9 +124,9 @@ mod platform {
         fn the_mount_table_tells_file_system_and_upper_directory() {
             let table = "22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw\n\
                          27 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw,discard\n\
-                         90 27 0:45 / /merged rw - overlay overlay rw,lowerdir=/l,upperdir=/run/up,workdir=/w\n";
+                         90 27 0:45 / /merged rw - overlay overlay rw,lowerdir=/l,upperdir=/run/my\\040up,workdir=/w\n";
             let root = Mount { file_system: "ext4".to_owned(), upper: None };
-            let overlay = Mount { file_system: "overlay".to_owned(), upper: Some("/run/up".into()) };
+            let overlay = Mount { file_system: "overlay".to_owned(), upper: Some("/run/my up".into()) };
             assert_eq!(find_mount(table, 259, 1), Some(root));
             assert_eq!(find_mount(table, 0, 45), Some(overlay));
             assert_eq!(find_mount(table, 8, 1), None);

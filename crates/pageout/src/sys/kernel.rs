@@ -82,8 +82,8 @@ impl KernelDirectory {
         }
         match file::create_unnamed(self.directory.as_fd()) {
             // The file system lacks O_TMPFILE (EOPNOTSUPP, or EINVAL from some network file systems), or the kernel
-            // does and opens the directory instead (EISDIR, or ENOENT by the documentation of open).
-            Err(Failure { errno: libc::EOPNOTSUPP | libc::EINVAL | libc::EISDIR | libc::ENOENT | libc::ENOSYS, .. }) => {
+            // does and takes it for opening the directory (EISDIR).
+            Err(Failure { errno: libc::EOPNOTSUPP | libc::EINVAL | libc::EISDIR | libc::ENOSYS, .. }) => {
                 self.unnamed.store(false, Relaxed);
                 None
             }

@@ -1,0 +1,524 @@
+//! A scratch device in memory that counts, records, fails, shortens and corrupts calls.
+//!
+//! It keeps the promises that the device traits make and breaks them only where a [`Fault`] says so. Space is counted in
+//! pages: a page that was reserved or written has space, until it is punched or its file is closed.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use pageout::device::{Destination, Device, Directory, DirectoryFacts, Failure, Outcome, ScratchFile};
+use pageout::{Pager, PagerBuilder};
+
+const PAGE_BYTES: u64 = 4096;
+/// The most slices that one call takes, as on Linux and macOS.
+const SLICES_MAX: usize = 1024;
+
+/// A kind of call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    Open,
+    Facts,
+    Create,
+    Write,
+    Read,
+    ReadCached,
+    Announce,
+    Reserve,
+    Punch,
+}
+
+impl Call {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Open,
+        Self::Facts,
+        Self::Create,
+        Self::Write,
+        Self::Read,
+        Self::ReadCached,
+        Self::Announce,
+        Self::Reserve,
+        Self::Punch,
+    ];
+
+    pub(crate) fn syscall(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Facts => "fstatfs",
+            Self::Create => "openat",
+            Self::Write => "pwritev",
+            Self::Read => "preadv",
+            Self::ReadCached => "preadv2",
+            Self::Announce => "posix_fadvise",
+            Self::Reserve | Self::Punch => "fallocate",
+        }
+    }
+}
+
+/// A call that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) call: Call,
+    /// Number of the file, in the order of creation; 0 for calls without one.
+    pub(crate) file: u64,
+    pub(crate) offset: u64,
+    pub(crate) len_bytes: u64,
+}
+
+/// What a fault does to the call it hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The call fails with this error number and does nothing.
+    Fail(i32),
+    /// The transfer stops early.
+    Short(Short),
+    /// The write says that all was written and writes nothing: what was there before stays.
+    LoseWrite,
+    /// The write says that all was written and writes the first half.
+    TearWrite,
+    /// The write lands so many bytes further on.
+    MisplaceWrite(u64),
+    /// The read brings bytes that lie so many bytes further on.
+    MisplaceRead(u64),
+    /// A bit of the byte at this place of the read is flipped; the place counts from the end round and round.
+    FlipRead(u64),
+}
+
+/// How many of the bytes asked for a call moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Short {
+    Bytes(u64),
+    Half,
+    AllButOne,
+}
+
+impl Short {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Bytes(0), Self::Bytes(1), Self::Bytes(511), Self::Bytes(512), Self::Half, Self::AllButOne];
+
+    fn of(self, len_bytes: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.min(len_bytes),
+            Self::Half => len_bytes.div_ceil(2),
+            Self::AllButOne => len_bytes.saturating_sub(1).max(1),
+        }
+    }
+}
+
+/// Which calls of its kind a fault hits, beside the one that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// No other.
+    Once,
+    /// All later ones.
+    ForGood,
+    /// One of so many, again and again.
+    OneOf(u64),
+}
+
+/// What goes wrong: the call number `index` of its kind, counted from [`Disk::arm`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) call: Call,
+    pub(crate) index: u64,
+    pub(crate) effect: Effect,
+    pub(crate) lasts: Lasts,
+}
+
+/// The device. Clones are one device.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    log: Vec<Entry>,
+    fault: Option<Fault>,
+    /// Calls of each kind since the fault was armed.
+    seen: BTreeMap<Call, u64>,
+    hits: u64,
+    room_pages: u64,
+    files: BTreeMap<u64, Contents>,
+    files_created: u64,
+    has_reserve: bool,
+    has_punch: bool,
+    /// Bytes of a file from here on are not in memory.
+    cold_from: u64,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    len_bytes: u64,
+    /// Pages with space; one without bytes holds zeros.
+    pages: BTreeMap<u64, Option<Box<[u8]>>>,
+}
+
+impl Disk {
+    /// A device with room for 1 TiB.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            log: Vec::new(),
+            fault: None,
+            seen: BTreeMap::new(),
+            hits: 0,
+            room_pages: (1 << 40) / PAGE_BYTES,
+            files: BTreeMap::new(),
+            files_created: 0,
+            has_reserve: true,
+            has_punch: true,
+            cold_from: u64::MAX,
+        })))
+    }
+
+    /// A device with room for so many bytes.
+    pub(crate) fn with_room(bytes: u64) -> Self {
+        let disk = Self::new();
+        disk.set_room(bytes);
+        disk
+    }
+
+    /// The same device on a file system that cannot reserve space beforehand.
+    pub(crate) fn without_reserve(self) -> Self {
+        self.state().has_reserve = false;
+        self
+    }
+
+    /// The same device on a file system that cannot make holes.
+    pub(crate) fn without_punch(self) -> Self {
+        self.state().has_punch = false;
+        self
+    }
+
+    /// Starts a pager on this device.
+    pub(crate) fn builder(&self) -> PagerBuilder {
+        Pager::builder().device(self.clone()).scratch_dir("/scratch")
+    }
+
+    pub(crate) fn pager(&self) -> Pager {
+        self.builder().build().expect("a pager in memory")
+    }
+
+    /// Makes a fault happen from now on.
+    pub(crate) fn arm(&self, fault: Fault) {
+        let mut state = self.state();
+        state.fault = Some(fault);
+        state.seen.clear();
+        state.hits = 0;
+    }
+
+    /// Ends the fault, and says how many calls it hit.
+    pub(crate) fn disarm(&self) -> u64 {
+        let mut state = self.state();
+        state.fault = None;
+        state.hits
+    }
+
+    /// The calls since the beginning or the last [`Self::forget`].
+    pub(crate) fn log(&self) -> Vec<Entry> {
+        self.state().log.clone()
+    }
+
+    /// The same as kinds only.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.state().log.iter().map(|entry| entry.call).collect()
+    }
+
+    pub(crate) fn count(&self, call: Call) -> u64 {
+        let count = self.state().log.iter().filter(|entry| entry.call == call).count();
+        u64::try_from(count).expect("a usize of at most 64 bits")
+    }
+
+    /// File and offset of the last write, which is where the payload that went out last begins if it was short.
+    pub(crate) fn last_place(&self) -> (u64, u64) {
+        let log = self.log();
+        let write = log.iter().rev().find(|entry| entry.call == Call::Write).expect("a payload went out");
+        (write.file, write.offset)
+    }
+
+    pub(crate) fn forget(&self) {
+        self.state().log.clear();
+    }
+
+    /// Bytes that can still be given out.
+    pub(crate) fn room(&self) -> u64 {
+        self.state().room_pages * PAGE_BYTES
+    }
+
+    /// Bytes that open files hold.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.state().files.values().map(|contents| u64_of(contents.pages.len()) * PAGE_BYTES).sum()
+    }
+
+    pub(crate) fn set_room(&self, bytes: u64) {
+        self.state().room_pages = bytes / PAGE_BYTES;
+    }
+
+    /// Bytes of all open files from `offset` on are not in memory.
+    pub(crate) fn set_cold_from(&self, offset: u64) {
+        self.state().cold_from = offset;
+    }
+
+    pub(crate) fn open_files(&self) -> usize {
+        self.state().files.len()
+    }
+
+    /// Flips a bit of a byte on the device.
+    pub(crate) fn flip(&self, file: u64, offset: u64) {
+        let mut state = self.state();
+        let contents = state.files.get_mut(&file).expect("an open file");
+        let page = contents.pages.get_mut(&(offset / PAGE_BYTES)).expect("a page with space");
+        page.get_or_insert_with(zero_page)[usize_of(offset % PAGE_BYTES)] ^= 0x10;
+    }
+
+    /// Makes a file end at `len_bytes`.
+    pub(crate) fn truncate(&self, file: u64, len_bytes: u64) {
+        self.state().files.get_mut(&file).expect("an open file").len_bytes = len_bytes;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics while it holds the device")
+    }
+}
+
+impl State {
+    /// Records a call and says what goes wrong with it.
+    fn begin(&mut self, call: Call, file: u64, offset: u64, len_bytes: u64) -> Outcome<Option<Effect>> {
+        self.log.push(Entry { call, file, offset, len_bytes });
+        let seen = self.seen.entry(call).or_default();
+        let index = *seen;
+        *seen += 1;
+        let Some(fault) = self.fault.filter(|fault| fault.call == call) else { return Ok(None) };
+        let is_hit = match fault.lasts {
+            Lasts::Once => index == fault.index,
+            Lasts::ForGood => index >= fault.index,
+            Lasts::OneOf(calls) => index % calls == fault.index % calls,
+        };
+        if !is_hit {
+            return Ok(None);
+        }
+        self.hits += 1;
+        match fault.effect {
+            Effect::Fail(errno) => Err(Failure::new(call.syscall(), errno)),
+            effect => Ok(Some(effect)),
+        }
+    }
+
+    /// Gives a page of a file space; says whether there was room.
+    fn give_page(&mut self, file: u64, page: u64) -> bool {
+        let contents = self.files.get_mut(&file).expect("an open file");
+        if contents.pages.contains_key(&page) {
+            return true;
+        }
+        if self.room_pages == 0 {
+            return false;
+        }
+        self.room_pages -= 1;
+        contents.pages.insert(page, None);
+        true
+    }
+
+    /// Stores bytes page by page until they or the room end; says how many.
+    fn store(&mut self, file: u64, offset: u64, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while done < bytes.len() {
+            let position = offset + u64_of(done);
+            let (page, within) = (position / PAGE_BYTES, usize_of(position % PAGE_BYTES));
+            if !self.give_page(file, page) {
+                break;
+            }
+            let contents = self.files.get_mut(&file).expect("an open file");
+            let content = contents.pages.get_mut(&page).expect("a page with space").get_or_insert_with(zero_page);
+            let part = (content.len() - within).min(bytes.len() - done);
+            content[within..within + part].copy_from_slice(&bytes[done..done + part]);
+            done += part;
+            contents.len_bytes = contents.len_bytes.max(position + u64_of(part));
+        }
+        done
+    }
+
+    /// The bytes of a file from `offset` on, at most `len_bytes`, fewer where it ends.
+    fn load(&self, file: u64, offset: u64, len_bytes: u64) -> Vec<u8> {
+        let contents = &self.files[&file];
+        let end = contents.len_bytes.min(offset.saturating_add(len_bytes));
+        let mut bytes = Vec::new();
+        let mut position = offset;
+        while position < end {
+            let (page, within) = (position / PAGE_BYTES, usize_of(position % PAGE_BYTES));
+            let part = usize_of((end - position).min(PAGE_BYTES)).min(usize_of(PAGE_BYTES) - within);
+            match contents.pages.get(&page) {
+                Some(Some(content)) => bytes.extend_from_slice(&content[within..within + part]),
+                Some(None) | None => bytes.resize(bytes.len() + part, 0),
+            }
+            position += u64_of(part);
+        }
+        bytes
+    }
+}
+
+impl Device for Disk {
+    fn open_directory(&self, _path: &Path) -> Outcome<Arc<dyn Directory>> {
+        self.state().begin(Call::Open, 0, 0, 0)?;
+        Ok(Arc::new(Root(self.clone())))
+    }
+}
+
+#[derive(Debug)]
+struct Root(Disk);
+
+impl Directory for Root {
+    fn facts(&self) -> Outcome<DirectoryFacts> {
+        let mut state = self.0.state();
+        state.begin(Call::Facts, 0, 0, 0)?;
+        let free_bytes = state.room_pages * PAGE_BYTES;
+        Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, free_bytes })
+    }
+
+    fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {
+        let mut state = self.0.state();
+        state.begin(Call::Create, 0, 0, 0)?;
+        state.files_created += 1;
+        let number = state.files_created;
+        state.files.insert(number, Contents::default());
+        Ok(Box::new(OpenFile { disk: self.0.clone(), number }))
+    }
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    disk: Disk,
+    number: u64,
+}
+
+impl OpenFile {
+    fn read(&self, call: Call, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
+        let wanted_bytes = destinations.iter().map(|destination| u64_of(destination.remaining_bytes())).sum();
+        let mut state = self.disk.state();
+        let effect = state.begin(call, self.number, offset, wanted_bytes)?;
+        let memory_bytes = if call == Call::ReadCached { state.cold_from.saturating_sub(offset) } else { u64::MAX };
+        let len_bytes = match effect {
+            Some(Effect::Short(short)) => short.of(wanted_bytes),
+            _ => wanted_bytes,
+        };
+        let further_bytes = if let Some(Effect::MisplaceRead(further_bytes)) = effect { further_bytes } else { 0 };
+        let mut bytes = state.load(self.number, offset + further_bytes, len_bytes.min(memory_bytes));
+        if let (Some(Effect::FlipRead(place)), false) = (effect, bytes.is_empty()) {
+            let place = usize_of(place) % bytes.len();
+            bytes[place] ^= 0x04;
+        }
+        let mut rest = &bytes[..];
+        for destination in destinations {
+            let (front, behind) = rest.split_at(rest.len().min(destination.remaining_bytes()));
+            destination.append(front);
+            rest = behind;
+        }
+        Ok(bytes.len())
+    }
+}
+
+impl ScratchFile for OpenFile {
+    fn write_at(&self, sources: &[IoSlice<'_>], offset: u64) -> Outcome<usize> {
+        let sources = &sources[..sources.len().min(SLICES_MAX)];
+        let len_bytes: usize = sources.iter().map(|source| source.len()).sum();
+        let mut state = self.disk.state();
+        let effect = state.begin(Call::Write, self.number, offset, u64_of(len_bytes))?;
+        let (mut max_bytes, mut target) = (len_bytes, offset);
+        match effect {
+            Some(Effect::Short(short)) => max_bytes = usize_of(short.of(u64_of(len_bytes))),
+            Some(Effect::LoseWrite) => max_bytes = 0,
+            Some(Effect::TearWrite) => max_bytes /= 2,
+            Some(Effect::MisplaceWrite(further_bytes)) => target += further_bytes,
+            _ => {}
+        }
+        let mut done = 0;
+        for source in sources {
+            let part = &source[..source.len().min(max_bytes - done)];
+            let stored = state.store(self.number, target + u64_of(done), part);
+            done += stored;
+            if stored < part.len() {
+                break;
+            }
+        }
+        match effect {
+            Some(Effect::LoseWrite | Effect::TearWrite) => Ok(len_bytes),
+            _ if done == 0 && max_bytes > 0 => Err(Failure::new("pwritev", libc::ENOSPC)),
+            _ => Ok(done),
+        }
+    }
+
+    fn read_at(&self, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
+        self.read(Call::Read, destinations, offset)
+    }
+
+    fn read_cached_at(&self, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
+        self.read(Call::ReadCached, destinations, offset)
+    }
+
+    fn announce(&self, offset: u64, len_bytes: u64) {
+        // A hint has no answer; only the record shows that it was given.
+        let _ = self.disk.state().begin(Call::Announce, self.number, offset, len_bytes);
+    }
+
+    fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
+        let mut state = self.disk.state();
+        state.begin(Call::Reserve, self.number, offset, len_bytes)?;
+        if !state.has_reserve {
+            return Ok(());
+        }
+        let pages = pages(offset, len_bytes);
+        let contents = &state.files[&self.number];
+        let missing = u64_of(pages.clone().filter(|page| !contents.pages.contains_key(page)).count());
+        if missing > state.room_pages {
+            return Err(Failure::new("fallocate", libc::ENOSPC));
+        }
+        for page in pages {
+            state.give_page(self.number, page);
+        }
+        let contents = state.files.get_mut(&self.number).expect("an open file");
+        contents.len_bytes = contents.len_bytes.max(offset + len_bytes);
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
+        let mut state = self.disk.state();
+        state.begin(Call::Punch, self.number, offset, len_bytes)?;
+        if !state.has_punch {
+            return Err(Failure::new("fallocate", libc::EOPNOTSUPP));
+        }
+        for page in pages(offset, len_bytes) {
+            let contents = state.files.get_mut(&self.number).expect("an open file");
+            if contents.pages.remove(&page).is_some() {
+                state.room_pages += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        let contents = state.files.remove(&self.number).expect("an open file");
+        state.room_pages += u64_of(contents.pages.len());
+    }
+}
+
+/// The pages of a range of whole pages.
+fn pages(offset: u64, len_bytes: u64) -> std::ops::Range<u64> {
+    assert!(
+        offset.is_multiple_of(PAGE_BYTES) && len_bytes.is_multiple_of(PAGE_BYTES),
+        "space is asked for and given back in whole pages"
+    );
+    offset / PAGE_BYTES..(offset + len_bytes) / PAGE_BYTES
+}
+
+fn zero_page() -> Box<[u8]> {
+    vec![0; usize_of(PAGE_BYTES)].into_boxed_slice()
+}
+
+fn u64_of(value: usize) -> u64 {
+    super::u64_of(value)
+}
+
+fn usize_of(value: u64) -> usize {
+    usize::try_from(value).expect("a u64 of a test fits memory")
+}

@@ -1,0 +1,97 @@
+//! A scratch file that fails or cannot grow: it is set aside, its payloads stay, and another serves.
+
+mod common;
+
+use common::faulty::{Call, Disk, Effect, Fault, Lasts};
+use common::{KIB, assert_same, check_works, cut, elements, slot_bytes};
+
+#[test]
+fn a_file_that_fails_is_set_aside_and_its_payloads_stay_readable() {
+    for errno in [libc::EIO, libc::EROFS, libc::EFBIG, libc::ESTALE, libc::EPERM, libc::ENXIO] {
+        let disk = Disk::new();
+        let pager = disk.pager();
+        let whole = elements::<u64>(3_000, 1);
+        let old: Vec<_> = (0..3).map(|_| pager.pageout(&mut cut(&whole, &[9])).expect("a pageout")).collect();
+        let (failed_file, _) = disk.last_place();
+        disk.arm(Fault { call: Call::Write, index: 0, effect: Effect::Fail(errno), lasts: Lasts::Once });
+        pager.pageout(&mut cut(&whole, &[9])).expect_err("the device fails");
+        disk.forget();
+        let new: Vec<_> = (0..3).map(|_| pager.pageout(&mut cut(&whole, &[9])).expect("a pageout")).collect();
+        assert_eq!(disk.count(Call::Create), 1, "a new file");
+        assert!(disk.log().iter().all(|entry| entry.file != failed_file), "the failed file is left alone");
+        assert_eq!(disk.open_files(), 2);
+        for handle in old.into_iter().chain(new) {
+            let mut all = Vec::new();
+            pager.take(handle, &mut all).expect("a take");
+            assert_same(&all, &whole);
+        }
+        pager.trim();
+        assert_eq!((disk.open_files(), pager.stats().scratch_bytes), (0, 0));
+    }
+}
+
+#[test]
+fn missing_room_or_memory_is_no_fault_of_the_file() {
+    for errno in [libc::ENOSPC, libc::EDQUOT, libc::ENOMEM] {
+        let disk = Disk::new();
+        let pager = disk.pager();
+        // A file that holds nothing may well be closed to make room.
+        let _held = pager.pageout(&mut [elements::<u64>(3_000, 1)]).expect("a pageout");
+        let (file, _) = disk.last_place();
+        disk.arm(Fault { call: Call::Write, index: 0, effect: Effect::Fail(errno), lasts: Lasts::ForGood });
+        pager.pageout(&mut [elements::<u64>(3_000, 1)]).expect_err("the device fails");
+        disk.disarm();
+        check_works(&pager);
+        assert_eq!(disk.last_place().0, file, "the same file serves on");
+    }
+}
+
+#[test]
+fn a_device_that_fails_every_write_does_not_use_up_descriptors() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let held = pager.pageout(&mut [elements::<u64>(3_000, 1)]).expect("a pageout");
+    disk.arm(Fault { call: Call::Write, index: 0, effect: Effect::Fail(libc::EIO), lasts: Lasts::ForGood });
+    for _ in 0..200 {
+        pager.pageout(&mut [elements::<u64>(3_000, 2)]).expect_err("the device fails");
+    }
+    assert!(disk.open_files() <= 4, "{} files are open for one payload", disk.open_files());
+    assert!(pager.stats().scratch_bytes <= 8 << 20, "{} bytes are held for one payload", pager.stats().scratch_bytes);
+    disk.disarm();
+    check_works(&pager);
+    let mut all = Vec::new();
+    pager.take(held, &mut all).expect("a take");
+    assert_same(&all, &elements::<u64>(3_000, 1));
+}
+
+#[test]
+fn a_file_that_cannot_grow_any_more_is_followed_by_another() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let whole = elements::<u8>(256 * KIB, 1);
+    let first: Vec<_> = (0..4).map(|_| pager.pageout(&mut cut(&whole, &[])).expect("a pageout")).collect();
+    // As behind the largest offset of a file system, or a limit of the process.
+    disk.arm(Fault { call: Call::Reserve, index: 0, effect: Effect::Fail(libc::EFBIG), lasts: Lasts::Once });
+    let second = pager.pageout(&mut cut(&whole, &[])).expect("a place in another file");
+    assert_eq!((disk.disarm(), disk.open_files()), (1, 2));
+    for handle in first.into_iter().chain([second]) {
+        let mut all = Vec::new();
+        pager.take(handle, &mut all).expect("a take");
+        assert_same(&all, &whole);
+    }
+}
+
+#[test]
+fn a_limit_of_descriptors_leaves_open_files_working() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let whole = elements::<u64>(3_000, 1);
+    let held = pager.pageout(&mut cut(&whole, &[])).expect("a pageout");
+    disk.arm(Fault { call: Call::Create, index: 0, effect: Effect::Fail(libc::EMFILE), lasts: Lasts::ForGood });
+    let error = pager.pageout(&mut [vec![1u8]]).expect_err("another file is needed");
+    assert_eq!((error.code(), pager.stats().used_bytes), ("EMFILE", slot_bytes(24_000)));
+    check_works(&pager);
+    let mut all = Vec::new();
+    pager.take(held, &mut all).expect("a take");
+    assert_same(&all, &whole);
+}
