@@ -35,31 +35,60 @@ export async function run<T>(job: () => Promise<T>, signal: AbortSignal | undefi
 function turn(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const start = () => {
-      signal?.removeEventListener('abort', leave)
+      forget()
       resolve()
     }
-    const leave = () => {
+    const forget = onAbort(signal, () => {
       waiting.splice(waiting.indexOf(start), 1)
       reject(abortError(signal as AbortSignal))
-    }
+    })
     waiting.push(start)
-    signal?.addEventListener('abort', leave, { once: true })
   })
 }
 
 /** Settles as `result` does, or rejects at once when `signal` is aborted; `result` goes on by itself then. */
 export async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return result
-  let stop = () => {}
+  let forget = () => {}
   const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(abortError(signal))
-    signal.addEventListener('abort', stop, { once: true })
+    forget = onAbort(signal, () => reject(abortError(signal)))
   })
   try {
     return await Promise.race([result, aborted])
   } finally {
-    signal.removeEventListener('abort', stop)
+    forget()
     // Whoever was told of the abort is not told of the result.
     result.catch(() => {})
   }
+}
+
+/** What is to be done when a signal is aborted: one listener for each signal, however many calls are pending with it. */
+const watched = new WeakMap<AbortSignal, Set<() => void>>()
+
+/** Calls `react` when the signal is aborted; the function that is given back takes that back. */
+function onAbort(signal: AbortSignal | undefined, react: () => void): () => void {
+  if (!signal) return () => {}
+  const reactions = watched.get(signal) ?? watch(signal)
+  reactions.add(react)
+  return () => {
+    reactions.delete(react)
+    if (reactions.size === 0) unwatch(signal)
+  }
+}
+
+function watch(signal: AbortSignal): Set<() => void> {
+  const reactions = new Set<() => void>()
+  watched.set(signal, reactions)
+  signal.addEventListener('abort', tellAll)
+  return reactions
+}
+
+function unwatch(signal: AbortSignal): void {
+  watched.delete(signal)
+  signal.removeEventListener('abort', tellAll)
+}
+
+function tellAll(event: Event): void {
+  const signal = event.target as AbortSignal
+  for (const react of [...(watched.get(signal) ?? [])]) react()
 }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "exports own their converted arguments")]
 #![allow(clippy::trivially_copy_pass_by_ref, reason = "JavaScript objects borrow their environment")]
+#![cfg_attr(test, allow(dead_code, reason = "exports are registered in the addon only"))]
 #![allow(unreachable_pub, reason = "the export attribute needs public items")]
 
 mod asynchronous;
