@@ -39,6 +39,7 @@ function turn(signal: AbortSignal | undefined): Promise<void> {
       resolve()
     }
     const forget = onAbort(signal, () => {
+      forget()
       waiting.splice(waiting.indexOf(start), 1)
       reject(abortError(signal as AbortSignal))
     })
