@@ -126,7 +126,7 @@ export class Engine {
   trim(): void {
     this.refuseClosed()
     this.spares.clear()
-    native.trim(this.ref)
+    guarded(() => native.trim(this.ref))
   }
 
   /** Later verbs are refused; what is pending goes on. */
@@ -140,7 +140,7 @@ export class Engine {
     this.spares.clear()
     this.#kept = new WeakMap()
     native.freeAll(this.ref)
-    native.trim(this.ref)
+    guarded(() => native.trim(this.ref))
   }
 
   /** Frees a payload's place. */

@@ -147,8 +147,8 @@ pub fn free_all(pager: &PagerRef) {
 
 /// Gives all disk space back that no payload uses.
 #[napi(catch_unwind)]
-pub fn trim(pager: &PagerRef) {
-    pager.shared().pager.trim();
+pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
+    pager.shared().pager.trim().map_err(|error| throw(&env, &error))
 }
 
 /// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,

@@ -151,8 +151,11 @@ pub fn prefetch<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)]) {
 }
 
 /// Gives all disk space back that no payload uses. See [`Pager::trim`].
+///
+/// # Panics
+/// When the device failed.
 pub fn trim() {
-    pager().trim();
+    expect("trim", pager().trim());
 }
 
 /// Panics on an error that the caller made.

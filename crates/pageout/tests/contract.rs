@@ -164,7 +164,7 @@ fn a_payload_without_elements_needs_no_directory_and_no_call() {
         }
     }
     pager.pageout_copy::<u16>(&[&[], &[]]).expect("a pageout");
-    pager.trim();
+    pager.trim().expect("a trim");
     assert_eq!(disk.log(), []);
     assert_eq!((pager.stats().scratch_dir, pager.stats().file_system), (None, None));
 }

@@ -237,10 +237,11 @@ impl Pager {
     }
 
     /// Gives all disk space back that no payload uses. Space that the file system cannot take back stays ready for use.
-    pub fn trim(&self) {
-        if let Some(store) = self.shared.store.get() {
-            store.trim();
-        }
+    ///
+    /// # Errors
+    /// [`Error::System`] when the device failed; a file system that only cannot take space back is no error.
+    pub fn trim(&self) -> Result<(), Error> {
+        self.shared.store.get().map_or(Ok(()), Store::trim)
     }
 
     /// What the pager holds and has done, at this moment.

@@ -28,7 +28,7 @@ use space::{Reservation, Space};
 
 use crate::error::Error;
 use crate::slots::{CLASS_COUNT, Class, classes_for};
-use crate::sys::device::DirectoryFacts;
+use crate::sys::device::{DirectoryFacts, Outcome};
 use crate::sys::{Device, Directory, Failure, destination};
 use crate::units::MIB;
 
@@ -125,7 +125,8 @@ impl Store {
         let own_shard = thread_number();
         let mut outcome = self.put_in_shard(own_shard, len_bytes, sources);
         if is_out_of_space(&outcome) {
-            self.trim();
+            // What this finds is tried below; what it cannot give back is said by that trial.
+            let _ = self.trim();
         }
         let mut shards = own_shard..own_shard + self.shards;
         while is_out_of_space(&outcome)
@@ -167,9 +168,12 @@ impl Store {
     }
 
     /// Gives all disk space back that no payload uses. What cannot be given back stays ready for use.
-    pub(crate) fn trim(&self) {
+    ///
+    /// # Errors
+    /// What the operating system said, unless it only cannot do this.
+    pub(crate) fn trim(&self) -> Result<(), Error> {
         let _turn = lock(&self.growth);
-        self.reclaim();
+        self.reclaim().map_err(|failure| Error::from_failure(failure, &self.path))
     }
 
     fn claim_slot(&self, class: Class, shard: usize) -> Result<UnchargedSlot, Error> {
@@ -208,7 +212,8 @@ impl Store {
         }
         let slot_bytes = file.class().slot_bytes();
         if self.space.unreserved_bytes() < slot_bytes {
-            self.reclaim();
+            // Space that cannot be given back is no reason to refuse a payload within the capacity.
+            let _ = self.reclaim();
         }
         let room_bytes = self.space.unreserved_bytes().max(slot_bytes);
         let mut bytes = file.space_bytes().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX).min(room_bytes).max(slot_bytes);
@@ -225,24 +230,25 @@ impl Store {
     }
 
     /// Gives back the space of free slots and of files without payloads. The caller holds `growth`.
-    fn reclaim(&self) {
+    fn reclaim(&self) -> Outcome<()> {
+        let mut outcome = Ok(());
         for shard in &self.current {
-            let unused = lock(shard).take_if(|file| is_unused(file));
-            match unused {
-                Some(file) => drop(file),
-                None => reclaim_free_slots(shard),
-            }
+            outcome = outcome.and(reclaim_shard(shard));
         }
         let unused: Vec<_> = lock(&self.set_aside).extract_if(.., |file| is_unused(file)).collect();
         drop(unused);
+        outcome
     }
 }
 
-fn reclaim_free_slots(shard: &Mutex<Option<Arc<SlotFile>>>) {
-    let file = lock(shard).as_ref().map(Arc::clone);
-    if let Some(file) = file {
-        file.give_space_back();
+/// Gives back the space of the free slots of a shard's file, or the file where nothing uses it.
+fn reclaim_shard(shard: &Mutex<Option<Arc<SlotFile>>>) -> Outcome<()> {
+    let unused = lock(shard).take_if(|file| is_unused(file));
+    if unused.is_some() {
+        return Ok(());
     }
+    let file = lock(shard).as_ref().map(Arc::clone);
+    file.map_or(Ok(()), |file| file.give_space_back())
 }
 
 /// Bytes of the slots that a payload takes; what cannot be counted is more than any capacity.

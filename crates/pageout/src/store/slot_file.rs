@@ -108,16 +108,30 @@ impl SlotFile {
     }
 
     /// Gives the disk space of all free slots back, as far as the file system can do that.
-    pub(super) fn give_space_back(&self) {
+    ///
+    /// # Errors
+    /// The first refusal, unless it only says that this cannot be done here. All slots stay ready for use.
+    pub(super) fn give_space_back(&self) -> Outcome<()> {
         let runs = lock(&self.free).drain();
+        let mut outcome = Ok(());
         for run in runs {
-            let punched = self.file.punch(self.offset(run.first), self.run_bytes(run)).is_ok();
-            let mut free = lock(&self.free);
-            if punched {
+            outcome = outcome.and(self.give_run_back(run));
+        }
+        outcome
+    }
+
+    fn give_run_back(&self, run: Run) -> Outcome<()> {
+        let outcome = self.file.punch(self.offset(run.first), self.run_bytes(run));
+        let mut free = lock(&self.free);
+        match outcome {
+            Ok(()) => {
                 self.space.remove_scratch(self.run_bytes(run));
                 free.put_holes(run);
-            } else {
+                Ok(())
+            }
+            Err(failure) => {
                 free.put_idle(run);
+                if failure.is_unsupported() { Ok(()) } else { Err(failure) }
             }
         }
     }

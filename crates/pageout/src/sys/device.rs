@@ -28,6 +28,13 @@ impl Failure {
         Self { syscall, errno }
     }
 
+    /// Whether the call cannot be had here: not in this kernel, on this file system, or in this sandbox.
+    #[must_use]
+    pub const fn is_unsupported(self) -> bool {
+        // On Linux ENOTSUP is EOPNOTSUPP.
+        matches!(self.errno, libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM) || self.errno == libc::ENOTSUP
+    }
+
     /// Whether the device has no room for more: full disk or quota.
     #[must_use]
     pub const fn is_out_of_space(self) -> bool {

@@ -175,7 +175,7 @@ impl ScratchFile for KernelFile {
         }
         match file::reserve(self.file.as_fd(), offset, len_bytes) {
             // The file system cannot promise space, or the sandbox forbids the call: a full disk is said by the write.
-            Err(Failure { errno: libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM, .. }) => Ok(()),
+            Err(failure) if failure.is_unsupported() => Ok(()),
             outcome => outcome,
         }
     }
