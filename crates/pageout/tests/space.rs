@@ -193,6 +193,22 @@ fn a_disk_that_was_full_at_the_start_serves_once_it_has_room() {
 }
 
 #[test]
+fn a_device_that_fails_to_take_space_back_is_said_and_the_places_stay() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let mut handles: Vec<_> =
+        (0..40).map(|seed| pager.pageout(&mut [elements::<u8>(64 * KIB, seed)]).expect("a pageout")).collect();
+    let scratch_bytes = pager.stats().scratch_bytes;
+    handles.truncate(1);
+    disk.arm(Fault { call: Call::Punch, index: 0, effect: Effect::Fail(libc::EIO), lasts: Lasts::ForGood });
+    let error = pager.trim().expect_err("the device fails");
+    assert_eq!((error.code(), pager.stats().scratch_bytes), ("EIO", scratch_bytes));
+    disk.disarm();
+    pager.trim().expect("a trim");
+    assert_eq!(pager.stats().scratch_bytes, 64 * u64_of(KIB));
+}
+
+#[test]
 fn places_whose_space_cannot_be_given_back_stay_ready_for_use() {
     let disk = Disk::new();
     let pager = disk.pager();

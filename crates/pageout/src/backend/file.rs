@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::{Extent, Extents, Payload};
-use crate::block::{Checksums, PAGE_BYTES, page_of};
+use crate::block::{Checksums, PAGE_BYTES};
 use crate::error::Error;
 use crate::slots::LARGEST_SLOT_BYTES;
 use crate::store::{Place, Store};
@@ -58,7 +58,7 @@ impl Stored {
     /// Reads one extent straight into its destination.
     fn read_extent(&self, extent: Extent, mut into: Destination<'_>) -> Result<(), Error> {
         for segment in self.place.segments(extent.start..extent.end()) {
-            let part = into.split_front(units::to_usize(segment.payload.end - segment.payload.start));
+            let part = into.split_front(memory_len(segment.payload.start, segment.payload.end));
             self.read_segment(&segment.payload, part)?;
         }
         Ok(())
@@ -67,27 +67,24 @@ impl Stored {
     /// Reads bytes that lie in one slot; pages asked for in part come by way of the stack.
     fn read_segment(&self, wanted: &Range<u64>, mut into: Destination<'_>) -> Result<(), Error> {
         let pages = self.pages_around(wanted);
-        let (before, behind) = (units::to_usize(wanted.start - pages.start), units::to_usize(pages.end - wanted.end));
-        if before == 0 && behind == 0 {
+        if pages == *wanted {
             return self.read_proven(&pages, &mut [into]);
         }
-        let has_head = before > 0 || (behind > 0 && pages.end - pages.start <= PAGE_BYTES);
-        let has_tail = behind > 0 && pages.end - pages.start > PAGE_BYTES;
+        let head_end = wanted.start.next_multiple_of(PAGE_BYTES).min(pages.end);
+        let last_page = units::round_down(wanted.end, PAGE_BYTES);
+        let tail_start = if wanted.end == pages.end { pages.end } else { last_page.max(head_end) };
         let mut head_page = [MaybeUninit::uninit(); PAGE];
         let mut tail_page = [MaybeUninit::uninit(); PAGE];
-        let head_bytes = if has_head { PAGE.min(units::to_usize(pages.end - pages.start)) } else { 0 };
-        let tail_bytes = if has_tail { units::to_usize(pages.end - (pages.end - 1) / PAGE_BYTES * PAGE_BYTES) } else { 0 };
-        let head_wanted = head_bytes.saturating_sub(before).min(into.remaining_bytes());
-        let tail_wanted = tail_bytes.saturating_sub(behind);
-        destination::with_buffer(&mut head_page[..head_bytes], |head| {
-            destination::with_buffer(&mut tail_page[..tail_bytes], |tail| {
+        destination::with_buffer(&mut head_page[..memory_len(pages.start, head_end)], |head| {
+            destination::with_buffer(&mut tail_page[..memory_len(tail_start, pages.end)], |tail| {
+                let head_wanted = memory_len(wanted.start, head_end.min(wanted.end));
                 let mut head_into = into.split_front(head_wanted);
-                let middle = into.split_front(into.remaining_bytes() - tail_wanted);
+                let middle = into.split_front(memory_len(head_end, tail_start));
                 let mut parts = [head, middle, tail];
                 self.read_proven(&pages, &mut parts)?;
                 let [head, _, tail] = parts;
-                head_into.append(&head.filled()[before.min(head_bytes)..][..head_wanted]);
-                into.append(&tail.filled()[..tail_wanted]);
+                head_into.append(&head.filled()[memory_len(pages.start, wanted.start)..][..head_wanted]);
+                into.append(&tail.filled()[..into.remaining_bytes()]);
                 Ok(())
             })
         })
@@ -118,8 +115,7 @@ impl Stored {
         if !self.checksums.are_kept() {
             return wanted.clone();
         }
-        let end = units::round_up(wanted.end, PAGE_BYTES).map_or(self.len_bytes, |end| end.min(self.len_bytes));
-        units::round_down(wanted.start, PAGE_BYTES)..end
+        units::round_down(wanted.start, PAGE_BYTES)..wanted.end.next_multiple_of(PAGE_BYTES).min(self.len_bytes)
     }
 
     /// Reads several extents: runs that are in memory first, then the others, announced all at once.
@@ -215,7 +211,7 @@ impl Reader<'_, '_> {
 
 /// Gives `read` the front of the buffer, as much as `pages` need.
 fn with_room<R>(buffer: &mut Vec<u8>, pages: &Range<u64>, read: impl FnOnce(Destination<'_>) -> R) -> R {
-    destination::with_buffer(&mut buffer.spare_capacity_mut()[..units::to_usize(pages.end - pages.start)], read)
+    destination::with_buffer(&mut buffer.spare_capacity_mut()[..memory_len(pages.start, pages.end)], read)
 }
 
 /// Copies the extents of a run out of its bytes, which begin at `start`.
@@ -268,13 +264,14 @@ fn runs<'a>(requested: &'a [Extent], ascending: &'a [u32]) -> impl Iterator<Item
     })
 }
 
-/// Bytes between the end of a payload and the end of its last page.
-fn padding_bytes(len_bytes: u64) -> usize {
-    (PAGE - page_remainder(len_bytes)) % PAGE
+/// Bytes from `start` to `end`, as a length of memory.
+fn memory_len(start: u64, end: u64) -> usize {
+    units::to_usize(end - start)
 }
 
-fn page_remainder(len_bytes: u64) -> usize {
-    units::to_usize(len_bytes - units::to_u64(page_of(len_bytes)) * PAGE_BYTES)
+/// Bytes between the end of a payload and the end of its last page.
+fn padding_bytes(len_bytes: u64) -> usize {
+    memory_len(len_bytes, len_bytes.next_multiple_of(PAGE_BYTES))
 }
 
 /// Lists `chunks` and the padding as the slices of a vectored write, without empty ones.

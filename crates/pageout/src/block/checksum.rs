@@ -31,7 +31,7 @@ pub(crate) enum Checksums {
 }
 
 /// The page that holds a payload's byte `offset`.
-pub(crate) fn page_of(offset: u64) -> usize {
+fn page_of(offset: u64) -> usize {
     units::to_usize(offset / PAGE_BYTES)
 }
 

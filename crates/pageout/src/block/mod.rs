@@ -4,4 +4,4 @@
 
 mod checksum;
 
-pub(crate) use checksum::{Checksums, PAGE_BYTES, page_of};
+pub(crate) use checksum::{Checksums, PAGE_BYTES};
