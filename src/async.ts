@@ -22,15 +22,14 @@ type Signal = AbortSignal | undefined
 export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
   if (signal?.aborted) throw abortError(signal)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
-  const { kind, parts, byteLength } = outgoing
   const buffers = privateCopies(outgoing)
   try {
     const views = buffers.map(buffer => new Uint8Array(buffer))
     const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, views)), signal)
     for (const buffer of buffers) engine.spares.giveBack(buffer)
-    return engine.handle({ kind, byteLength, backend: 'file' }, ticket)
+    return engine.handle(outgoing, ticket)
   } catch (error) {
-    throw withChunks(error, parts, buffers)
+    throw withChunks(error, outgoing.parts, buffers)
   }
 }
 

@@ -180,13 +180,12 @@ export class Engine {
 
   /** Moves chunks into a handle of the swap backend; those that cannot be moved are copied. */
   keep<C extends Chunk>(outgoing: Outgoing): Handle<C> {
-    const { kind, byteLength } = outgoing
     // What can fail comes before chunks are moved.
-    const ticket = guarded(() => native.keep(this.ref, byteLength))
+    const ticket = guarded(() => native.keep(this.ref, outgoing.byteLength))
     try {
       const kept = privateCopies(outgoing).filter(buffer => buffer.byteLength > 0)
       for (const buffer of kept) native.hintCold(new Uint8Array(buffer))
-      return this.handle({ kind, byteLength, backend: 'swap' }, ticket, kept)
+      return this.handle(outgoing, ticket, kept)
     } catch (error) {
       native.free(this.ref, ticket)
       throw error
@@ -194,12 +193,9 @@ export class Engine {
   }
 
   /** The handle of a payload that is out; `kept` is its memory in the swap backend. */
-  handle<C extends Chunk>(
-    about: Pick<Payload, 'kind' | 'byteLength' | 'backend'>,
-    ticket: number,
-    kept?: readonly ArrayBuffer[],
-  ): Handle<C> {
-    const payload: Payload = { ...about, owner: this, ticket, isBeingTaken: false }
+  handle<C extends Chunk>({ kind, byteLength }: Outgoing, ticket: number, kept?: readonly ArrayBuffer[]): Handle<C> {
+    const backend = kept ? 'swap' : 'file'
+    const payload: Payload = { owner: this, kind, byteLength, backend, ticket, isBeingTaken: false }
     const handle = handleOf<C>(payload)
     if (kept) this.#kept.set(payload, kept)
     this.#registry.register(handle, ticket)

@@ -10,12 +10,11 @@ import type { Chunk } from './types.js'
 /** Puts checked chunks out. */
 export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
-  const { kind, parts, byteLength } = outgoing
-  const views = parts.map(readableBytes)
+  const views = outgoing.parts.map(readableBytes)
   const [only] = views.length === 1 ? views : []
   const ticket = guarded(() => (only ? native.pageoutOne(engine.ref, only) : native.pageout(engine.ref, views)))
   giveBack(engine, outgoing)
-  return engine.handle({ kind, byteLength, backend: 'file' }, ticket)
+  return engine.handle(outgoing, ticket)
 }
 
 /** Gives back the memory of chunks that are out, as far as they can be detached. */
