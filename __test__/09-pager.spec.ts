@@ -18,16 +18,17 @@ const testWithProc = hasProc ? test : test.skip
 
 /** Follows what a pager counts from step to step. */
 function counter(t: ExecutionContext, pager: Pager): (step: string, more: Partial<PagerStats>) => void {
-  let { scratchBytes: _, ...expected } = countsOf(pager)
+  let { scratchBytes: _, dirtyBytes: __, ...expected } = countsOf(pager)
   return (step, more) => {
     const added = Object.entries(more).map(([name, by]) => [
       name,
       Number(expected[name as keyof typeof expected]) + Number(by),
     ])
     expected = { ...expected, ...Object.fromEntries(added) }
-    const { scratchBytes, ...counts } = countsOf(pager)
+    const { scratchBytes, dirtyBytes, ...counts } = countsOf(pager)
     t.deepEqual(counts, expected, step)
     t.true(scratchBytes >= counts.usedBytes, `${step}: slots in use have disk space`)
+    t.is(dirtyBytes, counts.usedBytes, `${step}: so few bytes are left to the system`)
   }
 }
 
@@ -206,6 +207,9 @@ test('stats have every number, and nothing else', t => {
     'usedBytes',
     'capacityBytes',
     'scratchBytes',
+    'dirtyBytes',
+    'dirtyBudgetBytes',
+    'pushedBytes',
     'spareBytes',
     'pageouts',
     'pageoutBytes',

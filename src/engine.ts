@@ -23,6 +23,7 @@ import type { Backend, Chunk, PageoutOptions, PagerOptions, PagerStats, Range } 
 
 const NUMBERS = [
   ['handles', 'payloadBytes', 'usedBytes', 'capacityBytes', 'scratchBytes'],
+  ['dirtyBytes', 'dirtyBudgetBytes', 'pushedBytes'],
   ['pageouts', 'pageoutBytes', 'reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes'],
 ].flat() as (keyof PagerStats)[]
 

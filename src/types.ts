@@ -75,6 +75,12 @@ export interface PagerStats {
   capacityBytes: number
   /** Bytes of disk space that the scratch files hold, in use or ready for use. */
   scratchBytes: number
+  /** Bytes of slots in use that the device may not have yet, counted from above. */
+  dirtyBytes: number
+  /** Most of them that are left alone; past that, each pageout starts writing as much as it added. */
+  dirtyBudgetBytes: number
+  /** Bytes whose writing was started because of that. */
+  pushedBytes: number
   /** Bytes of buffers that this thread keeps for results. */
   spareBytes: number
   /** The scratch directory, once one is open. */

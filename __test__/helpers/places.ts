@@ -27,8 +27,10 @@ export function newPager(t: ExecutionContext, options: PagerOptions = {}): Pager
 }
 
 /** What a pager counts itself: all but the swap space of the machine, which changes as it likes. */
-export function countsOf(pager: { stats(): PagerStats }): Omit<PagerStats, 'swapBytes' | 'swapFreeBytes'> {
-  const { swapBytes: _, swapFreeBytes: __, ...counts } = pager.stats()
+export function countsOf(pager: {
+  stats(): PagerStats
+}): Omit<PagerStats, 'swapBytes' | 'swapFreeBytes' | 'dirtyBudgetBytes'> {
+  const { swapBytes: _, swapFreeBytes: __, dirtyBudgetBytes: ___, ...counts } = pager.stats()
   return counts
 }
 

@@ -152,7 +152,8 @@ pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
 }
 
 /// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
-/// scratchBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes, swapBytes, swapFreeBytes.
+/// scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes,
+/// swapBytes, swapFreeBytes.
 #[napi(catch_unwind)]
 pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
     let (stats, kept) = (pager.shared().pager.stats(), &pager.shared().kept);
@@ -163,6 +164,9 @@ pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
         double(stats.used_bytes),
         double(stats.capacity_bytes),
         double(stats.scratch_bytes),
+        double(stats.dirty_bytes),
+        double(stats.dirty_budget_bytes),
+        double(stats.pushed_bytes),
         plus(stats.pageouts, &kept.pageouts),
         plus(stats.pageout_bytes, &kept.pageout_bytes),
         plus(stats.reads, &kept.reads),

@@ -257,6 +257,9 @@ impl Pager {
             capacity_bytes: store
                 .map_or(self.shared.store_options.capacity_bytes.unwrap_or(0), |store| store.space().capacity_bytes()),
             scratch_bytes: store.map_or(0, |store| store.space().scratch_bytes()),
+            dirty_bytes: store.map_or(0, |store| store.write_behind().dirty_bytes()),
+            dirty_budget_bytes: store.map_or(0, |store| store.write_behind().budget_bytes()),
+            pushed_bytes: store.map_or(0, |store| store.write_behind().pushed_bytes()),
             spare_bytes: 0,
             scratch_dir: store.map(|store| store.path().to_owned()),
             file_system: store.map(|store| store.file_system().to_owned()),

@@ -17,6 +17,13 @@ pub struct PagerStats {
     pub capacity_bytes: u64,
     /// Bytes of disk space that the scratch files hold, in use or ready for use.
     pub scratch_bytes: u64,
+    /// Bytes of slots in use that the device may not have yet, counted from above.
+    pub dirty_bytes: u64,
+    /// Most of them that are left alone: an eighth of the memory there is. Past that, each pageout starts writing as
+    /// much as it added, and not before; 0 until a scratch directory is open.
+    pub dirty_budget_bytes: u64,
+    /// Bytes whose writing was started because of that.
+    pub pushed_bytes: u64,
     /// Bytes of buffers kept for later results: none in Rust, where results go into the caller's vectors.
     pub spare_bytes: u64,
     /// The scratch directory, once one is open.

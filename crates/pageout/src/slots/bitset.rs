@@ -9,6 +9,15 @@ use crate::units;
 
 const WORD_BITS: usize = 64;
 
+/// Neighbouring slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Index of the first slot.
+    pub(crate) first: u32,
+    /// How many slots.
+    pub(crate) count: u32,
+}
+
 /// A set of indices below a bound.
 #[derive(Debug, Default)]
 pub(crate) struct BitSet {
@@ -69,8 +78,28 @@ impl BitSet {
     /// Removes and returns the lowest member.
     pub(crate) fn pop_lowest(&mut self) -> Option<u32> {
         let index = self.lowest()?;
-        self.remove(units::index(index));
+        self.take_out(units::index(index));
         Some(index)
+    }
+
+    /// Takes `index`, which is below the bound, out. Says whether it was in.
+    pub(crate) fn remove(&mut self, index: u32) -> bool {
+        let position = units::index(index);
+        let was_in = self.has(position);
+        if was_in {
+            self.take_out(position);
+        }
+        was_in
+    }
+
+    /// Takes up to `count_max` neighbouring members out, the lowest.
+    pub(crate) fn pop_run(&mut self, count_max: u32) -> Option<Run> {
+        let mut run = Run { first: self.pop_lowest()?, count: 1 };
+        while run.count < count_max && self.lowest() == Some(run.first + run.count) {
+            self.pop_lowest();
+            run.count += 1;
+        }
+        Some(run)
     }
 
     /// How many indices are in the set.
@@ -82,7 +111,7 @@ impl BitSet {
         self.levels[0][position / WORD_BITS] >> (position % WORD_BITS) & 1 == 1
     }
 
-    fn remove(&mut self, mut position: usize) {
+    fn take_out(&mut self, mut position: usize) {
         for level in &mut self.levels {
             let word = &mut level[position / WORD_BITS];
             *word &= !(1 << (position % WORD_BITS));
@@ -132,13 +161,17 @@ mod tests {
     enum Step {
         Insert(u32),
         Pop,
+        Remove(u32),
+        PopRun(u32),
         Extend(u32),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             6 => any::<u32>().prop_map(Step::Insert),
-            4 => Just(Step::Pop),
+            3 => Just(Step::Pop),
+            2 => any::<u32>().prop_map(Step::Remove),
+            1 => (1..9u32).prop_map(Step::PopRun),
             1 => (0..9000u32).prop_map(Step::Extend),
         ]
     }
@@ -150,9 +183,17 @@ mod tests {
             let (mut set, mut model, mut bound) = (BitSet::default(), BTreeSet::new(), 0);
             for step in steps {
                 match step {
-                    Step::Insert(_) if bound == 0 => {}
+                    Step::Insert(_) | Step::Remove(_) if bound == 0 => {}
                     Step::Insert(index) => {
                         prop_assert_eq!(set.insert(index % bound), model.insert(index % bound));
+                    }
+                    Step::Remove(index) => prop_assert_eq!(set.remove(index % bound), model.remove(&(index % bound))),
+                    Step::PopRun(count_max) => {
+                        let run = set.pop_run(count_max);
+                        prop_assert_eq!(run.map(|run| run.first), model.first().copied());
+                        let popped = run.map_or(0..0, |run| run.first..run.first + run.count);
+                        prop_assert!(popped.len() <= count_max as usize && popped.clone().all(|index| model.remove(&index)));
+                        prop_assert!(popped.len() == count_max as usize || !model.contains(&popped.end) || popped.is_empty());
                     }
                     Step::Pop => prop_assert_eq!(set.pop_lowest(), model.pop_first()),
                     Step::Extend(more) => {

@@ -11,21 +11,12 @@
 
 use std::collections::TryReserveError;
 
-use super::BitSet;
+use super::bitset::{BitSet, Run};
 use crate::units::{self, MIB};
 
 /// The most slots that stay warm, and the most bytes: what fits a last-level cache share is likely still in the page cache.
 const WARM_SLOTS_MAX: usize = 64;
 const WARM_BYTES_MAX: u64 = 16 * MIB;
-
-/// Neighbouring slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Index of the first slot.
-    pub(crate) first: u32,
-    /// How many slots.
-    pub(crate) count: u32,
-}
 
 /// The free slots of one file.
 #[derive(Debug)]
@@ -56,12 +47,7 @@ impl FreeSlots {
     /// Takes up to `count_max` neighbouring holes out of circulation, the lowest; they come back by [`Self::put_idle`]
     /// when they have disk space again, else by [`Self::put_holes`].
     pub(crate) fn take_holes(&mut self, count_max: u32) -> Option<Run> {
-        let mut run = Run { first: self.holes.pop_lowest()?, count: 1 };
-        while run.count < count_max && self.holes.lowest() == Some(run.first + run.count) {
-            self.holes.pop_lowest();
-            run.count += 1;
-        }
-        Some(run)
+        self.holes.pop_run(count_max)
     }
 
     /// Whether [`Self::claim`] would give a slot.
@@ -103,14 +89,7 @@ impl FreeSlots {
         while let Some(index) = self.claim_fresh() {
             self.keep_idle(index);
         }
-        let mut runs: Vec<Run> = Vec::new();
-        while let Some(index) = self.idle.pop_lowest() {
-            match runs.last_mut() {
-                Some(run) if run.first + run.count == index => run.count += 1,
-                _ => runs.push(Run { first: index, count: 1 }),
-            }
-        }
-        runs
+        std::iter::from_fn(|| self.idle.pop_run(u32::MAX)).collect()
     }
 
     /// Brings a drained run back, its disk space given up.

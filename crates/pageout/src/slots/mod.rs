@@ -7,6 +7,6 @@ mod bitset;
 mod class;
 mod free;
 
-pub(crate) use bitset::BitSet;
+pub(crate) use bitset::{BitSet, Run};
 pub(crate) use class::{CLASS_COUNT, Class, LARGEST_SLOT_BYTES, classes_for};
-pub(crate) use free::{FreeSlots, Run};
+pub(crate) use free::FreeSlots;

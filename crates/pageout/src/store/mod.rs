@@ -16,6 +16,7 @@
 mod place;
 mod slot_file;
 mod space;
+mod write_behind;
 
 use std::io::IoSlice;
 use std::path::Path;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use place::Place;
 use slot_file::{SlotFile, UnchargedSlot};
 use space::{Reservation, Space};
+use write_behind::WriteBehind;
 
 use crate::error::Error;
 use crate::slots::{CLASS_COUNT, Class, classes_for};
@@ -61,6 +63,7 @@ pub(crate) struct Store {
     path: Arc<Path>,
     facts: DirectoryFacts,
     space: Arc<Space>,
+    write_behind: Arc<WriteBehind>,
     /// Whether the capacity is a share of the file system's room, not an option.
     is_default_capacity: bool,
     /// The files that new slots come from: for each class, one for each shard.
@@ -92,6 +95,7 @@ impl Store {
             directory,
             facts,
             space: Arc::new(Space::new(capacity_bytes)),
+            write_behind: Arc::new(WriteBehind::new(device.memory_limit())),
             is_default_capacity: options.capacity_bytes.is_none(),
             current: (0..CLASS_COUNT * shards).map(|_| Mutex::default()).collect(),
             shards,
@@ -114,6 +118,11 @@ impl Store {
     /// The space accounting.
     pub(crate) fn space(&self) -> &Space {
         &self.space
+    }
+
+    /// The accounting of dirty bytes.
+    pub(crate) fn write_behind(&self) -> &WriteBehind {
+        &self.write_behind
     }
 
     /// Writes a payload of `len_bytes`, which is not zero, to slots of its own: the bytes of `sources`, none of which is
@@ -142,7 +151,34 @@ impl Store {
         let mut claim = |class| self.claim_slot(class, shard).map(|slot| slot.charged(&mut reservation));
         let place = Place::collect(classes_for(len_bytes), &mut claim)?;
         place.write(sources)?;
+        let due_bytes = self.write_behind.due_bytes(slot_bytes_of(len_bytes));
+        if due_bytes > 0 {
+            self.push(due_bytes);
+        }
         Ok(place)
+    }
+
+    /// Starts the write-back of about `due_bytes` of dirty slots, from the files that have most of them: a small set that is
+    /// rewritten all the time is not pushed as long as there is a larger one that is not.
+    fn push(&self, due_bytes: u64) {
+        let mut remaining_bytes = due_bytes;
+        while remaining_bytes > 0
+            && let Some(file) = self.dirtiest_file()
+        {
+            match file.push(remaining_bytes) {
+                Ok(pushed_bytes) => remaining_bytes = remaining_bytes.saturating_sub(pushed_bytes),
+                // Something that was written before may be lost: its checksum says so when it is read. What is written
+                // from now on goes to another file.
+                Err(_) => return file.set_failed(),
+            }
+        }
+    }
+
+    /// The file with the most dirty bytes, if any has some.
+    fn dirtiest_file(&self) -> Option<Arc<SlotFile>> {
+        let files = self.current.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone));
+        let dirtiest = files.map(|file| (file.dirty_bytes(), file)).max_by_key(|(dirty_bytes, _)| *dirty_bytes)?;
+        (dirtiest.0 > 0).then_some(dirtiest.1)
     }
 
     /// Adds the numbers of the space accounting to an error that is about space.
@@ -199,7 +235,13 @@ impl Store {
             return Ok(Arc::clone(file));
         }
         let created = self.directory.create_file().map_err(|failure| Error::from_failure(failure, &self.path))?;
-        let file = Arc::new(SlotFile::new(created, class, Arc::clone(&self.space), Arc::clone(&self.path)));
+        let file = Arc::new(SlotFile::new(
+            created,
+            class,
+            Arc::clone(&self.space),
+            Arc::clone(&self.write_behind),
+            Arc::clone(&self.path),
+        ));
         *current = Some(Arc::clone(&file));
         Ok(file)
     }

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use super::lock;
 use super::space::{Reservation, Space};
+use super::write_behind::WriteBehind;
 use crate::error::Error;
-use crate::slots::{Class, FreeSlots, Run};
+use crate::slots::{BitSet, Class, FreeSlots, Run};
 use crate::sys::device::Outcome;
 use crate::sys::{Destination, Failure, ScratchFile};
 use crate::units;
@@ -19,18 +20,33 @@ use crate::units;
 pub(super) struct SlotFile {
     file: Box<dyn ScratchFile>,
     class: Class,
-    free: Mutex<FreeSlots>,
+    slots: Mutex<Slots>,
     /// Set for good by the first write that failed for another reason than missing room.
     failed: AtomicBool,
     space: Arc<Space>,
+    write_behind: Arc<WriteBehind>,
     /// The scratch directory, for errors.
     path: Arc<Path>,
 }
 
+/// What is known about the slots of a file.
+#[derive(Debug)]
+struct Slots {
+    free: FreeSlots,
+    /// Slots in use that were written and not pushed to the device.
+    dirty: BitSet,
+}
+
 impl SlotFile {
-    pub(super) fn new(file: Box<dyn ScratchFile>, class: Class, space: Arc<Space>, path: Arc<Path>) -> Self {
-        let free = Mutex::new(FreeSlots::new(class.slot_bytes()));
-        Self { file, class, free, failed: AtomicBool::new(false), space, path }
+    pub(super) fn new(
+        file: Box<dyn ScratchFile>,
+        class: Class,
+        space: Arc<Space>,
+        write_behind: Arc<WriteBehind>,
+        path: Arc<Path>,
+    ) -> Self {
+        let slots = Mutex::new(Slots { free: FreeSlots::new(class.slot_bytes()), dirty: BitSet::default() });
+        Self { file, class, slots, failed: AtomicBool::new(false), space, write_behind, path }
     }
 
     pub(super) fn class(&self) -> Class {
@@ -48,17 +64,39 @@ impl SlotFile {
 
     /// A free slot that has disk space. It is not charged to the accounting yet.
     pub(super) fn claim(self: &Arc<Self>) -> Option<UnchargedSlot> {
-        let index = lock(&self.free).claim()?;
+        let mut slots = lock(&self.slots);
+        let index = slots.free.claim()?;
+        let is_new = slots.dirty.insert(index);
+        debug_assert!(is_new, "a free slot is not dirty");
+        self.write_behind.add_dirty(self.class.slot_bytes());
         Some(UnchargedSlot { file: Arc::clone(self), index })
     }
 
+    /// Bytes of slots in use that were written and not pushed.
+    pub(super) fn dirty_bytes(&self) -> u64 {
+        u64::from(lock(&self.slots).dirty.len()) * self.class.slot_bytes()
+    }
+
+    /// Starts the write-back of up to `bytes_max` bytes of neighbouring dirty slots, the lowest; says how many.
+    ///
+    /// # Errors
+    /// What the operating system said; the slots count as pushed all the same.
+    pub(super) fn push(&self, bytes_max: u64) -> Outcome<u64> {
+        let count_max = u32::try_from(bytes_max.div_ceil(self.class.slot_bytes())).unwrap_or(u32::MAX);
+        let run = lock(&self.slots).dirty.pop_run(count_max);
+        let Some(run) = run else { return Ok(0) };
+        self.write_behind.add_pushed(self.run_bytes(run));
+        self.file.start_write_back(self.offset(run.first), self.run_bytes(run))?;
+        Ok(self.run_bytes(run))
+    }
+
     pub(super) fn has_free(&self) -> bool {
-        lock(&self.free).has_free()
+        lock(&self.slots).free.has_free()
     }
 
     /// Bytes of disk space that the file holds.
     pub(super) fn space_bytes(&self) -> u64 {
-        u64::from(lock(&self.free).with_space()) * self.class.slot_bytes()
+        u64::from(lock(&self.slots).free.with_space()) * self.class.slot_bytes()
     }
 
     /// Reserves disk space for up to `slots_max` more slots: holes first, else at the end.
@@ -67,7 +105,7 @@ impl SlotFile {
     /// What the operating system said; EFBIG also when slots can no longer be numbered. Nothing has changed then.
     pub(super) fn add_space(&self, slots_max: u64) -> Outcome<()> {
         let count_max = u32::try_from(slots_max).unwrap_or(u32::MAX);
-        let holes = lock(&self.free).take_holes(count_max);
+        let holes = lock(&self.slots).free.take_holes(count_max);
         match holes {
             Some(run) => self.refill(run),
             None => self.lengthen(count_max),
@@ -76,27 +114,28 @@ impl SlotFile {
 
     fn refill(&self, holes: Run) -> Outcome<()> {
         let outcome = self.reserve(holes);
-        let mut free = lock(&self.free);
+        let mut slots = lock(&self.slots);
         match outcome {
-            Ok(()) => free.put_idle(holes),
-            Err(_) => free.put_holes(holes),
+            Ok(()) => slots.free.put_idle(holes),
+            Err(_) => slots.free.put_holes(holes),
         }
         outcome
     }
 
     fn lengthen(&self, count_max: u32) -> Outcome<()> {
         let run = {
-            let mut free = lock(&self.free);
-            let first = free.bound();
+            let mut slots = lock(&self.slots);
+            let first = slots.free.bound();
             let run = Run { first, count: count_max.min(u32::MAX - first) };
-            free.prepare(run.count).map_err(|_| Failure::new("malloc", libc::ENOMEM))?;
+            let prepared = slots.free.prepare(run.count).and_then(|()| slots.dirty.extend_to(first + run.count));
+            prepared.map_err(|_| Failure::new("malloc", libc::ENOMEM))?;
             run
         };
         if run.count == 0 {
             return Err(Failure::new("fallocate", libc::EFBIG));
         }
         self.reserve(run)?;
-        lock(&self.free).extend(run.count);
+        lock(&self.slots).free.extend(run.count);
         Ok(())
     }
 
@@ -112,7 +151,7 @@ impl SlotFile {
     /// # Errors
     /// The first refusal, unless it only says that this cannot be done here. All slots stay ready for use.
     pub(super) fn give_space_back(&self) -> Outcome<()> {
-        let runs = lock(&self.free).drain();
+        let runs = lock(&self.slots).free.drain();
         let mut outcome = Ok(());
         for run in runs {
             outcome = outcome.and(self.give_run_back(run));
@@ -122,7 +161,7 @@ impl SlotFile {
 
     fn give_run_back(&self, run: Run) -> Outcome<()> {
         let outcome = self.file.punch(self.offset(run.first), self.run_bytes(run));
-        let mut free = lock(&self.free);
+        let free = &mut lock(&self.slots).free;
         match outcome {
             Ok(()) => {
                 self.space.remove_scratch(self.run_bytes(run));
@@ -137,7 +176,14 @@ impl SlotFile {
     }
 
     fn release(&self, index: u32) {
-        lock(&self.free).release(index);
+        let was_dirty = {
+            let mut slots = lock(&self.slots);
+            slots.free.release(index);
+            slots.dirty.remove(index)
+        };
+        if was_dirty {
+            self.write_behind.forget(self.class.slot_bytes());
+        }
         self.space.release(self.class.slot_bytes());
     }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use super::destination::Destination;
+pub use super::memory_limit::MemoryLimit;
 
 /// A system call that failed: which one, and the operating system's error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,11 @@ pub trait Device: Debug + Send + Sync {
     /// # Errors
     /// The first call that failed. Nothing stays open.
     fn open_directory(&self, path: &Path) -> Outcome<Arc<dyn Directory>>;
+
+    /// How much memory the process may use, which bounds what may be dirty. By default what the system says.
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::open()
+    }
 }
 
 /// What the operating system says about a directory.
@@ -104,6 +110,12 @@ pub trait ScratchFile: Debug + Send + Sync {
 
     /// Starts bringing a range into memory. A hint: it may do nothing.
     fn announce(&self, offset: u64, len_bytes: u64);
+
+    /// Starts writing a range to the device, without waiting for it. Where the system has no such call it does nothing.
+    ///
+    /// # Errors
+    /// What the operating system said: something written to this file earlier may be lost.
+    fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
 
     /// Makes sure that writing to a range cannot run out of space, where the file system can promise that.
     ///

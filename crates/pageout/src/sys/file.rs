@@ -139,6 +139,15 @@ pub(super) fn announce(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
     }
 }
 
+/// Starts writing a range to the device.
+#[cfg(target_os = "linux")]
+pub(super) fn start_write_back(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
+    let (offset, len) = (file_offset("sync_file_range", offset)?, file_offset("sync_file_range", len_bytes)?);
+    let flags = libc::SYNC_FILE_RANGE_WRITE;
+    // SAFETY: `file` is open for the call, which takes no memory.
+    retried_int("sync_file_range", || unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) }).map(drop)
+}
+
 /// Reserves disk space for a range and lengthens the file to it.
 #[cfg(target_os = "linux")]
 pub(super) fn reserve(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {

@@ -169,6 +169,22 @@ impl ScratchFile for KernelFile {
     }
 
     #[cfg(target_os = "linux")]
+    fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
+        if !self.linux {
+            return Ok(());
+        }
+        match file::start_write_back(self.file.as_fd(), offset, len_bytes) {
+            Err(failure) if failure.is_unsupported() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn start_write_back(&self, _offset: u64, _len_bytes: u64) -> Outcome<()> {
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
         if !self.linux {
             return Ok(());
@@ -275,6 +291,7 @@ mod tests {
         let file = directory.create_file().expect("a scratch file");
         file.reserve(0, 1 << 20).expect("space");
         file.announce(0, 4096);
+        file.start_write_back(0, 1 << 20).expect("write-back");
         file.punch(0, 1 << 20).expect("a hole");
     }
 }

@@ -12,7 +12,9 @@ mod directory;
 mod file;
 mod kernel;
 pub mod memory;
+mod memory_limit;
 
 pub(crate) use destination::Destination;
 pub(crate) use device::{Device, Directory, Failure, ScratchFile};
 pub(crate) use kernel::Kernel;
+pub(crate) use memory_limit::MemoryLimit;

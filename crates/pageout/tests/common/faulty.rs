@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use pageout::device::{Destination, Device, Directory, DirectoryFacts, Failure, Outcome, ScratchFile};
+use pageout::device::{Destination, Device, Directory, DirectoryFacts, Failure, MemoryLimit, Outcome, ScratchFile};
 use pageout::{Pager, PagerBuilder};
 
 const PAGE_BYTES: u64 = 4096;
@@ -27,10 +27,11 @@ pub(crate) enum Call {
     Announce,
     Reserve,
     Punch,
+    WriteBack,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Open,
         Self::Facts,
         Self::Create,
@@ -40,6 +41,7 @@ impl Call {
         Self::Announce,
         Self::Reserve,
         Self::Punch,
+        Self::WriteBack,
     ];
 
     pub(crate) fn syscall(self) -> &'static str {
@@ -52,6 +54,7 @@ impl Call {
             Self::ReadCached => "preadv2",
             Self::Announce => "posix_fadvise",
             Self::Reserve | Self::Punch => "fallocate",
+            Self::WriteBack => "sync_file_range",
         }
     }
 }
@@ -142,6 +145,8 @@ struct State {
     files_created: u64,
     has_reserve: bool,
     has_punch: bool,
+    /// Bytes of memory that the process may use.
+    memory_bytes: u64,
     /// Bytes of a file from here on are not in memory.
     cold_from: u64,
 }
@@ -166,6 +171,7 @@ impl Disk {
             files_created: 0,
             has_reserve: true,
             has_punch: true,
+            memory_bytes: u64::MAX,
             cold_from: u64::MAX,
         })))
     }
@@ -256,6 +262,11 @@ impl Disk {
     /// Bytes of all open files from `offset` on are not in memory.
     pub(crate) fn set_cold_from(&self, offset: u64) {
         self.state().cold_from = offset;
+    }
+
+    /// The memory that the process may use, for pagers made from now on.
+    pub(crate) fn set_memory(&self, bytes: u64) {
+        self.state().memory_bytes = bytes;
     }
 
     pub(crate) fn open_files(&self) -> usize {
@@ -359,6 +370,10 @@ impl Device for Disk {
     fn open_directory(&self, _path: &Path) -> Outcome<Arc<dyn Directory>> {
         self.state().begin(Call::Open, 0, 0, 0)?;
         Ok(Arc::new(Root(self.clone())))
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::fixed(self.state().memory_bytes)
     }
 }
 
@@ -476,6 +491,10 @@ impl ScratchFile for OpenFile {
         let contents = state.files.get_mut(&self.number).expect("an open file");
         contents.len_bytes = contents.len_bytes.max(offset + len_bytes);
         Ok(())
+    }
+
+    fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
+        self.disk.state().begin(Call::WriteBack, self.number, offset, len_bytes).map(drop)
     }
 
     fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()> {

@@ -1,0 +1,84 @@
+//! When dirty pages have to leave: pure accounting against a budget.
+//!
+//! A written slot is dirty in the page cache until the kernel has written it to the device. While the dirty bytes fit a share
+//! of the memory there is, nothing is done about them: what is freed or overwritten first is never written, and pushing it
+//! would make every rewrite wait for the device. Past that share, pageouts start the write-back of as much as they add, from
+//! the file that has most of it, lowest slots first, so that pages leave steadily. Without that the kernel lets
+//! them pile up to the limit of the memory group and then stops the writer until they are gone.
+//!
+//! The count is an estimate from above: the kernel does not tell what it has written on its own.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::sys::MemoryLimit;
+use crate::units::MIB;
+
+/// Share of the memory that may be dirty: what the kernel itself calls a lot (its background threshold is a tenth).
+const BUDGET_SHARE: u64 = 8;
+/// The memory limit is looked at again after this many bytes.
+const REFRESH_BYTES: u64 = 64 * MIB;
+/// The least and the most bytes that one call starts to write: small payloads leave many at a time.
+const PUSH_BYTES_MIN: u64 = MIB;
+const PUSH_BYTES_MAX: u64 = 16 * MIB;
+
+/// Dirty bytes and how many of them are allowed.
+#[derive(Debug)]
+pub(crate) struct WriteBehind {
+    limit: MemoryLimit,
+    budget_bytes: AtomicU64,
+    dirty_bytes: AtomicU64,
+    /// Bytes written since the memory limit was looked at.
+    unseen_bytes: AtomicU64,
+    pushed_bytes: AtomicU64,
+}
+
+impl WriteBehind {
+    pub(super) fn new(limit: MemoryLimit) -> Self {
+        let budget_bytes = AtomicU64::new(limit.bytes() / BUDGET_SHARE);
+        let zero = || AtomicU64::new(0);
+        Self { limit, budget_bytes, dirty_bytes: zero(), unseen_bytes: zero(), pushed_bytes: zero() }
+    }
+
+    /// Bytes of slots that were written and not pushed.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.dirty_bytes.load(Relaxed)
+    }
+
+    /// Most dirty bytes that are left alone.
+    pub(crate) fn budget_bytes(&self) -> u64 {
+        self.budget_bytes.load(Relaxed)
+    }
+
+    /// Bytes whose write-back was started.
+    pub(crate) fn pushed_bytes(&self) -> u64 {
+        self.pushed_bytes.load(Relaxed)
+    }
+
+    /// A clean slot is about to be written.
+    pub(super) fn add_dirty(&self, bytes: u64) {
+        self.dirty_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// A dirty slot was freed.
+    pub(super) fn forget(&self, bytes: u64) {
+        self.dirty_bytes.fetch_sub(bytes, Relaxed);
+    }
+
+    /// The write-back of dirty slots was started.
+    pub(super) fn add_pushed(&self, bytes: u64) {
+        self.dirty_bytes.fetch_sub(bytes, Relaxed);
+        self.pushed_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Bytes to push now that `written_bytes` more were written.
+    pub(super) fn due_bytes(&self, written_bytes: u64) -> u64 {
+        if self.unseen_bytes.fetch_add(written_bytes, Relaxed) >= REFRESH_BYTES {
+            self.unseen_bytes.store(0, Relaxed);
+            self.budget_bytes.store(self.limit.bytes() / BUDGET_SHARE, Relaxed);
+        }
+        match self.dirty_bytes().saturating_sub(self.budget_bytes()) {
+            0 => 0,
+            excess_bytes => excess_bytes.clamp(PUSH_BYTES_MIN, PUSH_BYTES_MAX),
+        }
+    }
+}
