@@ -58,7 +58,8 @@ pub use global::{
 };
 pub use pager::{Backend, Handle, Pager, PagerBuilder, PagerStats, TakeError};
 
-/// The example of the README, run as a test.
+/// The examples of the READMEs, of this crate and of the repository, run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../../../README.md")]
 struct Readme;
