@@ -54,7 +54,7 @@ const objects: readonly Shown[] = [
   [[1], 'Array'],
   [new Map(), 'Map'],
   [() => 0, 'function'],
-  [new Proxy({}, {}), 'object'],
+  [new Proxy({}, {}), 'Proxy'],
 ]
 const notNumbers = [...primitives, ...objects]
 const notObjects: readonly Shown[] = [
@@ -69,7 +69,7 @@ const notChunks: readonly Shown[] = [
   [5, '5'],
   [new SharedArrayBuffer(8), 'SharedArrayBuffer'],
   [{ buffer: new ArrayBuffer(8), byteOffset: 0, byteLength: 8, length: 8 }, 'Object'],
-  [new Proxy(new Uint8Array(8), {}), 'object'],
+  [new Proxy(new Uint8Array(8), {}), 'Proxy'],
   [new Blob([]), 'Blob'],
 ]
 const notHandles = [...primitives, ...objects, [5, '5'], [new Uint8Array(4), 'Uint8Array']] as Shown[]
@@ -471,7 +471,7 @@ test('wrong options of a pager are refused before anything is opened', t => {
     [Buffer.from('/tmp'), 'Buffer'],
   ])
   wrong('scratchDir', VALUE, [
-    ['', '""'],
+    ['', "''"],
     ['a\0b', 'a\\u0000b'],
   ])
   wrong('backend', VALUE, [...given, [0, '0'], ['memory', 'memory'], [{}, 'Object']])

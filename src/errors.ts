@@ -106,19 +106,19 @@ export function outOfMemory(byteLength: number, cause: unknown): PageoutError {
 
 /** An argument of the wrong type: `expected` completes "must be". */
 export function invalidArgType(name: string, expected: string, received: unknown): TypeError {
-  const message = `The ${nameOf(name)} must be ${expected}. Received ${describe(received)}`
+  const message = `The ${nameOf(name)} must be ${expected}. Received ${withType(received)}`
   return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' })
 }
 
 /** An argument of the right type with a value it cannot have. */
 export function invalidArgValue(name: string, problem: string, received: unknown): TypeError {
-  const message = `The ${nameOf(name)} ${problem}. Received ${describe(received)}`
+  const message = `The ${nameOf(name)} ${problem}. Received ${shown(received)}`
   return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' })
 }
 
 /** A number outside its range: `expected` completes "It must be". */
 export function outOfRange(name: string, expected: string, received: unknown): RangeError {
-  const message = `The value of "${name}" is out of range. It must be ${expected}. Received ${describe(received)}`
+  const message = `The value of "${name}" is out of range. It must be ${expected}. Received ${shown(received)}`
   return Object.assign(new RangeError(message), { code: 'ERR_OUT_OF_RANGE' })
 }
 
@@ -138,13 +138,19 @@ function nameOf(name: string): string {
   return /[.[]/.test(name) ? `"${name}" value` : `"${name}" argument`
 }
 
-/** A short word for a received value. It runs no code of the value and shows none of its bytes. */
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value)
+/** What was received, with its type. */
+function withType(value: unknown): string {
+  const isPlain = value === null || value === undefined || typeof value === 'function' || typeof value === 'object'
+  return isPlain ? shown(value) : `type ${typeof value} (${shown(value)})`
+}
+
+/** A received value in the form of Node's own messages. It runs no code of the value and shows none of its bytes. */
+function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function'
-  if (typeof value === 'object') return `an object (${className(value)})`
-  const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : String(value)
-  return `type ${typeof value} (${typeof value === 'bigint' ? `${text}n` : text})`
+  if (typeof value === 'object' && value !== null) return `an instance of ${className(value)}`
+  if (typeof value === 'string') return `'${JSON.stringify(value.slice(0, 64)).slice(1, -1)}'`
+  if (typeof value === 'bigint') return `${value}n`
+  return Object.is(value, -0) ? '-0' : String(value)
 }
 
 /** Name of the class of an object. Looks only at plain properties, so that no code of the value runs. */
