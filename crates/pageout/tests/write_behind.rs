@@ -122,6 +122,7 @@ fn a_file_whose_write_back_fails_is_set_aside() {
     let next = page_out(&pager, 78);
     assert_eq!(disk.count(Call::Create), 1, "a new file");
     assert_ne!(disk.last_place().0, failed_file);
+    assert_eq!(pager.stats().dirty_bytes, u64_of(PAYLOAD), "only of the new file");
     for (handle, seed) in held.into_iter().zip(0..).chain([(last, 77), (next, 78)]) {
         let mut back = Vec::new();
         pager.take(handle, &mut back).expect("a take");

@@ -57,9 +57,13 @@ impl SlotFile {
         self.failed.load(Relaxed)
     }
 
-    /// No new slot comes from this file any more.
+    /// No new slot comes from this file any more, and what is dirty in it is left to the system.
     pub(super) fn set_failed(&self) {
         self.failed.store(true, Relaxed);
+        let mut slots = lock(&self.slots);
+        while let Some(run) = slots.dirty.pop_run(u32::MAX) {
+            self.write_behind.forget(self.run_bytes(run));
+        }
     }
 
     /// A free slot that has disk space. It is not charged to the accounting yet.
