@@ -3,8 +3,9 @@
 import { Engine } from './engine.js'
 import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
+import { PagerControls } from './pager-controls.js'
 import * as sync from './sync.js'
-import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
+import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, Range } from './types.js'
 
 /**
  * A pager with its own scratch directory, capacity and options.
@@ -19,7 +20,7 @@ import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, Pager
  * pager.readAt(handle, 1, 2) // Float64Array [2, 3]
  * pager.take(handle) // Float64Array [1, 2, 3]
  */
-export class Pager {
+export class Pager extends PagerControls {
   readonly #engine: Engine
 
   /**
@@ -27,7 +28,9 @@ export class Pager {
    * @throws ERR_PAGEOUT_SCRATCH_DIR or ERR_PAGEOUT_RAM_BACKED when `options.scratchDir` cannot serve
    */
   constructor(options?: PagerOptions) {
-    this.#engine = Engine.open(options)
+    const engine = Engine.open(options)
+    super(engine)
+    this.#engine = engine
   }
 
   /**
@@ -106,35 +109,6 @@ export class Pager {
   /** As {@link take}, with failures of the system returned. */
   tryTake<C extends Chunk>(handle: Handle<C>, target?: C): Result<C> {
     return sync.attempt(() => this.take(handle, target))
-  }
-
-  /**
-   * Starts bringing ranges into memory, for a read that comes soon. A hint: it reads nothing itself.
-   *
-   * @param ranges by default the whole payload
-   */
-  prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void {
-    this.#engine.prefetch(handle, ranges)
-  }
-
-  /** The backend that {@link pageout} uses. */
-  backend(): Backend {
-    return this.#engine.backend
-  }
-
-  /** Chooses the backend of later pageouts. Handles that exist keep theirs. */
-  setBackend(backend: Backend): void {
-    this.#engine.backend = backend
-  }
-
-  /** What the pager holds and has done, at this moment. */
-  stats(): PagerStats {
-    return this.#engine.stats()
-  }
-
-  /** Gives back spare buffers and scratch space that no payload uses. */
-  trim(): void {
-    this.#engine.trim()
   }
 
   /** Frees all payloads and their disk space. Later calls throw ERR_PAGEOUT_CLOSED; closing again does nothing. */

@@ -5,16 +5,8 @@ import * as async from './async.js'
 import { Engine } from './engine.js'
 import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
-import type {
-  Backend,
-  Chunk,
-  DetachOptions,
-  PageoutOptions,
-  PagerOptions,
-  PagerStats,
-  Range,
-  SignalOptions,
-} from './types.js'
+import { PagerControls } from './pager-controls.js'
+import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, Range, SignalOptions } from './types.js'
 
 /**
  * A pager with its own scratch directory, capacity and options, whose verbs return promises.
@@ -30,7 +22,7 @@ import type {
  * await pager.take(handle) // Float64Array [1, 2, 3]
  * await pager.close()
  */
-export class Pager {
+export class Pager extends PagerControls {
   readonly #engine: Engine
   #pending = 0
   /** Resolved by the last pending verb once the pager is closing. */
@@ -42,7 +34,9 @@ export class Pager {
    * @throws ERR_PAGEOUT_SCRATCH_DIR or ERR_PAGEOUT_RAM_BACKED when `options.scratchDir` cannot serve
    */
   constructor(options?: PagerOptions) {
-    this.#engine = Engine.open(options)
+    const engine = Engine.open(options)
+    super(engine)
+    this.#engine = engine
   }
 
   /** As the function of the same name of `pageout/promises`. */
@@ -141,31 +135,6 @@ export class Pager {
   /** As {@link take}, with failures of the system returned. */
   tryTake<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<Result<C>> {
     return async.attempt(this.take(handle, target, options))
-  }
-
-  /** Starts bringing ranges into memory, for a read that comes soon; by default the whole payload. */
-  prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void {
-    this.#engine.prefetch(handle, ranges)
-  }
-
-  /** The backend that {@link pageout} uses. */
-  backend(): Backend {
-    return this.#engine.backend
-  }
-
-  /** Chooses the backend of later pageouts. Handles that exist keep theirs. */
-  setBackend(backend: Backend): void {
-    this.#engine.backend = backend
-  }
-
-  /** What the pager holds and has done, at this moment. */
-  stats(): PagerStats {
-    return this.#engine.stats()
-  }
-
-  /** Gives back spare buffers and scratch space that no payload uses. */
-  trim(): void {
-    this.#engine.trim()
   }
 
   /**
