@@ -19,8 +19,8 @@ pub struct PagerStats {
     pub scratch_bytes: u64,
     /// Bytes of slots in use that the device may not have yet, counted from above.
     pub dirty_bytes: u64,
-    /// Most of them that are left alone: an eighth of the memory there is. Past that, each pageout starts writing as
-    /// much as it added, and not before; 0 until a scratch directory is open.
+    /// Most of them that are left alone: an eighth of the memory group's limit, at most a quarter of the available memory.
+    /// Past that, each pageout starts writing as much as it added; 0 until a scratch directory is open.
     pub dirty_budget_bytes: u64,
     /// Bytes whose writing was started because of that.
     pub pushed_bytes: u64,

@@ -20,7 +20,7 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// A limit that is what it is.
+    /// A group's limit that is what it is.
     #[must_use]
     pub fn fixed(bytes: u64) -> Self {
         Self { fixed_bytes: Some(bytes), ..Self::default() }
@@ -34,11 +34,15 @@ impl MemoryLimit {
         Self { groups, machine: File::open("/proc/meminfo").ok(), fixed_bytes: None }
     }
 
-    /// The bytes that this process may still hope for: the smallest of all limits, and what is available.
-    pub(crate) fn bytes(&self) -> u64 {
+    /// The smallest limit of all groups.
+    pub(crate) fn group_bytes(&self) -> u64 {
         let groups = self.groups.iter().filter_map(|file| content(file)?.trim().parse().ok());
-        let available = self.machine.as_ref().and_then(|file| available_bytes(&content(file)?));
-        groups.chain(available).chain(self.fixed_bytes).min().unwrap_or(u64::MAX)
+        groups.chain(self.fixed_bytes).min().unwrap_or(u64::MAX)
+    }
+
+    /// What the machine has available.
+    pub(crate) fn available_bytes(&self) -> u64 {
+        self.machine.as_ref().and_then(|file| available_bytes(&content(file)?)).unwrap_or(u64::MAX)
     }
 }
 
@@ -125,7 +129,8 @@ mod tests {
 
     #[test]
     fn where_nothing_is_said_there_is_no_limit() {
-        assert_eq!(MemoryLimit::default().bytes(), u64::MAX);
+        assert_eq!(MemoryLimit::default().group_bytes(), u64::MAX);
+        assert_eq!(MemoryLimit::default().available_bytes(), u64::MAX);
         assert!(limit_files("", "").is_empty());
     }
 
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_machine_says_something() {
-        let bytes = MemoryLimit::open().bytes();
+        let bytes = MemoryLimit::open().available_bytes();
         assert!(bytes > 0 && bytes < u64::MAX);
     }
 }
