@@ -9,8 +9,7 @@
 import * as native from '../index.js'
 import { isEmptied, type Part } from './chunk.js'
 import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies, type Requested } from './engine.js'
-import type { Result } from './errors.js'
-import { abortError, isSystemFailure } from './errors.js'
+import { abortError, isSystemFailure, type Result } from './errors.js'
 import type { Handle, Payload } from './handle.js'
 import { run, unlessAborted } from './lane.js'
 import { takeKept } from './sync.js'
@@ -23,13 +22,23 @@ export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoin
   if (signal?.aborted) throw abortError(signal)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const buffers = privateCopies(outgoing)
+  const ticket = await store(engine, outgoing.parts, buffers, signal)
+  for (const buffer of buffers) engine.spares.giveBack(buffer)
+  return engine.handle(outgoing, ticket)
+}
+
+/** Writes the memory of chunks out; an error carries the chunks. */
+async function store(
+  engine: Engine,
+  parts: readonly Part[],
+  buffers: readonly ArrayBuffer[],
+  signal: Signal,
+): Promise<number> {
   try {
     const views = buffers.map(buffer => new Uint8Array(buffer))
-    const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, views)), signal)
-    for (const buffer of buffers) engine.spares.giveBack(buffer)
-    return engine.handle(outgoing, ticket)
+    return await run(() => fromAddon(native.pageoutAsync(engine.ref, views)), signal)
   } catch (error) {
-    throw withChunks(error, outgoing.parts, buffers)
+    throw withChunks(error, parts, buffers)
   }
 }
 

@@ -5,7 +5,7 @@ import { totalmem } from 'node:os'
 import { offerPages, preferHugePages, release } from '../index.js'
 import { outOfMemory } from './errors.js'
 
-/** From this size on huge pages make fresh memory cheaper; below they change nothing. See docs/ARCHITECTURE.md. */
+/** From this size on huge pages make fresh memory cheaper; below they change nothing. */
 const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
 
 /** The most bytes that spare buffers take by default, and the share of the memory limit that they take at most. */

@@ -170,6 +170,11 @@ impl Error {
         Self::System { syscall: failure.syscall, errno: failure.errno, path: Some(Arc::clone(path)), space: None }
     }
 
+    /// Whether the device has no room for more: full disk or quota.
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::System { syscall, errno, .. } if Failure::new(syscall, *errno).is_out_of_space())
+    }
+
     /// The same error with the numbers of the space accounting, where it is one of the operating system.
     pub(crate) fn with_space(self, facts: SpaceFacts) -> Self {
         match self {

@@ -143,7 +143,8 @@ impl Store {
         {
             outcome = self.put_in_shard(shard, len_bytes, sources);
         }
-        outcome.map_err(|error| self.explain(error, len_bytes))
+        let facts = || self.space.facts(slot_bytes_of(len_bytes));
+        outcome.map_err(|error| if error.is_out_of_space() { error.with_space(facts()) } else { error })
     }
 
     fn put_in_shard(&self, shard: usize, len_bytes: u64, sources: &[IoSlice<'_>]) -> Result<Place, Error> {
@@ -179,14 +180,6 @@ impl Store {
         let files = self.current.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone));
         let dirtiest = files.map(|file| (file.dirty_bytes(), file)).max_by_key(|(dirty_bytes, _)| *dirty_bytes)?;
         (dirtiest.0 > 0).then_some(dirtiest.1)
-    }
-
-    /// Adds the numbers of the space accounting to an error that is about space.
-    fn explain(&self, error: Error, len_bytes: u64) -> Error {
-        match error.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => error.with_space(self.space.facts(slot_bytes_of(len_bytes))),
-            _ => error,
-        }
     }
 
     /// Counts bytes as used. A capacity that nobody chose follows the file system's room where that has grown.
@@ -305,8 +298,7 @@ fn default_capacity(room_bytes: u64) -> u64 {
 }
 
 fn is_out_of_space(outcome: &Result<Place, Error>) -> bool {
-    let errno = outcome.as_ref().err().and_then(Error::raw_os_error);
-    matches!(errno, Some(libc::ENOSPC | libc::EDQUOT))
+    outcome.as_ref().is_err_and(Error::is_out_of_space)
 }
 
 /// Whether nobody but the store holds the file, so that no slot of it is in use.

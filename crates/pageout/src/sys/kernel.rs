@@ -120,6 +120,12 @@ fn random_name() -> Outcome<CString> {
     Ok(CString::new(name).expect("hexadecimal digits hold no NUL"))
 }
 
+/// The outcome of a call that is not needed where it cannot be had.
+#[cfg(target_os = "linux")]
+fn unless_unsupported(outcome: Outcome<()>) -> Outcome<()> {
+    outcome.or_else(|failure| if failure.is_unsupported() { Ok(()) } else { Err(failure) })
+}
+
 #[derive(Debug)]
 struct KernelFile {
     file: OwnedFd,
@@ -145,7 +151,7 @@ impl ScratchFile for KernelFile {
         match file::read_cached_at(self.file.as_fd(), destinations, offset) {
             Err(Failure { errno: libc::EAGAIN, .. }) => Ok(0),
             // No such call, not on this file system, or not allowed in this sandbox: plain reads do the work.
-            Err(Failure { errno: libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM, .. }) => {
+            Err(failure) if failure.is_unsupported() || failure.errno == libc::EINVAL => {
                 self.cached_reads.store(false, Relaxed);
                 Ok(0)
             }
@@ -173,10 +179,7 @@ impl ScratchFile for KernelFile {
         if !self.linux {
             return Ok(());
         }
-        match file::start_write_back(self.file.as_fd(), offset, len_bytes) {
-            Err(failure) if failure.is_unsupported() => Ok(()),
-            outcome => outcome,
-        }
+        unless_unsupported(file::start_write_back(self.file.as_fd(), offset, len_bytes))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -189,11 +192,8 @@ impl ScratchFile for KernelFile {
         if !self.linux {
             return Ok(());
         }
-        match file::reserve(self.file.as_fd(), offset, len_bytes) {
-            // The file system cannot promise space, or the sandbox forbids the call: a full disk is said by the write.
-            Err(failure) if failure.is_unsupported() => Ok(()),
-            outcome => outcome,
-        }
+        // Where space cannot be promised, a full disk is said by the write.
+        unless_unsupported(file::reserve(self.file.as_fd(), offset, len_bytes))
     }
 
     #[cfg(not(target_os = "linux"))]
