@@ -247,31 +247,22 @@ impl Pager {
     /// What the pager holds and has done, at this moment.
     #[must_use]
     pub fn stats(&self) -> PagerStats {
-        let store = self.shared.store.get();
         let (swap_bytes, swap_free_bytes) = memory::swap_space();
-        let counters = &self.shared.counters;
-        PagerStats {
-            handles: counters.handles(),
-            payload_bytes: counters.payload_bytes(),
-            used_bytes: store.map_or(0, |store| store.space().used_bytes()),
-            capacity_bytes: store
-                .map_or(self.shared.store_options.capacity_bytes.unwrap_or(0), |store| store.space().capacity_bytes()),
-            scratch_bytes: store.map_or(0, |store| store.space().scratch_bytes()),
-            dirty_bytes: store.map_or(0, |store| store.write_behind().dirty_bytes()),
-            dirty_budget_bytes: store.map_or(0, |store| store.write_behind().budget_bytes()),
-            pushed_bytes: store.map_or(0, |store| store.write_behind().pushed_bytes()),
-            spare_bytes: 0,
-            scratch_dir: store.map(|store| store.path().to_owned()),
-            file_system: store.map(|store| store.file_system().to_owned()),
-            pageouts: counters.pageouts(),
-            pageout_bytes: counters.pageout_bytes(),
-            reads: counters.reads(),
-            read_bytes: counters.read_bytes(),
-            takes: counters.takes(),
-            take_bytes: counters.take_bytes(),
-            swap_bytes,
-            swap_free_bytes,
+        let capacity_bytes = self.shared.store_options.capacity_bytes.unwrap_or(0);
+        let mut stats = PagerStats { capacity_bytes, swap_bytes, swap_free_bytes, ..PagerStats::default() };
+        self.shared.counters.fill(&mut stats);
+        if let Some(store) = self.shared.store.get() {
+            let (space, write_behind) = (store.space(), store.write_behind());
+            stats.used_bytes = space.used_bytes();
+            stats.capacity_bytes = space.capacity_bytes();
+            stats.scratch_bytes = space.scratch_bytes();
+            stats.dirty_bytes = write_behind.dirty_bytes();
+            stats.dirty_budget_bytes = write_behind.budget_bytes();
+            stats.pushed_bytes = write_behind.pushed_bytes();
+            stats.scratch_dir = Some(store.path().to_owned());
+            stats.file_system = Some(store.file_system().to_owned());
         }
+        stats
     }
 
     /// Makes `root` the scratch directory, creating it with its parents. Where it already is, nothing happens.

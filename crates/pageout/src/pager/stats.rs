@@ -1,10 +1,13 @@
 //! What a pager holds and has done.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
 
 /// What a pager holds and has done, from [`Pager::stats`](crate::Pager::stats). Counters run from the pager's beginning.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PagerStats {
     /// Handles that exist.
@@ -48,51 +51,63 @@ pub struct PagerStats {
     pub swap_free_bytes: u64,
 }
 
-/// The counters behind [`PagerStats`].
+/// The counters behind [`PagerStats`]. All of them only rise; what exists now is what began and has not ended.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    handles: AtomicU64,
-    payload_bytes: AtomicU64,
-    pageouts: AtomicU64,
-    pageout_bytes: AtomicU64,
-    reads: AtomicU64,
-    read_bytes: AtomicU64,
-    takes: AtomicU64,
-    take_bytes: AtomicU64,
+    begun: Tally,
+    ended: Tally,
+    read: Tally,
+    taken: Tally,
 }
 
-macro_rules! getters {
-    ($($name:ident)+) => {
-        $(pub(super) fn $name(&self) -> u64 { self.$name.load(Relaxed) })+
-    };
+/// Events and their bytes.
+#[derive(Debug, Default)]
+struct Tally {
+    count: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    fn add(&self, bytes: u64) {
+        // Releases, so that who sees the end of a handle sees its beginning.
+        self.count.fetch_add(1, Release);
+        self.bytes.fetch_add(bytes, Release);
+    }
+
+    /// Count and bytes.
+    fn get(&self) -> (u64, u64) {
+        (self.count.load(Acquire), self.bytes.load(Acquire))
+    }
 }
 
 impl Counters {
-    getters! { handles payload_bytes pageouts pageout_bytes reads read_bytes takes take_bytes }
-
     /// A handle of `len_bytes` begins.
     pub(super) fn pageout(&self, len_bytes: u64) {
-        self.handles.fetch_add(1, Relaxed);
-        self.payload_bytes.fetch_add(len_bytes, Relaxed);
-        self.pageouts.fetch_add(1, Relaxed);
-        self.pageout_bytes.fetch_add(len_bytes, Relaxed);
+        self.begun.add(len_bytes);
     }
 
     /// A read brought `len_bytes` back.
     pub(super) fn read(&self, len_bytes: u64) {
-        self.reads.fetch_add(1, Relaxed);
-        self.read_bytes.fetch_add(len_bytes, Relaxed);
+        self.read.add(len_bytes);
     }
 
     /// A take brought `len_bytes` back.
     pub(super) fn take(&self, len_bytes: u64) {
-        self.takes.fetch_add(1, Relaxed);
-        self.take_bytes.fetch_add(len_bytes, Relaxed);
+        self.taken.add(len_bytes);
     }
 
     /// A handle of `len_bytes` ends.
     pub(super) fn end(&self, len_bytes: u64) {
-        self.handles.fetch_sub(1, Relaxed);
-        self.payload_bytes.fetch_sub(len_bytes, Relaxed);
+        self.ended.add(len_bytes);
+    }
+
+    /// Writes the counters into `stats`.
+    pub(super) fn fill(&self, stats: &mut PagerStats) {
+        // The ends first: each has its beginning among those that are counted after it.
+        let (ends, ended_bytes) = self.ended.get();
+        (stats.pageouts, stats.pageout_bytes) = self.begun.get();
+        (stats.handles, stats.payload_bytes) = (stats.pageouts - ends, stats.pageout_bytes - ended_bytes);
+        (stats.reads, stats.read_bytes) = self.read.get();
+        (stats.takes, stats.take_bytes) = self.taken.get();
     }
 }

@@ -23,8 +23,14 @@ impl Class {
     /// The class with the smallest slots that hold `len_bytes`, which is at most [`LARGEST_SLOT_BYTES`].
     pub(crate) fn for_len(len_bytes: u64) -> Self {
         debug_assert!(len_bytes <= LARGEST_SLOT_BYTES);
-        let position = SIZES.partition_point(|&slot_bytes| slot_bytes < len_bytes);
-        Self(u8::try_from(position).expect("fewer than 256 classes"))
+        if len_bytes <= SMALLEST_SLOT_BYTES {
+            return Self(0);
+        }
+        // Two classes for the lengths from a power of two on, up to 1.5 times that and past it; one for the first octave.
+        let octave = (len_bytes - 1).ilog2();
+        let is_upper = len_bytes > 3 << (octave - 1);
+        let position = 2 * (octave - SMALLEST_SLOT_BYTES.ilog2()) + u32::from(is_upper);
+        Self(u8::try_from(position.max(1)).expect("fewer than 256 classes"))
     }
 
     /// Bytes of one slot.
@@ -44,6 +50,13 @@ pub(crate) fn classes_for(len_bytes: u64) -> impl Iterator<Item = Class> + Clone
     let rest = len_bytes % LARGEST_SLOT_BYTES;
     let largest = (0..whole).map(|_| Class::for_len(LARGEST_SLOT_BYTES));
     largest.chain((rest > 0).then(|| Class::for_len(rest)))
+}
+
+/// Bytes of the slots that a payload of `len_bytes` takes; what cannot be counted is more than any capacity.
+pub(crate) fn slot_bytes_for(len_bytes: u64) -> u64 {
+    let rest = len_bytes % LARGEST_SLOT_BYTES;
+    let last_slot_bytes = if rest > 0 { Class::for_len(rest).slot_bytes() } else { 0 };
+    (len_bytes - rest).saturating_add(last_slot_bytes)
 }
 
 const fn sizes() -> [u64; CLASS_COUNT] {
@@ -77,6 +90,10 @@ mod tests {
         for (position, &slot_bytes) in SIZES.iter().enumerate() {
             assert_eq!(Class::for_len(slot_bytes).index(), position);
             assert_eq!(Class::for_len(slot_bytes - 1).slot_bytes(), slot_bytes);
+            if let Some(&next_bytes) = SIZES.get(position + 1) {
+                assert_eq!(Class::for_len(slot_bytes + 1).slot_bytes(), next_bytes);
+                assert_eq!(Class::for_len(slot_bytes.midpoint(next_bytes)).slot_bytes(), next_bytes);
+            }
         }
         assert_eq!(Class::for_len(1).slot_bytes(), 4096);
     }
@@ -88,5 +105,9 @@ mod tests {
         assert_eq!(slots(64 * MIB + 1), [64 * MIB, 4096]);
         assert_eq!(slots(150 * MIB), [64 * MIB, 64 * MIB, 24 * MIB]);
         assert_eq!(slots(0), [0u64; 0]);
+        for len in [0, 1, 4097, 64 * MIB, 64 * MIB + 1, 150 * MIB] {
+            assert_eq!(slot_bytes_for(len), slots(len).iter().sum());
+        }
+        assert_eq!(slot_bytes_for(u64::MAX), u64::MAX, "more than can be counted");
     }
 }

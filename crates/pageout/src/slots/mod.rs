@@ -8,5 +8,5 @@ mod class;
 mod free;
 
 pub(crate) use bitset::{BitSet, Run};
-pub(crate) use class::{CLASS_COUNT, Class, LARGEST_SLOT_BYTES, classes_for};
+pub(crate) use class::{CLASS_COUNT, Class, LARGEST_SLOT_BYTES, classes_for, slot_bytes_for};
 pub(crate) use free::FreeSlots;

@@ -29,7 +29,7 @@ use space::{Reservation, Space};
 use write_behind::WriteBehind;
 
 use crate::error::Error;
-use crate::slots::{CLASS_COUNT, Class, classes_for};
+use crate::slots::{CLASS_COUNT, Class, classes_for, slot_bytes_for};
 use crate::sys::device::{DirectoryFacts, Outcome};
 use crate::sys::{Device, Directory, Failure, destination};
 use crate::units::MIB;
@@ -143,16 +143,16 @@ impl Store {
         {
             outcome = self.put_in_shard(shard, len_bytes, sources);
         }
-        let facts = || self.space.facts(slot_bytes_of(len_bytes));
+        let facts = || self.space.facts(slot_bytes_for(len_bytes));
         outcome.map_err(|error| if error.is_out_of_space() { error.with_space(facts()) } else { error })
     }
 
     fn put_in_shard(&self, shard: usize, len_bytes: u64, sources: &[IoSlice<'_>]) -> Result<Place, Error> {
-        let mut reservation = self.reserve(slot_bytes_of(len_bytes))?;
+        let mut reservation = self.reserve(slot_bytes_for(len_bytes))?;
         let mut claim = |class| self.claim_slot(class, shard).map(|slot| slot.charged(&mut reservation));
         let place = Place::collect(classes_for(len_bytes), &mut claim)?;
         place.write(sources)?;
-        let due_bytes = self.write_behind.due_bytes(slot_bytes_of(len_bytes));
+        let due_bytes = self.write_behind.due_bytes();
         if due_bytes > 0 {
             self.push(due_bytes);
         }
@@ -208,11 +208,10 @@ impl Store {
     fn claim_slot(&self, class: Class, shard: usize) -> Result<UnchargedSlot, Error> {
         let shard = &self.current[class.index() * self.shards + shard % self.shards];
         loop {
-            let file = self.current_file(shard, class)?;
-            if let Some(slot) = file.claim() {
-                return Ok(slot);
+            match self.current_file(shard, class)?.claim() {
+                Ok(slot) => return Ok(slot),
+                Err(full) => self.grow(&full)?,
             }
-            self.grow(&file)?;
         }
     }
 
@@ -284,12 +283,6 @@ fn reclaim_shard(shard: &Mutex<Option<Arc<SlotFile>>>) -> Outcome<()> {
     }
     let file = lock(shard).as_ref().map(Arc::clone);
     file.map_or(Ok(()), |file| file.give_space_back())
-}
-
-/// Bytes of the slots that a payload takes; what cannot be counted is more than any capacity.
-fn slot_bytes_of(len_bytes: u64) -> u64 {
-    let sum = classes_for(len_bytes).try_fold(0u64, |sum, class| sum.checked_add(class.slot_bytes()));
-    sum.unwrap_or(u64::MAX)
 }
 
 /// The capacity for a file system with this much room.

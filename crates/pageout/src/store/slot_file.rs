@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::lock;
 use super::space::{Reservation, Space};
-use super::write_behind::WriteBehind;
+use super::write_behind::{REFRESH_BYTES, WriteBehind};
 use crate::error::Error;
 use crate::slots::{BitSet, Class, FreeSlots, Run};
 use crate::sys::device::Outcome;
@@ -35,6 +35,23 @@ struct Slots {
     free: FreeSlots,
     /// Slots in use that were written and not pushed to the device.
     dirty: BitSet,
+    /// Bytes that were claimed since the memory limit was looked at.
+    unseen_bytes: u64,
+}
+
+impl Slots {
+    /// A free slot of `slot_bytes`, which counts as dirty from now on, and whether to look at the memory limit.
+    fn claim(&mut self, slot_bytes: u64) -> Option<(u32, bool)> {
+        let index = self.free.claim()?;
+        let was_clean = self.dirty.insert(index);
+        debug_assert!(was_clean, "a free slot is not dirty");
+        self.unseen_bytes += slot_bytes;
+        let is_limit_due = self.unseen_bytes >= REFRESH_BYTES;
+        if is_limit_due {
+            self.unseen_bytes = 0;
+        }
+        Some((index, is_limit_due))
+    }
 }
 
 impl SlotFile {
@@ -45,7 +62,7 @@ impl SlotFile {
         write_behind: Arc<WriteBehind>,
         path: Arc<Path>,
     ) -> Self {
-        let slots = Mutex::new(Slots { free: FreeSlots::new(class.slot_bytes()), dirty: BitSet::default() });
+        let slots = Mutex::new(Slots { free: FreeSlots::new(class.slot_bytes()), dirty: BitSet::default(), unseen_bytes: 0 });
         Self { file, class, slots, failed: AtomicBool::new(false), space, write_behind, path }
     }
 
@@ -66,14 +83,16 @@ impl SlotFile {
         }
     }
 
-    /// A free slot that has disk space. It is not charged to the accounting yet.
-    pub(super) fn claim(self: &Arc<Self>) -> Option<UnchargedSlot> {
-        let mut slots = lock(&self.slots);
-        let index = slots.free.claim()?;
-        let is_new = slots.dirty.insert(index);
-        debug_assert!(is_new, "a free slot is not dirty");
-        self.write_behind.add_dirty(self.class.slot_bytes());
-        Some(UnchargedSlot { file: Arc::clone(self), index })
+    /// A free slot that has disk space; the file where it has none. The slot is not charged to the accounting yet.
+    pub(super) fn claim(self: Arc<Self>) -> Result<UnchargedSlot, Arc<Self>> {
+        let slot_bytes = self.class.slot_bytes();
+        let claimed = lock(&self.slots).claim(slot_bytes);
+        let Some((index, is_limit_due)) = claimed else { return Err(self) };
+        if is_limit_due {
+            self.write_behind.refresh();
+        }
+        self.write_behind.add_dirty(slot_bytes);
+        Ok(UnchargedSlot { file: self, index })
     }
 
     /// Bytes of slots in use that were written and not pushed.

@@ -96,7 +96,9 @@ impl Reservation<'_> {
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        self.space.release(self.bytes);
+        if self.bytes > 0 {
+            self.space.release(self.bytes);
+        }
     }
 }
 

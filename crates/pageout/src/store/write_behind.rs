@@ -19,8 +19,8 @@ const GROUP_SHARE: u64 = 8;
 /// Share of the machine's available memory that may be dirty. The kernel itself begins to write at a tenth and slows
 /// writers down at a fifth, so this only bounds what it leaves.
 const MACHINE_SHARE: u64 = 4;
-/// The memory limit is looked at again after this many bytes.
-const REFRESH_BYTES: u64 = 64 * MIB;
+/// The memory limit is looked at again after this many bytes went to a file.
+pub(super) const REFRESH_BYTES: u64 = 64 * MIB;
 /// The least and the most bytes that one call starts to write: small payloads leave many at a time.
 const PUSH_BYTES_MIN: u64 = MIB;
 const PUSH_BYTES_MAX: u64 = 16 * MIB;
@@ -31,8 +31,6 @@ pub(crate) struct WriteBehind {
     limit: MemoryLimit,
     budget_bytes: AtomicU64,
     dirty_bytes: AtomicU64,
-    /// Bytes written since the memory limit was looked at.
-    unseen_bytes: AtomicU64,
     pushed_bytes: AtomicU64,
 }
 
@@ -40,7 +38,7 @@ impl WriteBehind {
     pub(super) fn new(limit: MemoryLimit) -> Self {
         let budget_bytes = AtomicU64::new(budget_bytes(&limit));
         let zero = || AtomicU64::new(0);
-        Self { limit, budget_bytes, dirty_bytes: zero(), unseen_bytes: zero(), pushed_bytes: zero() }
+        Self { limit, budget_bytes, dirty_bytes: zero(), pushed_bytes: zero() }
     }
 
     /// Bytes of slots that were written and not pushed.
@@ -74,12 +72,13 @@ impl WriteBehind {
         self.pushed_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Bytes to push now that `written_bytes` more were written.
-    pub(super) fn due_bytes(&self, written_bytes: u64) -> u64 {
-        if self.unseen_bytes.fetch_add(written_bytes, Relaxed) >= REFRESH_BYTES {
-            self.unseen_bytes.store(0, Relaxed);
-            self.budget_bytes.store(budget_bytes(&self.limit), Relaxed);
-        }
+    /// Looks at the memory limit, which may have changed.
+    pub(super) fn refresh(&self) {
+        self.budget_bytes.store(budget_bytes(&self.limit), Relaxed);
+    }
+
+    /// Bytes to push now.
+    pub(super) fn due_bytes(&self) -> u64 {
         match self.dirty_bytes().saturating_sub(self.budget_bytes()) {
             0 => 0,
             excess_bytes => excess_bytes.clamp(PUSH_BYTES_MIN, PUSH_BYTES_MAX),

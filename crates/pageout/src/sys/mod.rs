@@ -13,6 +13,7 @@ mod file;
 mod kernel;
 pub mod memory;
 mod memory_limit;
+pub(crate) mod nh;
 
 pub(crate) use destination::Destination;
 pub(crate) use device::{Device, Directory, Failure, ScratchFile};
