@@ -6,6 +6,8 @@ use std::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
+use crate::store::thread_number;
+
 /// What a pager holds and has done, from [`Pager::stats`](crate::Pager::stats). Counters run from the pager's beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -51,9 +53,17 @@ pub struct PagerStats {
     pub swap_free_bytes: u64,
 }
 
+/// Threads that count apart, so that they do not wait for each other's cache lines.
+const LINES: usize = 8;
+
 /// The counters behind [`PagerStats`]. All of them only rise; what exists now is what began and has not ended.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct Counters([Line; LINES]);
+
+/// The counters of some threads.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line {
     begun: Tally,
     ended: Tally,
     read: Tally,
@@ -73,41 +83,48 @@ impl Tally {
         self.count.fetch_add(1, Release);
         self.bytes.fetch_add(bytes, Release);
     }
-
-    /// Count and bytes.
-    fn get(&self) -> (u64, u64) {
-        (self.count.load(Acquire), self.bytes.load(Acquire))
-    }
 }
 
 impl Counters {
     /// A handle of `len_bytes` begins.
     pub(super) fn pageout(&self, len_bytes: u64) {
-        self.begun.add(len_bytes);
+        self.line().begun.add(len_bytes);
     }
 
     /// A read brought `len_bytes` back.
     pub(super) fn read(&self, len_bytes: u64) {
-        self.read.add(len_bytes);
+        self.line().read.add(len_bytes);
     }
 
     /// A take brought `len_bytes` back.
     pub(super) fn take(&self, len_bytes: u64) {
-        self.taken.add(len_bytes);
+        self.line().taken.add(len_bytes);
     }
 
     /// A handle of `len_bytes` ends.
     pub(super) fn end(&self, len_bytes: u64) {
-        self.ended.add(len_bytes);
+        self.line().ended.add(len_bytes);
     }
 
     /// Writes the counters into `stats`.
     pub(super) fn fill(&self, stats: &mut PagerStats) {
         // The ends first: each has its beginning among those that are counted after it.
-        let (ends, ended_bytes) = self.ended.get();
-        (stats.pageouts, stats.pageout_bytes) = self.begun.get();
+        let (ends, ended_bytes) = self.sum(|line| &line.ended);
+        (stats.pageouts, stats.pageout_bytes) = self.sum(|line| &line.begun);
         (stats.handles, stats.payload_bytes) = (stats.pageouts - ends, stats.pageout_bytes - ended_bytes);
-        (stats.reads, stats.read_bytes) = self.read.get();
-        (stats.takes, stats.take_bytes) = self.taken.get();
+        (stats.reads, stats.read_bytes) = self.sum(|line| &line.read);
+        (stats.takes, stats.take_bytes) = self.sum(|line| &line.taken);
+    }
+
+    fn line(&self) -> &Line {
+        &self.0[thread_number() % LINES]
+    }
+
+    /// Count and bytes of all threads.
+    fn sum(&self, tally: impl Fn(&Line) -> &Tally) -> (u64, u64) {
+        self.0
+            .iter()
+            .map(tally)
+            .fold((0, 0), |(count, bytes), tally| (count + tally.count.load(Acquire), bytes + tally.bytes.load(Acquire)))
     }
 }

@@ -34,8 +34,10 @@ use crate::sys::device::{DirectoryFacts, Outcome};
 use crate::sys::{Device, Directory, Failure, destination};
 use crate::units::MIB;
 
-/// More files a class gain nothing: writers are limited by memory bandwidth before (measured with 8 threads).
-const SHARDS_MAX: usize = 4;
+/// Files of each class that threads are spread over. Four, also with fewer cores: a thread that is preempted while it holds a
+/// file's lock stops only those that share the file (8 threads on 2 cores: up to 1.5 x of the throughput with two). More gain
+/// nothing, since writers are limited by memory bandwidth before.
+const SHARDS: usize = 4;
 /// The least and the most bytes a file grows by.
 const GROWTH_BYTES_MIN: u64 = MIB;
 const GROWTH_BYTES_MAX: u64 = 64 * MIB;
@@ -68,7 +70,6 @@ pub(crate) struct Store {
     is_default_capacity: bool,
     /// The files that new slots come from: for each class, one for each shard.
     current: Box<[Mutex<Option<Arc<SlotFile>>>]>,
-    shards: usize,
     /// Files that failed, as long as they hold payloads.
     set_aside: Mutex<Vec<Arc<SlotFile>>>,
     /// Held by the thread that asks the file system for room or gives room back.
@@ -90,15 +91,13 @@ impl Store {
         }
         probe(&*directory).map_err(system)?;
         let capacity_bytes = options.capacity_bytes.unwrap_or_else(|| default_capacity(facts.free_bytes));
-        let shards = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SHARDS_MAX));
         Ok(Self {
             directory,
             facts,
             space: Arc::new(Space::new(capacity_bytes)),
             write_behind: Arc::new(WriteBehind::new(device.memory_limit())),
             is_default_capacity: options.capacity_bytes.is_none(),
-            current: (0..CLASS_COUNT * shards).map(|_| Mutex::default()).collect(),
-            shards,
+            current: (0..CLASS_COUNT * SHARDS).map(|_| Mutex::default()).collect(),
             set_aside: Mutex::default(),
             growth: Mutex::default(),
             path,
@@ -137,7 +136,7 @@ impl Store {
             // What this finds is tried below; what it cannot give back is said by that trial.
             let _ = self.trim();
         }
-        let mut shards = own_shard..own_shard + self.shards;
+        let mut shards = own_shard..own_shard + SHARDS;
         while is_out_of_space(&outcome)
             && let Some(shard) = shards.next()
         {
@@ -206,7 +205,7 @@ impl Store {
     }
 
     fn claim_slot(&self, class: Class, shard: usize) -> Result<UnchargedSlot, Error> {
-        let shard = &self.current[class.index() * self.shards + shard % self.shards];
+        let shard = &self.current[class.index() * SHARDS + shard % SHARDS];
         loop {
             match self.current_file(shard, class)?.claim() {
                 Ok(slot) => return Ok(slot),
@@ -300,7 +299,7 @@ fn is_unused(file: &Arc<SlotFile>) -> bool {
 }
 
 /// A number that differs between the threads that run at the same time, as far as it can.
-fn thread_number() -> usize {
+pub(crate) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Relaxed);
