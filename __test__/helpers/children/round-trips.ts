@@ -1,0 +1,25 @@
+/** Makes round trips between two marks in the trace of its system calls. Arguments: bytes, how many. */
+
+import { statSync } from 'node:fs'
+import { Pager } from 'pageout'
+
+const [byteLength = 0, trips = 0] = process.argv.slice(2).map(Number)
+const pager = new Pager()
+let bytes = new Uint8Array(byteLength)
+
+function roundTrips(count: number): void {
+  for (let trip = 0; trip < count; trip++) {
+    const handle = pager.pageout(bytes)
+    pager.readAt(handle, 0, byteLength)
+    bytes = pager.take(handle)
+  }
+}
+
+/** A name of no file, which shows up in the trace. */
+const mark = (place: 'begin' | 'end') => statSync(`/no-such-file-${place}`, { throwIfNoEntry: false })
+
+roundTrips(trips)
+mark('begin')
+roundTrips(trips)
+mark('end')
+console.log(JSON.stringify({ byteLength: bytes.byteLength }))
