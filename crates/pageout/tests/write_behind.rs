@@ -79,6 +79,33 @@ fn a_small_hot_set_beside_a_large_cold_one_is_left_alone_in_the_end() {
 }
 
 #[test]
+fn what_was_pushed_leaves_memory_when_it_is_freed_if_not_all_fits() {
+    let (disk, pager) = short_of_memory();
+    // Four budgets are what memory holds.
+    let mut held: Vec<_> = (0..6 * BUDGET).map(|seed| page_out(&pager, seed)).collect();
+    let places: Vec<_> = pushes(&disk).iter().map(|entry| (entry.file, entry.offset, entry.len_bytes)).collect();
+    disk.forget();
+    let mut back = Vec::new();
+    held.drain(..usize::try_from(2 * BUDGET).expect("small")).for_each(|handle| pager.take(handle, &mut back).expect("a take"));
+    let evicted: Vec<_> = disk.log().into_iter().filter(|entry| entry.call == Call::Evict).collect();
+    let evicted: Vec<_> = evicted.iter().map(|entry| (entry.file, entry.offset, entry.len_bytes)).collect();
+    assert_eq!(evicted, places[..evicted.len()], "each as it was pushed, and all of them");
+    assert_eq!(u64_of(evicted.len()), 2 * BUDGET);
+    disk.forget();
+    drop(held.split_off(held.len() - 3));
+    assert_eq!(disk.calls(), [], "what was not pushed may be rewritten before it is written");
+}
+
+#[test]
+fn what_was_pushed_stays_in_memory_when_it_is_freed_if_all_fits() {
+    let (disk, pager) = short_of_memory();
+    let held: Vec<_> = (0..2 * BUDGET).map(|seed| page_out(&pager, seed)).collect();
+    assert!(pushed_bytes(&disk) > 0);
+    drop(held);
+    assert_eq!(disk.count(Call::Evict), 0);
+}
+
+#[test]
 fn what_is_freed_first_is_not_pushed() {
     let (disk, pager) = short_of_memory();
     let first: Vec<_> = (0..BUDGET).map(|seed| page_out(&pager, seed)).collect();

@@ -199,15 +199,16 @@ impl SlotFile {
     }
 
     fn release(&self, index: u32) {
-        let was_dirty = {
-            let mut slots = lock(&self.slots);
-            slots.free.release(index);
-            slots.dirty.remove(index)
-        };
+        let slot_bytes = self.class.slot_bytes();
+        let was_dirty = lock(&self.slots).dirty.remove(index);
         if was_dirty {
-            self.write_behind.forget(self.class.slot_bytes());
+            self.write_behind.forget(slot_bytes);
+        } else if self.write_behind.is_memory_short(self.space.scratch_bytes()) {
+            // Nobody reads these pages again, and those of other payloads need their room.
+            self.file.evict(self.offset(index), slot_bytes);
         }
-        self.space.release(self.class.slot_bytes());
+        lock(&self.slots).free.release(index);
+        self.space.release(slot_bytes);
     }
 
     fn offset(&self, index: u32) -> u64 {

@@ -19,6 +19,9 @@ const GROUP_SHARE: u64 = 8;
 /// Share of the machine's available memory that may be dirty. The kernel itself begins to write at a tenth and slows
 /// writers down at a fifth, so this only bounds what it leaves.
 const MACHINE_SHARE: u64 = 4;
+/// Scratch files of more than this many budgets cannot be in memory as a whole: half of a memory group, or all that the
+/// machine has available.
+const BUDGETS_IN_MEMORY: u64 = 4;
 /// The memory limit is looked at again after this many bytes went to a file.
 pub(super) const REFRESH_BYTES: u64 = 64 * MIB;
 /// The least and the most bytes that one call starts to write: small payloads leave many at a time.
@@ -70,6 +73,11 @@ impl WriteBehind {
     pub(super) fn add_pushed(&self, bytes: u64) {
         self.dirty_bytes.fetch_sub(bytes, Relaxed);
         self.pushed_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Whether scratch files of `scratch_bytes` are more than memory holds beside everything else.
+    pub(super) fn is_memory_short(&self, scratch_bytes: u64) -> bool {
+        scratch_bytes > self.budget_bytes().saturating_mul(BUDGETS_IN_MEMORY)
     }
 
     /// Looks at the memory limit, which may have changed.

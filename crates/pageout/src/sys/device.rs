@@ -111,6 +111,9 @@ pub trait ScratchFile: Debug + Send + Sync {
     /// Starts bringing a range into memory. A hint: it may do nothing.
     fn announce(&self, offset: u64, len_bytes: u64);
 
+    /// Says that a range is not needed in memory any more, once the device has it. A hint: it may do nothing.
+    fn evict(&self, offset: u64, len_bytes: u64);
+
     /// Starts writing a range to the device, without waiting for it. Where the system has no such call it does nothing.
     ///
     /// # Errors

@@ -133,9 +133,20 @@ fn read_with(
 /// Starts reading a range into the page cache. A hint: the answer does not matter.
 #[cfg(target_os = "linux")]
 pub(super) fn announce(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
+    advise(file, offset, len_bytes, libc::POSIX_FADV_WILLNEED);
+}
+
+/// Drops the clean pages of a range from the page cache. A hint: the answer does not matter.
+#[cfg(target_os = "linux")]
+pub(super) fn evict(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
+    advise(file, offset, len_bytes, libc::POSIX_FADV_DONTNEED);
+}
+
+#[cfg(target_os = "linux")]
+fn advise(file: BorrowedFd<'_>, offset: u64, len_bytes: u64, advice: libc::c_int) {
     if let (Ok(offset), Ok(len)) = (libc::off_t::try_from(offset), libc::off_t::try_from(len_bytes)) {
         // SAFETY: `file` is open for the call, which takes no memory.
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, advice) };
     }
 }
 

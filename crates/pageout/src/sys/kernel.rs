@@ -174,6 +174,15 @@ impl ScratchFile for KernelFile {
         let _ = (offset, len_bytes);
     }
 
+    fn evict(&self, offset: u64, len_bytes: u64) {
+        #[cfg(target_os = "linux")]
+        if self.linux {
+            file::evict(self.file.as_fd(), offset, len_bytes);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (offset, len_bytes);
+    }
+
     #[cfg(target_os = "linux")]
     fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
         if !self.linux {
@@ -292,6 +301,7 @@ mod tests {
         file.reserve(0, 1 << 20).expect("space");
         file.announce(0, 4096);
         file.start_write_back(0, 1 << 20).expect("write-back");
+        file.evict(0, 1 << 20);
         file.punch(0, 1 << 20).expect("a hole");
     }
 }

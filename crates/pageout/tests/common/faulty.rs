@@ -25,13 +25,14 @@ pub(crate) enum Call {
     Read,
     ReadCached,
     Announce,
+    Evict,
     Reserve,
     Punch,
     WriteBack,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Open,
         Self::Facts,
         Self::Create,
@@ -39,6 +40,7 @@ impl Call {
         Self::Read,
         Self::ReadCached,
         Self::Announce,
+        Self::Evict,
         Self::Reserve,
         Self::Punch,
         Self::WriteBack,
@@ -52,7 +54,7 @@ impl Call {
             Self::Write => "pwritev",
             Self::Read => "preadv",
             Self::ReadCached => "preadv2",
-            Self::Announce => "posix_fadvise",
+            Self::Announce | Self::Evict => "posix_fadvise",
             Self::Reserve | Self::Punch => "fallocate",
             Self::WriteBack => "sync_file_range",
         }
@@ -471,6 +473,10 @@ impl ScratchFile for OpenFile {
     fn announce(&self, offset: u64, len_bytes: u64) {
         // A hint has no answer; only the record shows that it was given.
         let _ = self.disk.state().begin(Call::Announce, self.number, offset, len_bytes);
+    }
+
+    fn evict(&self, offset: u64, len_bytes: u64) {
+        let _ = self.disk.state().begin(Call::Evict, self.number, offset, len_bytes);
     }
 
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
