@@ -18,6 +18,12 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
 
+/**
+ * Gives a view's memory back to the operating system now; the view stays, and is zero when it is read. Only for memory
+ * that V8 allocated itself and that nobody uses any more.
+ */
+export declare function discardPages(view: ArrayBufferView): void
+
 /** Counts a take whose bytes JavaScript has, and frees the payload. */
 export declare function finishTake(pager: PagerRef, ticket: number): void
 
@@ -60,8 +66,8 @@ export declare function pageoutOne(pager: PagerRef, view: ArrayBufferView): numb
 /** Reads a whole payload off the JavaScript thread, as the first half of a take; `finishTake` is the other. */
 export declare function peekAsync(pager: PagerRef, ticket: number, target: Uint8Array): Promise<void>
 
-/** Asks for huge pages behind a view's memory, before it is filled. */
-export declare function preferHugePages(view: ArrayBufferView): void
+/** Asks for huge pages behind a view's memory, before it is filled. False where the system has none. */
+export declare function preferHugePages(view: ArrayBufferView): boolean
 
 /** Starts bringing ranges, given as offset and length one after the other, into memory. */
 export declare function prefetch(pager: PagerRef, ticket: number, ranges: Float64Array): void

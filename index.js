@@ -773,8 +773,9 @@ if (
   }
 }
 
-const { countRead, finishTake, free, freeAll, hintCold, hintSoon, keep, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readMany, release, scratchPlace, setScratchDir, share, stats, take, trim, usesSwap, useSwap } = nativeBinding
+const { countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, keep, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readMany, release, scratchPlace, setScratchDir, share, stats, take, trim, usesSwap, useSwap } = nativeBinding
 export { countRead }
+export { discardPages }
 export { finishTake }
 export { free }
 export { freeAll }

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import test from 'ava'
 import { type Handle, pageout, stats, trim } from 'pageout'
@@ -39,6 +40,24 @@ test.serial('memory that is not kept as a spare is out of memory at once', async
   const { goneBytes, spareBytes } = await runChild<Resident>('resident.ts', [MIB, 64, 16 * MIB, 'apart'])
   t.is(spareBytes, 16 * MIB)
   t.true(goneBytes >= 0.9 * (payloadBytes - spareBytes))
+})
+
+const ROLLUP = '/proc/self/smaps_rollup'
+const serialWithRollup = existsSync(ROLLUP) ? test.serial : test.serial.skip
+
+serialWithRollup("spare buffers are the kernel's for the taking, but for the newest 2 MiB", t => {
+  const offeredBytes = () => Number(/^LazyFree: *(\d+) kB$/m.exec(readFileSync(ROLLUP, 'utf8'))?.[1]) * KIB
+  const pager = newPager(t, { spareBytes: 16 * MIB })
+  const before = offeredBytes()
+  const handles = Array.from({ length: 16 }, () => pager.pageout(new Uint8Array(MIB).fill(1)))
+  t.is(pager.stats().spareBytes, 16 * MIB)
+  const risenBytes = offeredBytes() - before
+  t.log(`${risenBytes / KIB} KiB`)
+  // Less what lies in pages that are shared with neighbours.
+  t.true(risenBytes > 13.5 * MIB && risenBytes <= 14 * MIB)
+  handles.forEach(handle => {
+    sameBytes(t, pager.take(handle), new Uint8Array(MIB).fill(1))
+  })
 })
 
 test.serial('a payload of the swap backend comes back without a copy', async t => {

@@ -3,6 +3,7 @@
 import { types } from 'node:util'
 import * as workerThreads from 'node:worker_threads'
 import { invalidArgType, invalidArgValue } from './errors.js'
+import { inheritPages } from './memory.js'
 import type { Chunk, TypedArray } from './types.js'
 
 /** A class of chunks: what goes out in one class comes back in it. */
@@ -175,6 +176,12 @@ const { isMarkedAsUntransferable: isMarked }: UntransferableMarks = workerThread
  * cannot be moved: WebAssembly memory, or memory marked as untransferable, which memory of addons is.
  */
 export function move(buffer: ArrayBuffer): ArrayBuffer | undefined {
+  const moved = transferred(buffer)
+  if (moved) inheritPages(moved, buffer)
+  return moved
+}
+
+function transferred(buffer: ArrayBuffer): ArrayBuffer | undefined {
   if (transfer && isMarked) return isMarked(buffer) ? undefined : attempt(() => Reflect.apply(transfer, buffer, []))
   // Older runtimes copy what they cannot transfer, and leave the source alive.
   const moved = attempt(() => structuredClone(buffer, { transfer: [buffer] }))

@@ -318,6 +318,11 @@ function copied(part: Part): ArrayBuffer {
 
 /** The memory of all parts: copies first, which may fail; then what can be moved, which cannot. */
 function moveAll(parts: readonly Part[]): ArrayBuffer[] {
+  const [only] = parts
+  // Where there is one part, nothing has to be known before: it is moved, or else copied.
+  if (only && parts.length === 1 && only.isWhole && only.byteLength > 0) {
+    return [move(only.buffer as ArrayBuffer) ?? copied(only)]
+  }
   const seen = new Set<ArrayBufferLike>()
   const movable = parts.map(part => {
     if (!part.isWhole || part.byteLength === 0 || seen.has(part.buffer)) return false

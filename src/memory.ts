@@ -2,15 +2,33 @@
 
 import { constants } from 'node:buffer'
 import { totalmem } from 'node:os'
-import { offerPages, preferHugePages, release } from '../index.js'
+import { discardPages, offerPages, preferHugePages, release } from '../index.js'
 import { outOfMemory } from './errors.js'
 
-/** From this size on huge pages make fresh memory cheaper; below they change nothing. */
+/** From this size on there is a whole huge page in any memory; one of them costs as much as a few of the usual 512. */
 const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
+
+/** Buffers that are as far as possible in huge pages. */
+const inHugePages = new WeakSet<ArrayBuffer>()
+
+/** Says that `moved` has the memory that `buffer` had. */
+export function inheritPages(moved: ArrayBuffer, buffer: ArrayBuffer): void {
+  if (moved.byteLength >= HUGE_PAGES_FROM_BYTES && inHugePages.has(buffer)) inHugePages.add(moved)
+}
+
+/** Asks for huge pages behind memory that is not filled yet. */
+function wasPutInHugePages(buffer: ArrayBuffer): boolean {
+  if (buffer.byteLength < HUGE_PAGES_FROM_BYTES || !preferHugePages(new Uint8Array(buffer))) return false
+  inHugePages.add(buffer)
+  return true
+}
 
 /** The most bytes that spare buffers take by default, and the share of the memory limit that they take at most. */
 const SPARE_BYTES_MAX = 32 * 2 ** 20
 const SPARE_SHARE = 1 / 16
+
+/** So many bytes of the newest spare buffers keep their pages: offering them and touching them again costs a third of a trip. */
+const WARM_BYTES_MAX = 2 * 2 ** 20
 
 /** Bytes of spare buffers unless an option says otherwise: 32 MiB, or a sixteenth of the memory limit where that is less. */
 export function defaultSpareBytes(): number {
@@ -20,14 +38,17 @@ export function defaultSpareBytes(): number {
 }
 
 /**
- * Buffers whose content went out, kept for results of the same length. Their pages are the operating system's for the
- * taking; a buffer whose pages are still there spares a result the page faults of fresh memory.
+ * Buffers whose content went out, kept for results of the same length. Their pages, but for those of the newest, are the
+ * operating system's for the taking; a buffer whose pages are still there spares a result the page faults of fresh memory.
  */
 export class Spares {
   readonly #budgetBytes: number
   /** By length; the length that was given back longest ago comes first. */
   readonly #buffers = new Map<number, ArrayBuffer[]>()
   #bytes = 0
+  /** Those whose pages were not offered yet, oldest first. */
+  readonly #warm = new Set<ArrayBuffer>()
+  #warmBytes = 0
 
   constructor(budgetBytes: number) {
     this.#budgetBytes = budgetBytes
@@ -47,7 +68,13 @@ export class Spares {
       return
     }
     while (this.#bytes + bytes > this.#budgetBytes) this.#dropOne()
-    offerPages(new Uint8Array(buffer))
+    this.#warm.add(buffer)
+    this.#warmBytes += bytes
+    for (const oldest of this.#warm) {
+      if (this.#warmBytes <= WARM_BYTES_MAX) break
+      this.#cool(oldest)
+      offer(oldest)
+    }
     const sameLength = this.#buffers.get(bytes) ?? []
     this.#buffers.delete(bytes)
     this.#buffers.set(bytes, sameLength)
@@ -78,8 +105,20 @@ export class Spares {
     if (!chosen) return undefined
     if (sameLength.length === 0) this.#buffers.delete(byteLength)
     this.#bytes -= byteLength
+    this.#cool(chosen)
     return chosen
   }
+
+  #cool(buffer: ArrayBuffer): void {
+    if (this.#warm.delete(buffer)) this.#warmBytes -= buffer.byteLength
+  }
+}
+
+/** Lets the operating system have the pages of a buffer whose content nobody needs. */
+function offer(buffer: ArrayBuffer): void {
+  // Long memory of others comes back in huge pages: worth giving up the usual ones.
+  if (!inHugePages.has(buffer) && wasPutInHugePages(buffer)) discardPages(new Uint8Array(buffer))
+  else offerPages(new Uint8Array(buffer))
 }
 
 /** New memory with any content. */
@@ -88,7 +127,7 @@ export function fresh(byteLength: number): ArrayBuffer {
     if (byteLength > constants.MAX_LENGTH) return new ArrayBuffer(byteLength)
     // Neither cleared nor part of the Buffer pool: exactly these bytes.
     const buffer = Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer
-    if (byteLength >= HUGE_PAGES_FROM_BYTES) preferHugePages(new Uint8Array(buffer))
+    wasPutInHugePages(buffer)
     return buffer
   } catch (cause) {
     throw outOfMemory(byteLength, cause)

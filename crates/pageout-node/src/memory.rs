@@ -21,10 +21,17 @@ pub fn offer_pages(mut view: ArrayBufferView) {
     pageout::memory::offer_pages(view.unused());
 }
 
-/// Asks for huge pages behind a view's memory, before it is filled.
+/// Gives a view's memory back to the operating system now; the view stays, and is zero when it is read. Only for memory
+/// that V8 allocated itself and that nobody uses any more.
 #[napi(catch_unwind)]
-pub fn prefer_huge_pages(mut view: ArrayBufferView) {
-    pageout::memory::prefer_huge_pages(view.unused());
+pub fn discard_pages(mut view: ArrayBufferView) {
+    pageout::memory::discard_pages(view.unused());
+}
+
+/// Asks for huge pages behind a view's memory, before it is filled. False where the system has none.
+#[napi(catch_unwind)]
+pub fn prefer_huge_pages(mut view: ArrayBufferView) -> bool {
+    pageout::memory::prefer_huge_pages(view.unused())
 }
 
 /// Says that a view's memory will not be used for a while, so that the operating system swaps it out first.

@@ -39,12 +39,25 @@ pub fn offer_pages(memory: &mut [MaybeUninit<u8>]) {
     advise_unused(memory, libc::MADV_FREE);
 }
 
-/// Asks for huge pages behind `memory`, which makes filling it for the first time cheaper. A hint: it may do nothing.
-pub fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) {
+/// Asks for huge pages behind `memory`, which makes filling it for the first time cheaper. Says whether the system has any
+/// for those who ask; whether it gives them is its own choice.
+pub fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) -> bool {
     #[cfg(target_os = "linux")]
-    advise_unused(memory, libc::MADV_HUGEPAGE);
-    #[cfg(not(target_os = "linux"))]
+    if has_huge_pages() {
+        advise_unused(memory, libc::MADV_HUGEPAGE);
+        return true;
+    }
     let _ = memory;
+    false
+}
+
+/// Whether the system gives huge pages to memory that asks for them.
+#[cfg(target_os = "linux")]
+fn has_huge_pages() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    // The chosen mode stands in brackets: `always [madvise] never`.
+    let mode = || std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    *ANSWER.get_or_init(|| ["[always]", "[madvise]"].iter().any(|chosen| mode().contains(chosen)))
 }
 
 #[cfg(target_os = "linux")]
