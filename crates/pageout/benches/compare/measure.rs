@@ -1,4 +1,5 @@
-//! Measuring in turns: in each round every candidate runs one lap, and another candidate begins.
+//! Measuring in turns: in each round every candidate runs one lap. Another candidate begins each time, and every second
+//! round goes backwards, so that nobody always comes behind the same one.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -65,6 +66,7 @@ pub(crate) fn in_turns<C>(rounds: Rounds, common: &mut C, mut candidates: Vec<Ca
     let mut all: Vec<Laps> = candidates.iter().map(|candidate| Laps { candidate: candidate.name, laps: Vec::new() }).collect();
     for round in 0..rounds.warm_up + rounds.timed {
         for turn in 0..candidates.len() {
+            let turn = if round % 2 == 0 { turn } else { candidates.len() - 1 - turn };
             let position = (round + turn) % candidates.len();
             let candidate = &mut candidates[position];
             let lap = (candidate.lap)(common, round).map_err(|error| format!("{}: {error}", candidate.name))?;

@@ -24,11 +24,11 @@ const ELEMENT_BYTES: usize = size_of::<u64>();
 const PARTS: usize = 2;
 
 pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
-    let total_bytes = setting.mode.pick(2 * GIB, 512 * MIB, 32 * MIB);
-    let group_bytes = setting.mode.pick(GIB, 256 * MIB, 256 * MIB);
+    let total_bytes = setting.mode.pick(2 * GIB, 256 * MIB, 32 * MIB);
+    let group_bytes = setting.mode.pick(GIB, 128 * MIB, 128 * MIB);
     let group = Group::make(group_bytes).map_err(|error| Skip(format!("no memory group can be made here ({error})")))?;
     system::touch_memory(setting.mode.pick(1, 1, 0) * group_bytes);
-    let rounds = Rounds { timed: setting.mode.pick(7, 1, 1), warm_up: 0 };
+    let rounds = Rounds { warm_up: 0, ..setting.rounds() };
     let mut table = Measured::new(head(total_bytes, group_bytes));
     for threads in [1, PARTS] {
         let candidates = [SUBJECT, FILES].map(|candidate| {
@@ -52,7 +52,7 @@ fn head(total_bytes: usize, group_bytes: usize) -> Head {
         note: format!(
             "Two sorted chains of 8-byte numbers, {total} together, lie in chunks of 2 MiB and become one, in a memory group of \
              {limit}. Both are cut at the middle of all keys: one thread merges the lower and then the upper halves, two \
-             threads one each. Each candidate runs in a process of its own, in turns; making the chains is not timed."
+             threads one each. Each candidate runs in a process and a directory of its own, in turns; making the chains is not timed."
         ),
         unit: "s",
         better: Better::Less,

@@ -16,7 +16,7 @@ use std::fmt;
 use crate::measure::{Outcome, Rounds};
 use crate::options::Mode;
 use crate::report::Table;
-use crate::site::Site;
+use crate::site::{FreshDirectories, Site};
 
 /// A question.
 pub(crate) struct Section {
@@ -67,7 +67,9 @@ pub(crate) fn be_child(task: &[String]) -> Outcome<()> {
         return Err("a child needs a section, a candidate and a directory".into());
     };
     let numbers: Vec<usize> = numbers.iter().map(|number| number.parse()).collect::<Result<_, _>>()?;
-    let site = Site::open(Some(directory.as_ref()))?;
+    // A directory of its own for each candidate, because the place on the disk changes what the device can do.
+    let fresh = FreshDirectories::new(&Site::open(Some(directory.as_ref()))?)?;
+    let site = Site::open(Some(fresh.path()))?;
     let lap = match section.as_str() {
         churn::ID => churn::facts::be_child(candidate, &site, &numbers)?,
         out_of_core::ID => out_of_core::be_child(candidate, &site, &numbers)?,

@@ -8,6 +8,7 @@ use std::io;
 use super::{Setting, Skip};
 use crate::child::{Group, Task};
 use crate::measure::{Candidate, Clock, Lap, Outcome, Rounds, in_turns};
+use crate::options::Mode;
 use crate::payload::{self, GIB, MIB, Random, random_bytes};
 use crate::report::{Better, Head, Measured, Plot, Table};
 use crate::site::Site;
@@ -19,23 +20,23 @@ use crate::system;
 pub(super) const ID: &str = "out-of-core";
 
 const PAYLOAD_BYTES: usize = 2 * MIB;
+const GROUP_BYTES: usize = 512 * MIB;
 /// How far ahead a payload is announced. Never the one that is read next: that would fill the page cache with small pages.
 const AHEAD: usize = 3;
 const DEVICE: &str = "the device, direct I/O (8 threads)";
 
 pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
     let payloads = setting.mode.pick(4 * GIB, GIB, 32 * MIB) / PAYLOAD_BYTES;
-    let group_bytes = 512 * MIB;
-    let group = Group::make(group_bytes).map_err(|error| Skip(format!("no memory group can be made here ({error})")))?;
-    system::touch_memory(setting.mode.pick(2, 2, 0) * group_bytes);
-    let rounds = Rounds { timed: setting.mode.pick(7, 1, 1), warm_up: 0 };
+    let group = Group::make(GROUP_BYTES).map_err(|error| Skip(format!("no memory group can be made here ({error})")))?;
+    system::touch_memory(setting.mode.pick(2, 2, 0) * GROUP_BYTES);
+    let rounds = Rounds { warm_up: 0, ..setting.rounds() };
     let candidates = [SUBJECT, FILES, SLOTS, DEVICE].map(|candidate| {
         Candidate::new(candidate, |(), _| {
             Task { section: ID, candidate, site: &setting.site, numbers: &[payloads] }.run(Some(&group))
         })
     });
     let laps = in_turns(rounds, &mut (), candidates.into())?;
-    let mut table = Measured::new(head(payloads, rounds.timed));
+    let mut table = Measured::new(head(setting.mode, payloads));
     for (row, name) in ["out", "back in order", "back in random order", "back in random order, announced"].into_iter().enumerate()
     {
         table.row(name, &laps, 2 * row);
@@ -44,17 +45,19 @@ pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
     Ok(vec![table.into()])
 }
 
-fn head(payloads: usize, rounds: usize) -> Head {
+fn head(mode: Mode, payloads: usize) -> Head {
+    let quick = mode.pick("", " In this quick form the group has room for half of all payloads.", "");
     let total = payload::length(payloads * PAYLOAD_BYTES);
     Head {
         id: ID,
         title: "More payload than memory",
         note: format!(
             "{total} in payloads of 2 MiB go out in a memory group of 512 MiB; then the first half is taken back in order, the \
-             third quarter in random order, and the last quarter in random order while the third payload ahead of each is \
-             announced (pageout: prefetch; the open file: posix_fadvise; temp files: not at all). Each candidate runs in a \
-             process of its own, {rounds} in turns; making each payload by one copy counts. What the group has room for \
-             need not wait for the device, so that rates can be above its own, which is measured with half as much data."
+             next eighth in random order, and the next in random order while the third payload ahead of each is announced \
+             (pageout: prefetch; the open file: posix_fadvise; temp files: not at all). The last quarter is not taken, \
+             because the group may still hold it. Each candidate runs in a process and a directory of its own, in turns; \
+             making each payload by one copy counts. The device's own rate is measured with half as much data, in the same \
+             group; pageouts can be above it by what the group has room for.{quick}"
         ),
         unit: "MB/s",
         better: Better::More,
@@ -89,8 +92,10 @@ fn out_and_back<S: Store>(store: &S, payloads: usize) -> Outcome<Lap> {
     };
     let mut in_order = (0..payloads).map(out).collect::<io::Result<Vec<_>>>()?;
     let out = clock.rate(payloads * PAYLOAD_BYTES);
+    // The last quarter stays out: the group may still hold it.
+    drop(in_order.split_off(payloads / 4 * 3));
     let mut random_order = in_order.split_off(payloads / 2);
-    let mut announced = random_order.split_off(payloads / 4);
+    let mut announced = random_order.split_off(payloads / 8);
     Random(0).shuffle(&mut random_order);
     Random(1).shuffle(&mut announced);
     let mut back = |tickets, ahead| back(store, tickets, ahead, &pattern, &mut chunk);
