@@ -34,8 +34,8 @@ fn memory_bytes() -> Option<u64> {
 }
 
 /// Bytes of memory that this process has resident; none where the system does not tell.
-pub(crate) fn resident_bytes() -> Option<u64> {
-    kib_bytes(&field("/proc/self/status", "VmRSS")?)
+pub(crate) fn resident_bytes() -> Option<usize> {
+    usize::try_from(kib_bytes(&field("/proc/self/status", "VmRSS")?)?).ok()
 }
 
 /// The bytes of a number in kB, as the kernel writes it.

@@ -71,7 +71,7 @@ pub(crate) fn be_child(task: &[String]) -> Outcome<()> {
     let fresh = FreshDirectories::new(&Site::open(Some(directory.as_ref()))?)?;
     let site = Site::open(Some(fresh.path()))?;
     let lap = match section.as_str() {
-        churn::ID => churn::facts::be_child(candidate, &site, &numbers)?,
+        churn::ID => churn::set::be_child(candidate, &site, &numbers)?,
         out_of_core::ID => out_of_core::be_child(candidate, &site, &numbers)?,
         merge::ID => merge::be_child(candidate, &site, &numbers)?,
         other => return Err(format!("{other} has no children").into()),
