@@ -1,0 +1,107 @@
+//! Many payloads are out, and a random one is replaced again and again.
+
+pub(super) mod set;
+
+use super::Setting;
+use crate::child::Task;
+use crate::measure::{Candidate, Laps, Outcome, Rounds, in_turns};
+use crate::payload::{self, KIB};
+use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::stores::{FILES, SLOTS, SUBJECT};
+
+pub(super) const ID: &str = "churn";
+
+/// Percentiles of the time of a replacement, which stand behind its mean in a lap.
+const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 100.0];
+/// Where the counts follow.
+const COUNTS: usize = 1 + PERCENTILES.len();
+
+pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
+    let medium = Size {
+        live: setting.mode.pick(10_000, 2_000, 8),
+        payload_bytes: 64 * KIB,
+        replacements: setting.mode.pick(10_000, 2_000, 8),
+    };
+    let small = Size {
+        live: setting.mode.pick(1_000_000, 100_000, 8),
+        payload_bytes: 4 * KIB,
+        replacements: setting.mode.pick(100_000, 10_000, 8),
+    };
+    let few = Size {
+        live: setting.mode.pick(20_000, 5_000, 8),
+        payload_bytes: 4 * KIB,
+        replacements: setting.mode.pick(5_000, 1_000, 8),
+    };
+    let medium_laps = measure(setting, [(SUBJECT, medium), (FILES, medium), (SLOTS, medium)])?;
+    let small_laps = measure(setting, [(SUBJECT, small), (FILES, few), (SLOTS, small)])?;
+    let medium_note = format!(
+        "{} payloads of 64 KiB are out. A replacement takes a random one back and puts one of the same length out; {} a round. \
+         Each set is in a process and a directory of its own, in turns, so that what one candidate leaves to be written \
+         does not slow the others down.",
+        medium.live, medium.replacements
+    );
+    let small_note = format!(
+        "As above, with {} payloads of 4 KiB. A file for each of so many takes minutes to make and to remove, so that rival has \
+         only {}, which flatters it. {} and {} replacements a round. A million such payloads are 4 GiB of pages that are not \
+         written yet, about as much as the kernel leaves alone here before it stalls whoever writes: see the longest.",
+        small.live, few.live, small.replacements, few.replacements
+    );
+    Ok(vec![
+        times("churn-64-kib", "Random replacement, payloads of 64 KiB", medium_note, &medium_laps),
+        times("churn-4-kib", "Random replacement, payloads of 4 KiB", small_note, &small_laps),
+        facts(small, few, &small_laps),
+    ])
+}
+
+/// How many payloads there are, how long, and how many of them a lap replaces.
+#[derive(Clone, Copy)]
+struct Size {
+    live: usize,
+    payload_bytes: usize,
+    replacements: usize,
+}
+
+fn measure(setting: &Setting, candidates: [(&'static str, Size); 3]) -> Outcome<Vec<Laps>> {
+    let candidates = candidates.map(|(candidate, Size { live, payload_bytes, replacements })| {
+        let numbers = [live, payload_bytes, replacements];
+        Candidate::new(candidate, move |(), _| Task { section: ID, candidate, site: &setting.site, numbers: &numbers }.run(None))
+    });
+    in_turns(Rounds { warm_up: 0, ..setting.rounds() }, &mut (), candidates.into())
+}
+
+fn times(id: &'static str, title: &'static str, note: String, laps: &[Laps]) -> Table {
+    let references = vec![FILES, SLOTS];
+    let (unit, better) = ("us", Better::Less);
+    let mut table = Measured::new(Head { id, title, note, unit, better, subject: SUBJECT, references, plot: Plot::Curve });
+    table.row("a replacement, mean", laps, 0);
+    let points: Vec<(f64, usize)> = PERCENTILES.into_iter().zip(1..).collect();
+    table.curves(&points, laps);
+    for (name, row) in [("p50", 1), ("p99", 3), ("longest", 5)] {
+        table.row(name, laps, row);
+    }
+    table.into()
+}
+
+fn facts(size: Size, few: Size, laps: &[Laps]) -> Table {
+    let mut table = Measured::new(Head {
+        id: "churn-facts",
+        title: "What payloads cost while they are out",
+        note: format!(
+            "Counted in the same processes: {} payloads of {}, {} for the file per payload. Descriptors are those that the \
+             process has more of. Files are those with a name and those that are open without one. Memory is how much the \
+             process grew, by payload: handles, checksums and book-keeping.",
+            size.live,
+            payload::length(size.payload_bytes),
+            few.live
+        ),
+        unit: "count",
+        better: Better::Less,
+        subject: SUBJECT,
+        references: Vec::new(),
+        plot: Plot::None,
+    });
+    table.row("descriptors", laps, COUNTS);
+    table.row("files", laps, COUNTS + 1);
+    table.row_in("memory of a payload", "bytes", Better::Less, laps, COUNTS + 2);
+    table.into()
+}
