@@ -1,5 +1,5 @@
 // lmdb, which is a package and may not have a binary for every platform.
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installIn } from '../scripts/prepare.mjs'
@@ -48,14 +48,16 @@ class LmdbStore {
   /** @type {Database} */
   #database
   #created = 0
+  #path
 
   /**
    * @param {(options: object) => Database} open
    * @param {Place} place
    */
   constructor(open, { folder }) {
+    this.#path = mkdtempSync(join(folder, 'lmdb-'))
     this.#database = open({
-      path: mkdtempSync(join(folder, 'lmdb-')),
+      path: this.#path,
       encoding: 'binary',
       compression: false,
       cache: false,
@@ -80,7 +82,8 @@ class LmdbStore {
     return bytes
   }
 
-  close() {
-    return this.#database.close()
+  async close() {
+    await this.#database.close()
+    rmSync(this.#path, { recursive: true })
   }
 }

@@ -44,13 +44,21 @@ export function machineLines(machine) {
 export function markdown(table) {
   const head = `## ${table.title}\n\n`
   if ('skipped' in table) return `${head}Skipped: ${table.skipped}\n`
-  const heads = ['', 'candidate', 'min', 'median', 'max', `${table.subject} is ahead by`]
-  const lines = table.rows.flatMap(row => row.cells.map(cell => line([...named(table, row, cell), ...numbers(cell), ahead(table, row, cell)])))
-  return `${head}${table.note}\n\n${line(heads)}\n${line(['---', '---', '--:', '--:', '--:', '--:'])}\n${lines.join('\n')}\n`
+  const lines = table.rows.flatMap(row =>
+    row.cells.map(cell => line([...named(table, row, cell), ...numbers(cell), ...ahead(table, row, cell)])),
+  )
+  return `${head}${table.note}\n\n${heads(table)}\n${lines.join('\n')}\n`
 }
 
 /** @param {readonly string[]} fields */
 const line = fields => `| ${fields.join(' | ')} |`
+
+/** @param {MeasuredTable} table */
+function heads({ subject, references }) {
+  const ratio = references.length > 0 ? [`${subject} is ahead by`] : []
+  const names = ['', 'candidate', 'min', 'median', 'max', ...ratio]
+  return `${line(names)}\n${line(names.map((_, column) => (column < 2 ? '---' : '--:')))}`
+}
 
 /**
  * @param {MeasuredTable} table
@@ -58,7 +66,10 @@ const line = fields => `| ${fields.join(' | ')} |`
  * @param {Cell} cell
  */
 function named(table, row, cell) {
-  return [`${row.name}, ${row.unit ?? table.unit}`, cell.candidate === table.subject ? `**${cell.candidate}**` : cell.candidate]
+  return [
+    `${row.name}, ${row.unit ?? table.unit}`,
+    cell.candidate === table.subject ? `**${cell.candidate}**` : cell.candidate,
+  ]
 }
 
 /** @param {Cell} cell */
@@ -71,8 +82,9 @@ const numbers = ({ min, median, max }) => [min, median, max].map(number => DIGIT
  * @param {Row} row
  * @param {Cell} cell
  */
-function ahead({ subject, better }, row, { candidate, median }) {
+function ahead({ subject, references, better }, row, { candidate, median }) {
+  if (references.length === 0) return []
   const ours = row.cells.find(cell => cell.candidate === subject)?.median ?? NaN
   const ratio = (row.better ?? better) === 'less' ? median / ours : ours / median
-  return candidate === subject || !Number.isFinite(ratio) ? '' : `${DIGITS.format(ratio)} x`
+  return [candidate === subject || !Number.isFinite(ratio) ? '' : `${DIGITS.format(ratio)} x`]
 }

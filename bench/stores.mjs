@@ -1,6 +1,16 @@
 // The candidates whose verbs have done their work when they return. Files are removed as soon as they are open, where that
 // is possible, so that nothing stays behind.
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { Pager } from '../dist/index.js'
@@ -98,13 +108,13 @@ function pagedIntoTarget({ folder, payloadBytes }) {
 class FilePerPayload {
   name = FILE_PER_PAYLOAD
   #parent
-  #folder
+  /** @type {string[]} */
+  #folders = []
   #created = 0
 
   /** @param {Place} place */
   constructor({ folder }) {
     this.#parent = folder
-    this.#folder = folder
   }
 
   /**
@@ -112,12 +122,12 @@ class FilePerPayload {
    * searching past them costs ten times what creating a file should.
    */
   prepare() {
-    this.#folder = mkdtempSync(join(this.#parent, 'files-'))
+    this.#folders.push(mkdtempSync(join(this.#parent, 'files-')))
   }
 
   /** @param {Uint8Array} bytes */
   out(bytes) {
-    const path = join(this.#folder, `${this.#created++}.bin`)
+    const path = join(this.#folders.at(-1) ?? this.#parent, `${this.#created++}.bin`)
     writeFileSync(path, bytes)
     return path
   }
@@ -129,7 +139,9 @@ class FilePerPayload {
     return bytes
   }
 
-  close() {}
+  close() {
+    for (const folder of this.#folders) rmSync(folder, { recursive: true })
+  }
 }
 
 /**

@@ -10,8 +10,7 @@ import { runInNewContext } from 'node:vm'
 const PERCENTILES = [50, 90, 99, 99.9, 100]
 
 setFlagsFromString('--expose-gc')
-/** What one candidate leaves behind must not be collected in the time of the next. */
-const collectGarbage = /** @type {() => void} */ (runInNewContext('gc'))
+const gc = /** @type {(options: { type: 'minor' }) => void} */ (runInNewContext('gc'))
 
 /**
  * What every candidate measured, by its name, one result for each round.
@@ -29,7 +28,7 @@ export async function inTurns(candidates, rounds, measure, warmUpRounds = 1) {
   for (let round = -warmUpRounds; round < rounds; round++) {
     const first = (round + warmUpRounds) % candidates.length
     for (const candidate of [...candidates.slice(first), ...candidates.slice(0, first)]) {
-      collectGarbage()
+      collectYoungGarbage()
       const result = await measure(candidate, round)
       if (round >= 0) results.get(candidate.name)?.push(result)
     }
@@ -97,3 +96,11 @@ export function median(numbers) {
 
 /** What is more precise than that is noise. */
 const rounded = (/** @type {number} */ number) => Number(number.toPrecision(4))
+
+/**
+ * What one candidate leaves behind should not be collected in the time of the next. A full collection would do more than
+ * that: it shrinks the space of young objects, and the next candidate pays for its growing again.
+ */
+function collectYoungGarbage() {
+  gc({ type: 'minor' })
+}

@@ -62,7 +62,12 @@ async function cold(bench, payloads) {
     dropPageCache()
     return rangeUs(payload, 1, round)
   })
-  return table('ranges-cold', 'on the disk', ' The page cache of the whole machine is emptied before each call.', results)
+  return table(
+    'ranges-cold',
+    'on the disk',
+    ' The page cache of the whole machine is emptied before each call.',
+    results,
+  )
 }
 
 /** Leaves what is not written yet; so everything is written first. */

@@ -51,7 +51,7 @@ export async function run(bench) {
     {
       id: 'round-trip',
       title: 'Round trip',
-      note: `Out and back; what came back goes out next. Results are new memory of the caller's own each time, except where there is a target. "Memory given back" means that the source is freed at once, but only to the allocator, which keeps it for the next result; pageout offers it to the operating system. "${OPEN_FILE}" leaves its sources to the garbage collector. ${LMDB_NOTE} ${bench.leftOut}`.trim(),
+      note: `Out and back; what came back goes out next. Results are memory of the caller's own each time, except where there is a target. "${OPEN_FILE_FREED}" frees what went out at once, as far as JavaScript can: to the allocator, which has it ready for the next result, while pageout offers it to the operating system (see "Resident memory given up"). "${OPEN_FILE}" leaves it to the garbage collector. ${LMDB_NOTE} ${bench.leftOut}`.trim(),
       unit: 'us',
       better: 'less',
       subject: PAGEOUT,
@@ -83,6 +83,7 @@ function measureSize(bench, payloadBytes) {
  */
 function tripUs(store, expected, trips) {
   store.prepare?.()
+  /** @type {Uint8Array} */
   let bytes = new Uint8Array(expected)
   for (let trip = 0; trip <= trips / TRIPS_PER_WARM_UP_TRIP; trip++) bytes = store.back(store.out(bytes))
   const start = performance.now()
