@@ -20,7 +20,7 @@ import { curveRow, inTurns, median, percentiles, row } from '../turns.mjs'
 const IN_FLIGHT = 64
 const SIZES = [4 * KIB, 64 * KIB, 2 * MIB]
 const LARGE_BYTES = 2 * MIB
-const NOTHING = 'nothing pending (the floor)'
+const NOTHING = 'nothing pending'
 const IDLE_MS = 200
 
 /**
