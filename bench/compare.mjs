@@ -27,7 +27,7 @@ async function main(args) {
     rounds: options.quick ? 3 : 7,
     folder,
     makers: { ...MAKERS, ...lmdb.makers },
-    leftOut: lmdb.leftOut,
+    lmdbNote: lmdb.note,
     say: (/** @type {string} */ text) => console.error(text),
   }
   const about = machine(fileSystem, lmdb.version)

@@ -21,24 +21,24 @@ import { installIn } from '../scripts/prepare.mjs'
 export const LMDB = 'lmdb'
 const FOLDER = fileURLToPath(new URL('.', import.meta.url))
 
-/** What is said of it wherever it takes part. */
-export const LMDB_NOTE =
+/** What was done for it, which is said wherever it takes part. */
+const NOTE =
   'lmdb runs without syncs, cleared pages, compression and cache (noSync, noMemInit, overlappingSync: false), each verb a synchronous transaction, and its values are copied into memory of their own.'
 
 /**
- * The store, or why there is none.
+ * The store and a note about it, or none and why.
  *
- * @returns {Promise<{ makers: Makers, version: string, leftOut: string }>}
+ * @returns {Promise<{ makers: Makers, version: string, note: string }>}
  */
 export async function loadLmdb() {
   try {
     installIn(FOLDER, 'installing the rivals')
     const { open } = await import(/** @type {string} */ ('lmdb'))
     const { version } = JSON.parse(readFileSync(join(FOLDER, 'node_modules/lmdb/package.json'), 'utf8'))
-    return { makers: { [LMDB]: place => new LmdbStore(open, place) }, version, leftOut: '' }
+    return { makers: { [LMDB]: place => new LmdbStore(open, place) }, version, note: NOTE }
   } catch (error) {
     const [reason] = /** @type {Error} */ (error).message.split('\n')
-    return { makers: {}, version: 'not loaded', leftOut: `lmdb is left out, because it cannot be loaded: ${reason}.` }
+    return { makers: {}, version: 'not loaded', note: `lmdb is left out, because it cannot be loaded: ${reason}.` }
   }
 }
 

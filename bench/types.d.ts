@@ -82,8 +82,8 @@ export interface Bench {
   folder: string
   /** The stores that can be opened here. */
   makers: Makers
-  /** Which candidate is left out and why, as a sentence; empty when all are there. */
-  leftOut: string
+  /** How lmdb is used, or why it is left out. */
+  lmdbNote: string
   /** Tells whoever waits what is being measured. */
   say(text: string): void
 }

@@ -1,6 +1,6 @@
 // Many live payloads, replaced in random order: what a cache or a table of cold pages does all day.
 import { readdirSync } from 'node:fs'
-import { LMDB, LMDB_NOTE } from '../lmdb.mjs'
+import { LMDB } from '../lmdb.mjs'
 import { checkStamp, KIB, randomBytes, randomNumbers, stamp } from '../payloads.mjs'
 import { FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, PAGEOUT, withStores } from '../stores.mjs'
 import { curveRow, inTurns, percentiles, row } from '../turns.mjs'
@@ -126,7 +126,7 @@ function tables(bench, live, results) {
     {
       id: 'churn',
       title: what,
-      note: `One replacement takes a random payload and puts it out again with another content. A file per payload gets a new directory before, which ext4 needs to stay fast. ${LMDB_NOTE} ${bench.leftOut}`.trim(),
+      note: `One replacement takes a random payload and puts it out again with another content. A file per payload gets a new directory before, which ext4 needs to stay fast. ${bench.lmdbNote}`,
       ...times,
       plot: 'bars',
       rows: [

@@ -1,5 +1,5 @@
 // Out and back again, by size.
-import { LMDB, LMDB_NOTE } from '../lmdb.mjs'
+import { LMDB } from '../lmdb.mjs'
 import { check, KIB, MIB, randomBytes, sizeName } from '../payloads.mjs'
 import {
   COPY,
@@ -51,7 +51,7 @@ export async function run(bench) {
     {
       id: 'round-trip',
       title: 'Round trip',
-      note: `Out and back; what came back goes out next. Results are memory of the caller's own each time, except where there is a target. "${OPEN_FILE_FREED}" frees what went out at once, as far as JavaScript can: to the allocator, which has it ready for the next result, while pageout offers it to the operating system (see "Resident memory that stays"). "${OPEN_FILE}" leaves it to the garbage collector. ${LMDB_NOTE} ${bench.leftOut}`.trim(),
+      note: `Out and back; what came back goes out next. Results are memory of the caller's own each time, except where there is a target. "${OPEN_FILE_FREED}" frees what went out at once, as far as JavaScript can: to the allocator, which has it ready for the next result, while pageout offers it to the operating system (see "Resident memory that stays"). "${OPEN_FILE}" leaves it to the garbage collector. ${bench.lmdbNote}`,
       unit: 'us',
       better: 'less',
       subject: PAGEOUT,
