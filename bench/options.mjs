@@ -1,0 +1,51 @@
+import { parseArgs } from 'node:util'
+import { ROOT } from '../scripts/prepare.mjs'
+
+/** The sections, in the order in which they run. */
+export const IDS = ['round-trip', 'churn', 'ranges', 'out-of-core', 'promises', 'threads', 'resident']
+
+export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--json FILE] [--html FILE]
+
+  --quick        a first impression in less than a minute
+  --only IDS     only these sections: ${IDS.join(', ')}
+  --json FILE    where the results go (default: target/bench/node.json)
+  --html FILE    where the page goes that shows them (default: target/bench/node.html)
+  --help         print this text`
+
+export class UsageError extends Error {}
+
+/**
+ * @typedef {{ quick: boolean, ids: string[], json: string, html: string, help: boolean }} Options
+ * @param {string[]} args
+ * @returns {Options}
+ */
+export function parseOptions(args) {
+  const { only, ...flags } = parseFlags(args)
+  return { ...flags, ids: only === undefined ? IDS : parseIds(only) }
+}
+
+/** @param {string[]} args */
+function parseFlags(args) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        quick: { type: 'boolean', default: false },
+        only: { type: 'string' },
+        json: { type: 'string', default: `${ROOT}target/bench/node.json` },
+        html: { type: 'string', default: `${ROOT}target/bench/node.html` },
+        help: { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (error) {
+    throw new UsageError(/** @type {Error} */ (error).message)
+  }
+}
+
+/** @param {string} text */
+function parseIds(text) {
+  const asked = text.split(',')
+  const unknown = asked.find(id => !IDS.includes(id))
+  if (unknown !== undefined) throw new UsageError(`--only: there is no section "${unknown}"`)
+  return IDS.filter(id => asked.includes(id))
+}

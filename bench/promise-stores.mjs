@@ -1,0 +1,114 @@
+// The candidates whose verbs return promises.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { open, readFile, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Pager } from '../dist/promises.js'
+
+/** @typedef {import('./types.js').Place} Place */
+/** @typedef {import('./types.js').PromiseStore} PromiseStore */
+
+export const PROMISED_PAGEOUT = 'pageout/promises'
+export const PROMISED_FILE_PER_PAYLOAD = 'fs.promises, a file per payload'
+export const PROMISED_OPEN_FILE = 'fs.promises, one open file'
+
+/** @type {Record<string, (place: Place) => PromiseStore | Promise<PromiseStore>>} */
+const MAKERS = {
+  [PROMISED_PAGEOUT]: paged,
+  [PROMISED_FILE_PER_PAYLOAD]: filePerPayload,
+  [PROMISED_OPEN_FILE]: openFile,
+}
+
+/**
+ * Opens the named stores, and closes them after their use.
+ *
+ * @template T
+ * @param {readonly string[]} names
+ * @param {Place} place
+ * @param {(stores: readonly PromiseStore[]) => Promise<T>} use
+ */
+export async function withPromiseStores(names, place, use) {
+  /** @type {PromiseStore[]} */
+  const stores = []
+  try {
+    for (const name of names) {
+      const store = await MAKERS[name]?.(place)
+      if (store) stores.push(store)
+    }
+    return await use(stores)
+  } finally {
+    for (const store of stores) await store.close()
+  }
+}
+
+/**
+ * @param {Place} place
+ * @returns {PromiseStore}
+ */
+function paged({ folder }) {
+  const pager = new Pager({ scratchDir: folder })
+  return {
+    name: PROMISED_PAGEOUT,
+    out: bytes => pager.pageout(bytes),
+    back: handle => pager.take(handle),
+    close: () => pager.close(),
+  }
+}
+
+/**
+ * @param {Place} place
+ * @returns {PromiseStore}
+ */
+function filePerPayload({ folder }) {
+  /** @type {string[]} a new one for each batch, as in `stores.mjs` */
+  const folders = []
+  let created = 0
+  return {
+    name: PROMISED_FILE_PER_PAYLOAD,
+    prepare: () => {
+      folders.push(mkdtempSync(join(folder, 'files-')))
+    },
+    out: async bytes => {
+      const path = join(folders.at(-1) ?? folder, `${created++}.bin`)
+      await writeFile(path, bytes)
+      return path
+    },
+    back: async path => {
+      const bytes = await readFile(path)
+      await unlink(path)
+      return bytes
+    },
+    close: () => {
+      for (const folder of folders) rmSync(folder, { recursive: true })
+    },
+  }
+}
+
+/**
+ * @param {Place} place
+ * @returns {Promise<PromiseStore>}
+ */
+async function openFile({ folder, payloadBytes }) {
+  const path = join(mkdtempSync(join(folder, 'open-')), 'open.bin')
+  const file = await open(path, 'wx+')
+  await unlink(path)
+  /** @type {number[]} */
+  const free = []
+  let slots = 0
+  return {
+    name: PROMISED_OPEN_FILE,
+    out: async bytes => {
+      const slot = free.pop() ?? slots++
+      const { bytesWritten } = await file.write(bytes, 0, bytes.byteLength, slot * payloadBytes)
+      if (bytesWritten !== bytes.byteLength) throw new Error(`only ${bytesWritten} bytes were written`)
+      return slot
+    },
+    back: async slot => {
+      const bytes = Buffer.allocUnsafeSlow(payloadBytes)
+      const { bytesRead } = await file.read(bytes, 0, payloadBytes, slot * payloadBytes)
+      if (bytesRead !== payloadBytes) throw new Error(`only ${bytesRead} bytes were read`)
+      free.push(slot)
+      return bytes
+    },
+    close: () => file.close(),
+  }
+}

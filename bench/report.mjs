@@ -1,0 +1,90 @@
+// The results as Markdown, and as a page that draws itself.
+import { readFileSync } from 'node:fs'
+import { ROOT } from '../scripts/prepare.mjs'
+
+/** @typedef {import('./types.js').Cell} Cell */
+/** @typedef {import('./types.js').MeasuredTable} MeasuredTable */
+/** @typedef {import('./types.js').Row} Row */
+/** @typedef {import('./types.js').Table} Table */
+
+/** The page is the same for the benches of both languages. */
+const TEMPLATE = `${ROOT}crates/pageout/benches/compare/report.html`
+const PLACEHOLDER = '/*RESULTS*/null'
+
+/** Three digits; more would be noise. */
+const DIGITS = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
+
+/**
+ * The empty page, read before anything is measured, so that a missing one does not cost the results.
+ *
+ * @returns {string}
+ */
+export function readTemplate() {
+  const template = readFileSync(TEMPLATE, 'utf8')
+  if (!template.includes(PLACEHOLDER)) throw new Error(`${TEMPLATE} has no place for the results`)
+  return template
+}
+
+/**
+ * @param {string} template
+ * @param {object} results
+ */
+export function page(template, results) {
+  return template.replace(PLACEHOLDER, () => JSON.stringify(results).replaceAll('<', '\\u003c'))
+}
+
+/** @param {Record<string, string>} machine */
+export function machineLines(machine) {
+  return Object.entries(machine)
+    .map(([name, value]) => `- ${name}: ${value}`)
+    .join('\n')
+}
+
+/** @param {Table} table */
+export function markdown(table) {
+  const head = `## ${table.title}\n\n`
+  if ('skipped' in table) return `${head}Skipped: ${table.skipped}\n`
+  const lines = table.rows.flatMap(row =>
+    row.cells.map(cell => line([...named(table, row, cell), ...numbers(cell), ...ahead(table, row, cell)])),
+  )
+  return `${head}${table.note}\n\n${heads(table)}\n${lines.join('\n')}\n`
+}
+
+/** @param {readonly string[]} fields */
+const line = fields => `| ${fields.join(' | ')} |`
+
+/** @param {MeasuredTable} table */
+function heads({ subject, references }) {
+  const ratio = references.length > 0 ? [`${subject} is ahead by`] : []
+  const names = ['', 'candidate', 'min', 'median', 'max', ...ratio]
+  return `${line(names)}\n${line(names.map((_, column) => (column < 2 ? '---' : '--:')))}`
+}
+
+/**
+ * @param {MeasuredTable} table
+ * @param {Row} row
+ * @param {Cell} cell
+ */
+function named(table, row, cell) {
+  return [
+    `${row.name}, ${row.unit ?? table.unit}`,
+    cell.candidate === table.subject ? `**${cell.candidate}**` : cell.candidate,
+  ]
+}
+
+/** @param {Cell} cell */
+const numbers = ({ min, median, max }) => [min, median, max].map(number => DIGITS.format(number))
+
+/**
+ * How many times better the subject is; below one it is behind.
+ *
+ * @param {MeasuredTable} table
+ * @param {Row} row
+ * @param {Cell} cell
+ */
+function ahead({ subject, references, better }, row, { candidate, median }) {
+  if (references.length === 0) return []
+  const ours = row.cells.find(cell => cell.candidate === subject)?.median ?? NaN
+  const ratio = (row.better ?? better) === 'less' ? median / ours : ours / median
+  return [candidate === subject || !Number.isFinite(ratio) ? '' : `${DIGITS.format(ratio)} x`]
+}

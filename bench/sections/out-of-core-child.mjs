@@ -1,0 +1,48 @@
+// One candidate of `out-of-core.mjs`, in a process of its own.
+import { readFileSync } from 'node:fs'
+import { answer, question } from '../child.mjs'
+import { checkStamp, KIB, randomBytes, stamp } from '../payloads.mjs'
+import { openStore } from '../stores.mjs'
+
+/** @typedef {{ megabytesPerSecond: number, longestMs: number }} Phase */
+/** @typedef {{ out: Phase, back: Phase, peakBytes: number }} Answer */
+
+const { name, folder, payloadBytes, payloads } = question()
+const store = openStore(name, { folder, payloadBytes })
+const content = randomBytes(payloadBytes)
+/** @type {unknown[]} */
+const handles = []
+
+const out = phase((number, call) => {
+  const bytes = new Uint8Array(content)
+  stamp(bytes, number)
+  handles.push(call(() => store.out(bytes)))
+})
+const back = phase((number, call) => {
+  const bytes = call(() => store.back(handles[number]))
+  checkStamp(bytes, number, name)
+})
+const peakKib = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]
+await store.close()
+answer({ out, back, peakBytes: Number(peakKib) * KIB })
+
+/**
+ * Does something with all payloads in order; whatever it wants timed goes through `call`.
+ *
+ * @param {(number: number, call: <T>(verb: () => T) => T) => void} step
+ * @returns {Phase}
+ */
+function phase(step) {
+  let longestMs = 0
+  const start = performance.now()
+  for (let number = 0; number < payloads; number++) {
+    step(number, verb => {
+      const before = performance.now()
+      const result = verb()
+      longestMs = Math.max(longestMs, performance.now() - before)
+      return result
+    })
+  }
+  const seconds = (performance.now() - start) / 1000
+  return { megabytesPerSecond: (payloads * payloadBytes) / 1e6 / seconds, longestMs }
+}

@@ -1,0 +1,199 @@
+// Small ranges of a large payload, scattered.
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Pager } from '../../dist/index.js'
+import { KIB, MIB, randomNumbers } from '../payloads.mjs'
+import { PAGEOUT } from '../stores.mjs'
+import { inTurns, row } from '../turns.mjs'
+
+/** @typedef {import('../types.js').Bench} Bench */
+/** @typedef {import('../types.js').Table} Table */
+
+/**
+ * @typedef {object} Payload
+ * @property {string} name
+ * @property {(firsts: readonly number[]) => Uint32Array | Promise<Uint32Array>} read the ranges that begin with these elements
+ * @property {() => void | Promise<void>} close
+ */
+
+const PAYLOAD_BYTES = 256 * MIB
+const RANGE_BYTES = 4 * KIB
+const RANGES = 64
+const IN_FLIGHT = 4
+const ELEMENT_BYTES = Uint32Array.BYTES_PER_ELEMENT
+const RANGE_ELEMENTS = RANGE_BYTES / ELEMENT_BYTES
+
+const ONE_BY_ONE = 'one open file, a readSync per range'
+const IN_TURN = 'fs.promises, four reads in flight'
+
+/**
+ * @param {Bench} bench
+ * @returns {Promise<Table[]>}
+ */
+export async function run(bench) {
+  bench.say('ranges: writing the payloads')
+  const payloads = [paged(bench.folder), oneByOne(bench.folder), await inFlight(bench.folder)]
+  try {
+    bench.say('ranges: warm')
+    const warmBatches = bench.quick ? 50 : 200
+    const warm = await inTurns(payloads, bench.rounds, (payload, round) => rangeUs(payload, warmBatches, round))
+    return [table('ranges-warm', 'in the page cache', '', warm), await cold(bench, payloads)]
+  } finally {
+    for (const payload of payloads) await payload.close()
+  }
+}
+
+/**
+ * @param {Bench} bench
+ * @param {readonly Payload[]} payloads
+ * @returns {Promise<Table>}
+ */
+async function cold(bench, payloads) {
+  bench.say('ranges: cold')
+  try {
+    dropPageCache()
+  } catch (error) {
+    const skipped = `the page cache cannot be emptied here (${/** @type {Error} */ (error).message})`
+    return { id: 'ranges-cold', title: title('on the disk'), skipped }
+  }
+  const results = await inTurns(payloads, bench.quick ? 5 : 15, (payload, round) => {
+    dropPageCache()
+    return rangeUs(payload, 1, round)
+  })
+  return table(
+    'ranges-cold',
+    'on the disk',
+    ' The page cache of the whole machine is emptied before each call.',
+    results,
+  )
+}
+
+/** Leaves what is not written yet; so everything is written first. */
+function dropPageCache() {
+  const { error, status } = spawnSync('sync')
+  if (error ?? status !== 0) throw error ?? new Error(`sync ended with ${status}`)
+  writeFileSync('/proc/sys/vm/drop_caches', '1')
+}
+
+/**
+ * @param {string} id
+ * @param {string} where
+ * @param {string} how
+ * @param {Map<string, number[]>} results
+ * @returns {Table}
+ */
+function table(id, where, how, results) {
+  return {
+    id,
+    title: title(where),
+    note: `Time of a range. The ranges begin with a page, and pageout, which proves whole pages, has none to read in vain.${how}`,
+    unit: 'us',
+    better: 'less',
+    subject: PAGEOUT,
+    references: [ONE_BY_ONE, IN_TURN],
+    plot: 'bars',
+    rows: [row(`${RANGES} ranges of 4 KiB`, results, us => us)],
+  }
+}
+
+/** @param {string} where */
+const title = where => `Scattered ranges of a payload of 256 MiB, ${where}`
+
+/**
+ * @param {Payload} payload
+ * @param {number} batches
+ * @param {number} seed
+ */
+async function rangeUs(payload, batches, seed) {
+  const random = randomNumbers(seed)
+  let elapsedMs = 0
+  for (let batch = 0; batch < batches; batch++) {
+    const firsts = scattered(random)
+    const start = performance.now()
+    const elements = await payload.read(firsts)
+    elapsedMs += performance.now() - start
+    for (const [at, first] of firsts.entries()) {
+      if (elements[at * RANGE_ELEMENTS] !== first) throw new Error(`${payload.name}: another range came back`)
+    }
+  }
+  return (elapsedMs * 1000) / batches / RANGES
+}
+
+/**
+ * The first elements of ranges that do not overlap, in random order.
+ *
+ * @param {(below: number) => number} random
+ */
+function scattered(random) {
+  /** @type {Set<number>} */
+  const firsts = new Set()
+  while (firsts.size < RANGES) firsts.add(random(PAYLOAD_BYTES / RANGE_BYTES) * RANGE_ELEMENTS)
+  return [...firsts]
+}
+
+/** Every element is its own position. */
+function content() {
+  return new Uint32Array(PAYLOAD_BYTES / ELEMENT_BYTES).map((_, position) => position)
+}
+
+/**
+ * @param {string} folder
+ * @returns {Payload}
+ */
+function paged(folder) {
+  const pager = new Pager({ scratchDir: folder })
+  const handle = pager.pageout(content())
+  const read = (/** @type {readonly number[]} */ firsts) =>
+    pager.readAtMany(
+      handle,
+      firsts.map(first => [first, RANGE_ELEMENTS]),
+    )
+  return { name: PAGEOUT, read, close: () => pager.close() }
+}
+
+/**
+ * @param {string} folder
+ * @returns {Payload}
+ */
+function oneByOne(folder) {
+  const file = openSync(writePayload(folder, 'one-by-one'), 'r')
+  const read = (/** @type {readonly number[]} */ firsts) => {
+    const bytes = Buffer.allocUnsafeSlow(RANGES * RANGE_BYTES)
+    for (const [at, first] of firsts.entries()) {
+      readSync(file, bytes, at * RANGE_BYTES, RANGE_BYTES, first * ELEMENT_BYTES)
+    }
+    return new Uint32Array(bytes.buffer)
+  }
+  return { name: ONE_BY_ONE, read, close: () => closeSync(file) }
+}
+
+/**
+ * @param {string} folder
+ * @returns {Promise<Payload>}
+ */
+async function inFlight(folder) {
+  const file = await open(writePayload(folder, 'in-flight'), 'r')
+  const read = async (/** @type {readonly number[]} */ firsts) => {
+    const bytes = Buffer.allocUnsafeSlow(RANGES * RANGE_BYTES)
+    // One iterator for all, so that each range is read by whoever is free first.
+    const todo = firsts.entries()
+    const reader = async () => {
+      for (const [at, first] of todo) await file.read(bytes, at * RANGE_BYTES, RANGE_BYTES, first * ELEMENT_BYTES)
+    }
+    await Promise.all(Array.from({ length: IN_FLIGHT }, reader))
+    return new Uint32Array(bytes.buffer)
+  }
+  return { name: IN_TURN, read, close: () => file.close() }
+}
+
+/**
+ * @param {string} folder
+ * @param {string} name
+ */
+function writePayload(folder, name) {
+  const path = join(folder, `${name}.bin`)
+  writeFileSync(path, content())
+  return path
+}

@@ -1,0 +1,94 @@
+// What the parts of the bench hand to each other.
+
+/** What was measured of one candidate. */
+export interface Cell {
+  candidate: string
+  min: number
+  median: number
+  max: number
+  /** Percentiles and their values, for a curve. */
+  points?: [percentile: number, value: number][]
+}
+
+export interface Unit {
+  unit: string
+  better: 'less' | 'more'
+}
+
+export interface Row extends Partial<Unit> {
+  name: string
+  cells: Cell[]
+}
+
+export interface MeasuredTable extends Unit {
+  id: string
+  title: string
+  /** What is measured, and what is fair or unfair to whom. */
+  note: string
+  /** The candidate that ratios are for. */
+  subject: string
+  /** The candidates that the subject is compared with. */
+  references: string[]
+  plot: 'bars' | 'curve' | 'none'
+  rows: Row[]
+}
+
+export interface SkippedTable {
+  id: string
+  title: string
+  /** Why. */
+  skipped: string
+}
+
+export type Table = MeasuredTable | SkippedTable
+
+/** Where a store keeps its files, and the length of all its payloads. */
+export interface Place {
+  folder: string
+  payloadBytes: number
+}
+
+/** A place for payloads. What `back` gives is memory of the caller's own. */
+export interface Store {
+  name: string
+  /** Readies the store for a batch; not timed. */
+  prepare?(): void
+  // biome-ignore lint/suspicious/noExplicitAny: each store has handles of its own kind
+  out(bytes: Uint8Array): any
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  back(handle: any): Uint8Array
+  close(): void | Promise<void>
+}
+
+/** A place for payloads whose verbs return promises. */
+export interface PromiseStore {
+  name: string
+  prepare?(): void
+  // biome-ignore lint/suspicious/noExplicitAny: each store has handles of its own kind
+  out(bytes: Uint8Array): Promise<any>
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  back(handle: any): Promise<Uint8Array>
+  close(): void | Promise<void>
+}
+
+export type Makers = Record<string, (place: Place) => Store>
+
+/** What every section gets. */
+export interface Bench {
+  quick: boolean
+  /** How often everything is measured, unless a section has reason to measure more often. */
+  rounds: number
+  /** The folder that all candidates use. */
+  folder: string
+  /** The stores that can be opened here. */
+  makers: Makers
+  /** How lmdb is used, or why it is left out. */
+  lmdbNote: string
+  /** Tells whoever waits what is being measured. */
+  say(text: string): void
+}
+
+export interface Section {
+  id: string
+  run(bench: Bench): Promise<Table[]>
+}
