@@ -9,7 +9,9 @@ import { ROOT } from '../scripts/prepare.mjs'
 
 /** The page is the same for the benches of both languages. */
 const TEMPLATE = `${ROOT}crates/pageout/benches/compare/report.html`
-const PLACEHOLDER = '/*RESULTS*/null'
+/** Where in the page the results go, and what stands there before. */
+const PLACE = 'id="results">'
+const NOTHING = 'null'
 
 /** Three digits; more would be noise. */
 const DIGITS = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
@@ -21,7 +23,7 @@ const DIGITS = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
  */
 export function readTemplate() {
   const template = readFileSync(TEMPLATE, 'utf8')
-  if (!template.includes(PLACEHOLDER)) throw new Error(`${TEMPLATE} has no place for the results`)
+  if (!template.includes(PLACE + NOTHING)) throw new Error(`${TEMPLATE} has no place for the results`)
   return template
 }
 
@@ -30,7 +32,7 @@ export function readTemplate() {
  * @param {object} results
  */
 export function page(template, results) {
-  return template.replace(PLACEHOLDER, () => JSON.stringify(results).replaceAll('<', '\\u003c'))
+  return template.replace(PLACE + NOTHING, () => PLACE + JSON.stringify(results).replaceAll('<', '\\u003c'))
 }
 
 /** @param {Record<string, string>} machine */

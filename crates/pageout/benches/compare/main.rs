@@ -35,7 +35,9 @@ use sections::{SECTIONS, Section, Setting, Skip};
 use site::Site;
 
 const PAGE: &str = include_str!("report.html");
-const PLACEHOLDER: &str = "/*RESULTS*/null";
+/// Where in the page the results go, and what stands there before.
+const PLACE: &str = "id=\"results\">";
+const NOTHING: &str = "null";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -90,7 +92,7 @@ fn measured_or_skipped(section: &Section, setting: &Setting) -> Outcome<Vec<Tabl
 
 fn write_out(document: &Document, options: &Options) -> Outcome<()> {
     let json = serde_json::to_string_pretty(document)?;
-    let html = PAGE.replace(PLACEHOLDER, &json.replace('<', "\\u003c"));
+    let html = PAGE.replace(&format!("{PLACE}{NOTHING}"), &format!("{PLACE}{}", json.replace('<', "\\u003c")));
     for (named, usual, content) in [(&options.json, "rust.json", json), (&options.html, "rust.html", html)] {
         let path = named.clone().unwrap_or_else(|| results_directory().join(usual));
         write_with_parents(&path, &content).map_err(|error| format!("{}: {error}", path.display()))?;
