@@ -12,6 +12,7 @@ import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies, type 
 import { abortError, isSystemFailure, type Result } from './errors.js'
 import type { Handle, Payload } from './handle.js'
 import { run, unlessAborted } from './lane.js'
+import { fresh } from './memory.js'
 import { takeKept } from './sync.js'
 import type { Chunk } from './types.js'
 
@@ -121,14 +122,19 @@ async function whole<C extends Chunk>(
 ): Promise<C> {
   if (target !== undefined) engine.landing(kind, byteLength, target)
   if (signal?.aborted) throw abortError(signal)
-  const own = engine.landing<C>(kind, byteLength, undefined)
-  const job = run(() => fill(own.bytes), signal)
-  await unlessAborted(job, signal)
-  if (target === undefined) return own.result()
+  // A spare buffer is taken now, while there is one; fresh memory only has what is being filled, and not what waits.
+  const spare = engine.spares.take(byteLength)
+  const job = run(async () => {
+    const buffer = spare ?? fresh(byteLength)
+    await fill(new Uint8Array(buffer))
+    return buffer
+  }, signal)
+  const buffer = await unlessAborted(job, signal)
+  if (target === undefined) return kind.over(buffer, 0, byteLength) as C
   // The target may have been resized or detached meanwhile, so it is looked at again.
   const landing = engine.landing(kind, byteLength, target)
-  landing.bytes.set(own.bytes)
-  engine.spares.giveBack(own.bytes.buffer as ArrayBuffer)
+  landing.bytes.set(new Uint8Array(buffer))
+  engine.spares.giveBack(buffer)
   return landing.result()
 }
 

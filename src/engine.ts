@@ -225,7 +225,7 @@ export class Engine {
   /** Where a result of `byteLength` bytes goes: the caller's target, or memory of ours. */
   landing<C extends Chunk>(kind: Kind, byteLength: number, target: C | undefined): Landing<C> {
     if (target !== undefined) return landingIn(kind, byteLength, target)
-    const buffer = this.spares.buffer(byteLength)
+    const buffer = this.spares.take(byteLength) ?? fresh(byteLength)
     return { bytes: new Uint8Array(buffer), result: () => kind.over(buffer, 0, byteLength) as C }
   }
 

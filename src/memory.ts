@@ -82,10 +82,9 @@ export class Spares {
     this.#bytes += bytes
   }
 
-  /** A buffer of exactly `byteLength` bytes with any content, for a result that will fill it. */
-  buffer(byteLength: number): ArrayBuffer {
-    const spare = this.#remove(byteLength, sameLength => sameLength.pop())
-    return spare ?? fresh(byteLength)
+  /** A spare buffer of exactly `byteLength` bytes with any content, if there is one, for a result that will fill it. */
+  take(byteLength: number): ArrayBuffer | undefined {
+    return this.#remove(byteLength, sameLength => sameLength.pop())
   }
 
   /** Gives all memory back. */
