@@ -13,10 +13,15 @@ use crate::units;
 
 /// A payload in the memory of this process.
 #[derive(Debug)]
-pub(crate) struct Moved<T> {
-    chunks: Vec<Vec<T>>,
-    /// Where each chunk ends in the payload, in bytes.
-    ends: Vec<u64>,
+pub(crate) enum Moved<T> {
+    /// A payload of one chunk: no allocation.
+    One(Vec<T>),
+    /// A payload of several, or of none.
+    Many {
+        chunks: Vec<Vec<T>>,
+        /// Where each chunk ends in the payload, in bytes.
+        ends: Vec<u64>,
+    },
 }
 
 impl<T: Pod> Moved<T> {
@@ -25,6 +30,10 @@ impl<T: Pod> Moved<T> {
     /// # Errors
     /// When the memory for the list cannot be had; the chunks are as before.
     pub(crate) fn pageout(chunks: &mut [Vec<T>]) -> Result<Self, Error> {
+        if let [only] = chunks {
+            memory::hint_cold(bytemuck::cast_slice(only));
+            return Ok(Self::One(std::mem::take(only)));
+        }
         let mut moved = Vec::new();
         let mut ends = Vec::new();
         moved.try_reserve_exact(chunks.len())?;
@@ -36,25 +45,36 @@ impl<T: Pod> Moved<T> {
             ends.push(end);
             moved.push(std::mem::take(chunk));
         }
-        Ok(Self { chunks: moved, ends })
+        Ok(Self::Many { chunks: moved, ends })
     }
 
     /// The chunk with all the elements, when there is one.
-    pub(crate) fn into_only_chunk(mut self) -> Result<Vec<T>, Self> {
-        let mut filled = (0..self.chunks.len()).filter(|&position| !self.chunks[position].is_empty());
+    pub(crate) fn into_only_chunk(self) -> Result<Vec<T>, Self> {
+        let (mut chunks, ends) = match self {
+            Self::One(only) => return Ok(only),
+            Self::Many { chunks, ends } => (chunks, ends),
+        };
+        let mut filled = (0..chunks.len()).filter(|&position| !chunks[position].is_empty());
         match (filled.next(), filled.next()) {
-            (Some(only), None) => Ok(self.chunks.swap_remove(only)),
-            _ => Err(self),
+            (Some(only), None) => Ok(chunks.swap_remove(only)),
+            _ => Err(Self::Many { chunks, ends }),
         }
     }
 
     /// Calls `visit` with the memory of an extent, piece by piece.
     fn pieces(&self, extent: Extent, mut visit: impl FnMut(&[u8])) {
         let mut start = extent.start;
-        let mut position = self.ends.partition_point(|&end| end <= start);
+        let (chunks, ends) = match self {
+            Self::One(only) => {
+                let bytes: &[u8] = bytemuck::cast_slice(only);
+                return visit(&bytes[units::to_usize(start)..units::to_usize(extent.end())]);
+            }
+            Self::Many { chunks, ends } => (chunks, ends),
+        };
+        let mut position = ends.partition_point(|&end| end <= start);
         while start < extent.end() {
-            let bytes: &[u8] = bytemuck::cast_slice(&self.chunks[position]);
-            let chunk_end = self.ends[position];
+            let bytes: &[u8] = bytemuck::cast_slice(&chunks[position]);
+            let chunk_end = ends[position];
             let chunk_start = chunk_end - units::to_u64(bytes.len());
             let end = extent.end().min(chunk_end);
             visit(&bytes[units::to_usize(start - chunk_start)..units::to_usize(end - chunk_start)]);

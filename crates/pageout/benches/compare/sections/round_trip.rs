@@ -7,16 +7,16 @@ use crate::measure::{Candidate, Outcome, Rounds, in_turns};
 use crate::payload::{KIB, MIB, length};
 use crate::report::{Better, Head, Measured, Plot, Table};
 use crate::site::Site;
-use crate::stores::files::{Bare, NamedFiles, Slots, UnnamedFiles};
+use crate::stores::files::{Bare, NamedFiles, Reference, Slots, UnnamedFiles};
 use crate::stores::lmdb::{self, LMDB, Lmdb};
 use crate::stores::memory::Copies;
 use crate::stores::paged::Paged;
-use crate::stores::{BARE, FILES, SLOTS, SUBJECT};
+use crate::stores::{BARE, FILES, REFERENCE, SLOTS, SUBJECT};
 
 pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
     let note = format!(
-        "A payload of one vector goes out and comes back into a vector that has been used before. No rival clears memory \
-         before it reads; only pageout has checksums. {}. It stores by copying within memory, without any system call, and is \
+        "A payload of one vector goes out and comes back into a vector that has been used before. Only the reference \
+         clears memory before it reads; only pageout has checksums. {}. It stores by copying within memory, without any system call, and is \
          unsafe against a full disk (SIGBUS); the limit is that of stores that write to files.",
         lmdb::OPTIONS
     );
@@ -31,7 +31,7 @@ pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
 }
 
 fn table(id: &'static str, title: &'static str, note: String) -> Measured {
-    let references = vec![FILES, SLOTS, LMDB, BARE];
+    let references = vec![REFERENCE, FILES, SLOTS, LMDB, BARE];
     Measured::new(Head { id, title, note, unit: "us", better: Better::Less, subject: SUBJECT, references, plot: Plot::Bars })
 }
 
@@ -50,6 +50,7 @@ fn candidates(site: &Site, payload_bytes: usize, count: usize) -> Outcome<Vec<Ca
     Ok(vec![
         trips::candidate(SUBJECT, Paged::new(site)?, count),
         trips::candidate("pageout without integrity", Paged::without_integrity(site)?, count),
+        trips::candidate(REFERENCE, Reference(NamedFiles::new(site)?), count),
         trips::candidate(FILES, NamedFiles::new(site)?, count),
         trips::candidate("one unnamed file per payload", UnnamedFiles::new(site)?, count),
         trips::candidate(SLOTS, Slots::new(site, payload_bytes)?, count),

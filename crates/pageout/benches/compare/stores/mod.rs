@@ -9,6 +9,8 @@ use std::io;
 
 /// pageout, the subject of every table.
 pub(crate) const SUBJECT: &str = "pageout";
+/// The design of the module whose contract this crate keeps.
+pub(crate) const REFERENCE: &str = "the reference: a named file, cleared memory";
 /// The design one writes first, and the one that most programs have.
 pub(crate) const FILES: &str = "one named temp file per payload";
 /// The design one writes after that.
