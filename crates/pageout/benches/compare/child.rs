@@ -29,14 +29,19 @@ impl Task<'_> {
             Some(group) => group.command()?,
             None => Command::new(std::env::current_exe()?),
         };
-        command.args([MARK, self.section, self.candidate]).arg(self.site.path());
-        let output = command.args(self.numbers.iter().map(usize::to_string)).output()?;
+        let output = self.add_to(&mut command).output()?;
         if !output.status.success() {
             return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()).into());
         }
         let text = String::from_utf8(output.stdout)?;
         let value = |word: &str| (word != NONE).then(|| word.parse()).transpose();
         Ok(text.split_whitespace().map(value).collect::<Result<_, _>>()?)
+    }
+
+    /// Adds the task to a command that runs this program.
+    pub(crate) fn add_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.args([MARK, self.section, self.candidate]).arg(self.site.path());
+        command.args(self.numbers.iter().map(usize::to_string))
     }
 }
 

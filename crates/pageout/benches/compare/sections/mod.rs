@@ -2,6 +2,7 @@
 
 mod chunks;
 mod churn;
+mod counts;
 mod merge;
 mod out_of_core;
 mod ranges;
@@ -25,7 +26,7 @@ pub(crate) struct Section {
     pub(crate) run: fn(&Setting) -> Outcome<Vec<Table>>,
 }
 
-pub(crate) const SECTIONS: [Section; 8] = [
+pub(crate) const SECTIONS: [Section; 9] = [
     Section { id: "round-trip", title: "Round trip", run: round_trip::run },
     Section { id: "chunks", title: "A payload in several chunks", run: chunks::run },
     Section { id: "threads", title: "Threads", run: threads::run },
@@ -34,6 +35,7 @@ pub(crate) const SECTIONS: [Section; 8] = [
     Section { id: out_of_core::ID, title: "More payload than memory", run: out_of_core::run },
     Section { id: merge::ID, title: "Merge of sorted chains", run: merge::run },
     Section { id: "swap", title: "Swap backend", run: swap::run },
+    Section { id: counts::ID, title: "What a round trip makes the machine do", run: counts::run },
 ];
 
 /// How and where to measure.
@@ -74,6 +76,7 @@ pub(crate) fn be_child(task: &[String]) -> Outcome<()> {
         churn::ID => churn::set::be_child(candidate, &site, &numbers)?,
         out_of_core::ID => out_of_core::be_child(candidate, &site, &numbers)?,
         merge::ID => merge::be_child(candidate, &site, &numbers)?,
+        counts::ID => counts::be_child(candidate, &site, &numbers)?,
         other => return Err(format!("{other} has no children").into()),
     };
     crate::child::answer(&lap);
