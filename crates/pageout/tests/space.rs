@@ -152,6 +152,23 @@ fn free_slots_beside_payloads_are_taken_back_too() {
     }
 }
 
+#[test]
+fn what_one_thread_frees_serves_the_others_before_files_grow() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let page_out = |seed| pager.pageout(&mut [elements::<u8>(64 * KIB, seed)]).expect("a pageout");
+    // Two stay, so that the file does.
+    let mut held: Vec<_> = (0..10).map(page_out).collect();
+    held.truncate(2);
+    disk.forget();
+    for thread in 0..4 {
+        let two = || [page_out(2 * thread), page_out(2 * thread + 1)];
+        held.extend(std::thread::scope(|scope| scope.spawn(two).join().expect("a thread that pages out")));
+    }
+    assert_eq!(disk.count(Call::Reserve), 0);
+    check_filled(&pager, &held[2..]);
+}
+
 /// Free slots of a file that holds a payload serve every thread, when the disk is full.
 fn free_slots_serve_every_thread(disk: &Disk) {
     disk.set_room(u64_of(1024 * KIB));

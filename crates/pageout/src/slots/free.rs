@@ -22,7 +22,7 @@ const WARM_BYTES_MAX: u64 = 16 * MIB;
 #[derive(Debug)]
 pub(crate) struct FreeSlots {
     /// The slots freed last, newest at the back; never longer than `warm_max`.
-    warm: Vec<u32>,
+    warm: Vec<WarmSlot>,
     warm_max: usize,
     idle: BitSet,
     holes: BitSet,
@@ -30,6 +30,14 @@ pub(crate) struct FreeSlots {
     fresh_first: u32,
     /// Slots below have been given disk space at least once.
     bound: u32,
+}
+
+/// A slot that was freed a moment ago.
+#[derive(Clone, Copy, Debug)]
+struct WarmSlot {
+    index: u32,
+    /// Whether the device has its content, so that its pages can leave memory for nothing.
+    is_clean: bool,
 }
 
 impl FreeSlots {
@@ -41,7 +49,12 @@ impl FreeSlots {
 
     /// A free slot with disk space, best first.
     pub(crate) fn claim(&mut self) -> Option<u32> {
-        self.warm.pop().or_else(|| self.idle.pop_lowest()).or_else(|| self.claim_fresh())
+        self.claim_freed().or_else(|| self.claim_fresh())
+    }
+
+    /// A free slot that was used before and has disk space, best first.
+    pub(crate) fn claim_freed(&mut self) -> Option<u32> {
+        self.warm.pop().map(|slot| slot.index).or_else(|| self.idle.pop_lowest())
     }
 
     /// Takes up to `count_max` neighbouring holes out of circulation, the lowest; they come back by [`Self::put_idle`]
@@ -55,13 +68,15 @@ impl FreeSlots {
         !self.warm.is_empty() || self.idle.len() > 0 || self.fresh_first < self.bound
     }
 
-    /// Takes back a slot that was claimed and has disk space.
-    pub(crate) fn release(&mut self, index: u32) {
-        if self.warm.len() == self.warm_max {
-            let coldest = self.warm.remove(0);
-            self.keep_idle(coldest);
+    /// Takes back a slot that was claimed and has disk space. Gives the slot that stops being warm for it, if that one is
+    /// clean.
+    pub(crate) fn release(&mut self, index: u32, is_clean: bool) -> Option<u32> {
+        let coldest = (self.warm.len() == self.warm_max).then(|| self.warm.remove(0));
+        if let Some(coldest) = coldest {
+            self.keep_idle(coldest.index);
         }
-        self.warm.push(index);
+        self.warm.push(WarmSlot { index, is_clean });
+        coldest.filter(|slot| slot.is_clean).map(|slot| slot.index)
     }
 
     /// Makes room to count `count` more slots at the end, before disk space is asked for them.
@@ -83,8 +98,8 @@ impl FreeSlots {
     /// Takes all free slots that have disk space out of circulation, as runs; each comes back by [`Self::put_holes`]
     /// or [`Self::put_idle`].
     pub(crate) fn drain(&mut self) -> Vec<Run> {
-        while let Some(index) = self.warm.pop() {
-            self.keep_idle(index);
+        while let Some(slot) = self.warm.pop() {
+            self.keep_idle(slot.index);
         }
         while let Some(index) = self.claim_fresh() {
             self.keep_idle(index);
@@ -155,8 +170,8 @@ mod tests {
     fn the_slot_freed_last_is_reused_first() {
         let mut free = with_slots(4096, 8);
         let slots: Vec<_> = (0..4).map(|_| free.claim().expect("four of eight")).collect();
-        free.release(slots[1]);
-        free.release(slots[3]);
+        assert_eq!(free.release(slots[1], true), None);
+        assert_eq!(free.release(slots[3], false), None);
         assert_eq!([free.claim(), free.claim(), free.claim()], [Some(slots[3]), Some(slots[1]), Some(4)]);
     }
 
@@ -165,7 +180,9 @@ mod tests {
         let count = u32::try_from(WARM_SLOTS_MAX).expect("small") + 3;
         let mut free = with_slots(4096, count);
         while free.claim().is_some() {}
-        (0..count).rev().for_each(|index| free.release(index));
+        let cooled: Vec<_> = (0..count).rev().filter_map(|index| free.release(index, index % 2 == 0)).collect();
+        let clean: Vec<_> = (count - 3..count).rev().filter(|index| index % 2 == 0).collect();
+        assert_eq!(cooled, clean, "the first three to be freed, as far as they are clean");
         let warm: Vec<_> = (0..WARM_SLOTS_MAX).map(|_| free.claim().expect("warm")).collect();
         assert_eq!(warm[..3], [0, 1, 2], "newest first");
         assert_eq!([free.claim(), free.claim(), free.claim()], [Some(count - 3), Some(count - 2), Some(count - 1)]);
@@ -184,7 +201,7 @@ mod tests {
         assert_eq!((holes, free.take_holes(8)), (Run { first: 1, count: 2 }, None));
         free.put_idle(holes);
         assert_eq!(free.claim(), Some(1));
-        free.release(kept);
+        free.release(kept, false);
     }
 
     #[derive(Clone, Debug)]
@@ -232,7 +249,7 @@ mod tests {
                     Step::Release(_) if live.is_empty() => {}
                     Step::Release(pick) => {
                         let index = live.swap_remove(pick % live.len());
-                        free.release(index);
+                        free.release(index, false);
                         prop_assert!(spacious.insert(index));
                     }
                     Step::Grow(count) => {

@@ -29,7 +29,7 @@ use space::{Reservation, Space};
 use write_behind::WriteBehind;
 
 use crate::error::Error;
-use crate::slots::{CLASS_COUNT, Class, classes_for, slot_bytes_for};
+use crate::slots::{CLASS_COUNT, Class, FreeSlots, classes_for, slot_bytes_for};
 use crate::sys::device::{DirectoryFacts, Outcome};
 use crate::sys::{Device, Directory, Failure, destination};
 use crate::units::MIB;
@@ -205,12 +205,17 @@ impl Store {
     }
 
     fn claim_slot(&self, class: Class, shard: usize) -> Result<UnchargedSlot, Error> {
-        let shard = &self.current[class.index() * SHARDS + shard % SHARDS];
+        let shards = &self.current[class.index() * SHARDS..][..SHARDS];
+        let own = &shards[shard % SHARDS];
         loop {
-            match self.current_file(shard, class)?.claim() {
+            let full = match self.current_file(own, class)?.claim(FreeSlots::claim) {
                 Ok(slot) => return Ok(slot),
-                Err(full) => self.grow(&full)?,
+                Err(full) => full,
+            };
+            if let Some(slot) = shards.iter().find_map(claim_freed) {
+                return Ok(slot);
             }
+            self.grow(&full)?;
         }
     }
 
@@ -272,6 +277,12 @@ impl Store {
         drop(unused);
         outcome
     }
+}
+
+/// A slot of a shard's file that was used before. What one thread frees serves all, before files grow.
+fn claim_freed(shard: &Mutex<Option<Arc<SlotFile>>>) -> Option<UnchargedSlot> {
+    let file = lock(shard).as_ref().filter(|file| !file.has_failed()).map(Arc::clone)?;
+    file.claim(FreeSlots::claim_freed).ok()
 }
 
 /// Gives back the space of the free slots of a shard's file, or the file where nothing uses it.

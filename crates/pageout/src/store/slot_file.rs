@@ -29,6 +29,9 @@ pub(super) struct SlotFile {
     path: Arc<Path>,
 }
 
+/// Takes a slot with disk space: any, or only one that was used before.
+pub(super) type ChooseSlot = fn(&mut FreeSlots) -> Option<u32>;
+
 /// What is known about the slots of a file.
 #[derive(Debug)]
 struct Slots {
@@ -41,8 +44,8 @@ struct Slots {
 
 impl Slots {
     /// A free slot of `slot_bytes`, which counts as dirty from now on, and whether to look at the memory limit.
-    fn claim(&mut self, slot_bytes: u64) -> Option<(u32, bool)> {
-        let index = self.free.claim()?;
+    fn claim(&mut self, slot_bytes: u64, choose: ChooseSlot) -> Option<(u32, bool)> {
+        let index = choose(&mut self.free)?;
         let was_clean = self.dirty.insert(index);
         debug_assert!(was_clean, "a free slot is not dirty");
         self.unseen_bytes += slot_bytes;
@@ -83,10 +86,10 @@ impl SlotFile {
         }
     }
 
-    /// A free slot that has disk space; the file where it has none. The slot is not charged to the accounting yet.
-    pub(super) fn claim(self: Arc<Self>) -> Result<UnchargedSlot, Arc<Self>> {
+    /// The free slot that `choose` takes; the file where there is none. The slot is not charged to the accounting yet.
+    pub(super) fn claim(self: Arc<Self>, choose: ChooseSlot) -> Result<UnchargedSlot, Arc<Self>> {
         let slot_bytes = self.class.slot_bytes();
-        let claimed = lock(&self.slots).claim(slot_bytes);
+        let claimed = lock(&self.slots).claim(slot_bytes, choose);
         let Some((index, is_limit_due)) = claimed else { return Err(self) };
         if is_limit_due {
             self.write_behind.refresh();
@@ -200,15 +203,22 @@ impl SlotFile {
 
     fn release(&self, index: u32) {
         let slot_bytes = self.class.slot_bytes();
-        let was_dirty = lock(&self.slots).dirty.remove(index);
+        let (was_dirty, cooled) = {
+            let mut slots = lock(&self.slots);
+            let was_dirty = slots.dirty.remove(index);
+            (was_dirty, slots.free.release(index, !was_dirty))
+        };
         if was_dirty {
             self.write_behind.forget(slot_bytes);
-        } else if self.write_behind.is_memory_short(self.space.scratch_bytes()) {
-            // Nobody reads these pages again, and those of other payloads need their room.
-            self.file.evict(self.offset(index), slot_bytes);
         }
-        lock(&self.slots).free.release(index);
         self.space.release(slot_bytes);
+        if let Some(cooled) = cooled
+            && self.write_behind.is_memory_short(self.space.scratch_bytes())
+        {
+            // Nobody reads these pages again, and those of other payloads need their room. Should somebody be writing to the
+            // slot by now, then a little is written early.
+            self.file.evict(self.offset(cooled), slot_bytes);
+        }
     }
 
     fn offset(&self, index: u32) -> u64 {

@@ -15,15 +15,13 @@ pub struct MemoryLimit {
     groups: Vec<File>,
     /// The machine's statistics.
     machine: Option<File>,
-    /// A limit by decree, for tests.
-    fixed_bytes: Option<u64>,
 }
 
 impl MemoryLimit {
-    /// A group's limit that is what it is.
+    /// The limit of one group, which the file says now and later: `memory.max` or `memory.limit_in_bytes`.
     #[must_use]
-    pub fn fixed(bytes: u64) -> Self {
-        Self { fixed_bytes: Some(bytes), ..Self::default() }
+    pub fn of_group(file: File) -> Self {
+        Self { groups: vec![file], machine: None }
     }
 
     /// Opens what says so on this machine.
@@ -31,13 +29,13 @@ impl MemoryLimit {
         let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let groups = limit_files(&membership, &mounts).iter().filter_map(|path| File::open(path).ok()).collect();
-        Self { groups, machine: File::open("/proc/meminfo").ok(), fixed_bytes: None }
+        Self { groups, machine: File::open("/proc/meminfo").ok() }
     }
 
     /// The smallest limit of all groups.
     pub(crate) fn group_bytes(&self) -> u64 {
-        let groups = self.groups.iter().filter_map(|file| content(file)?.trim().parse().ok());
-        groups.chain(self.fixed_bytes).min().unwrap_or(u64::MAX)
+        let limits = self.groups.iter().filter_map(|file| content(file)?.trim().parse().ok());
+        limits.min().unwrap_or(u64::MAX)
     }
 
     /// What the machine has available.

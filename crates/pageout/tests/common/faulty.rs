@@ -4,7 +4,9 @@
 //! pages: a page that was reserved or written has space, until it is punched or its file is closed.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::IoSlice;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -148,7 +150,8 @@ struct State {
     has_reserve: bool,
     has_punch: bool,
     /// Bytes of memory that the process may use.
-    memory_bytes: u64,
+    /// What the memory group says, if there is one.
+    memory_limit: Option<File>,
     /// Bytes of a file from here on are not in memory.
     cold_from: u64,
 }
@@ -173,7 +176,7 @@ impl Disk {
             files_created: 0,
             has_reserve: true,
             has_punch: true,
-            memory_bytes: u64::MAX,
+            memory_limit: None,
             cold_from: u64::MAX,
         })))
     }
@@ -266,9 +269,13 @@ impl Disk {
         self.state().cold_from = offset;
     }
 
-    /// The memory that the process may use, for pagers made from now on.
+    /// The memory that the process may use, for pagers made from now on; for those that have a limit, also later.
     pub(crate) fn set_memory(&self, bytes: u64) {
-        self.state().memory_bytes = bytes;
+        let mut state = self.state();
+        let file = state.memory_limit.get_or_insert_with(|| tempfile::tempfile().expect("a temporary file"));
+        let text = bytes.to_string();
+        file.write_all_at(text.as_bytes(), 0).expect("room");
+        file.set_len(u64_of(text.len())).expect("a shorter file");
     }
 
     pub(crate) fn open_files(&self) -> usize {
@@ -375,7 +382,9 @@ impl Device for Disk {
     }
 
     fn memory_limit(&self) -> MemoryLimit {
-        MemoryLimit::fixed(self.state().memory_bytes)
+        let state = self.state();
+        let group = state.memory_limit.as_ref().map(|file| file.try_clone().expect("a descriptor"));
+        group.map_or_else(MemoryLimit::default, MemoryLimit::of_group)
     }
 }
 
