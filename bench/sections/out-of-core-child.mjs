@@ -4,8 +4,8 @@ import { answer, question } from '../child.mjs'
 import { checkStamp, KIB, randomBytes, stamp } from '../payloads.mjs'
 import { openStore } from '../stores.mjs'
 
-/** @typedef {{ megabytesPerSecond: number, longestMs: number }} Phase */
-/** @typedef {{ out: Phase, back: Phase, peakBytes: number }} Answer */
+/** @typedef {{ megabytesPerSecond: number, longestMs: number, peakBytes: number }} Phase the peak is that of the process so far */
+/** @typedef {{ out: Phase, back: Phase }} Answer */
 
 const { name, folder, payloadBytes, payloads } = question()
 const store = openStore(name, { folder, payloadBytes })
@@ -22,9 +22,8 @@ const back = phase((number, call) => {
   const bytes = call(() => store.back(handles[number]))
   checkStamp(bytes, number, name)
 })
-const peakKib = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]
 await store.close()
-answer({ out, back, peakBytes: Number(peakKib) * KIB })
+answer({ out, back })
 
 /**
  * Does something with all payloads in order; whatever it wants timed goes through `call`.
@@ -44,5 +43,6 @@ function phase(step) {
     })
   }
   const seconds = (performance.now() - start) / 1000
-  return { megabytesPerSecond: (payloads * payloadBytes) / 1e6 / seconds, longestMs }
+  const peakKib = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]
+  return { megabytesPerSecond: (payloads * payloadBytes) / 1e6 / seconds, longestMs, peakBytes: Number(peakKib) * KIB }
 }

@@ -54,8 +54,9 @@ function measure({ rounds, folder, say }, { prefix }, totalBytes) {
 /** @param {Map<string, Answer[]>} results */
 function table(results) {
   const duration = /** @type {const} */ ({ unit: 'ms', better: 'less' })
+  const size = /** @type {const} */ ({ unit: 'MiB', better: 'less' })
   return {
-    note: `Payloads of 2 MiB. The rates have everything in them: making the payloads, collecting the garbage. "${OPEN_FILE}" leaves memory to the garbage collector. The peak is of the resident memory of the whole process.`,
+    note: `Payloads of 2 MiB. The rates have everything in them: making the payloads, collecting the garbage. "${OPEN_FILE}" leaves memory to the garbage collector. The peaks are of the resident memory of the whole process, garbage included.`,
     unit: 'MB/s',
     better: /** @type {const} */ ('more'),
     subject: PAGEOUT,
@@ -66,7 +67,8 @@ function table(results) {
       row('back', results, ({ back }) => back.megabytesPerSecond),
       row('longest call out', results, ({ out }) => out.longestMs, duration),
       row('longest call back', results, ({ back }) => back.longestMs, duration),
-      row('peak of resident memory', results, ({ peakBytes }) => peakBytes / MIB, { unit: 'MiB', better: 'less' }),
+      row('peak of resident memory, all out', results, ({ out }) => out.peakBytes / MIB, size),
+      row('peak of resident memory, all back', results, ({ back }) => back.peakBytes / MIB, size),
     ],
   }
 }
