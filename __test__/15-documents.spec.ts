@@ -37,7 +37,7 @@ for (const document of ['README.md', 'docs/api.md']) {
 }
 
 test('every link to a file leads somewhere', t => {
-  for (const document of ['README.md', 'docs/api.md', 'docs/ARCHITECTURE.md']) {
+  for (const document of ['README.md', 'docs/api.md', 'docs/ARCHITECTURE.md', 'docs/performance.md']) {
     const links = [...readFileSync(join(ROOT, document), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)]
     for (const [, path = ''] of links) t.notThrows(() => readFileSync(join(ROOT, document, '..', path)))
   }

@@ -13,7 +13,7 @@ import { curveRow, inTurns, percentiles, row } from '../turns.mjs'
 
 const PAYLOAD_BYTES = 64 * KIB
 const CANDIDATES = [PAGEOUT, FILE_PER_PAYLOAD, OPEN_FILE_FREED, OPEN_FILE, LMDB]
-const REFERENCES = [FILE_PER_PAYLOAD, OPEN_FILE_FREED]
+const REFERENCES = [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB]
 
 /**
  * @param {Bench} bench

@@ -55,7 +55,7 @@ export async function run(bench) {
       unit: 'us',
       better: 'less',
       subject: PAGEOUT,
-      references: [FILE_PER_PAYLOAD, OPEN_FILE_FREED],
+      references: [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB],
       plot: 'bars',
       rows,
     },

@@ -15,11 +15,18 @@ pub(crate) fn inspect(file_system: &str) -> Machine {
         // In UTC, as in 2000-12-31.
         ("date", known(first_line("date", &["-u", "+%Y-%m-%d"]))),
         ("machine", format!("{}, {cores} cores, {memory_gib} GiB", known(cpu()))),
-        ("kernel", known(first_line("uname", &["-sr"]))),
+        ("kernel", known(kernel())),
         ("file system", file_system.to_owned()),
         ("rustc", known(first_line("rustc", &["--version"]).and_then(|line| line.split(' ').nth(1).map(str::to_owned)))),
         ("pageout", env!("CARGO_PKG_VERSION").to_owned()),
     ]
+}
+
+/// Name and version, without what each distribution adds.
+fn kernel() -> Option<String> {
+    let line = first_line("uname", &["-sr"])?;
+    let mut parts = line.split('.');
+    Some(format!("{}.{}", parts.next()?, parts.next()?))
 }
 
 fn cpu() -> Option<String> {
