@@ -7,7 +7,7 @@ import type { Backend, Range, SignalOptions } from './types.js'
 /** Checked ranges of one payload, in request order, in bytes. */
 export interface Request {
   /** Offset and length of each range, one after the other. */
-  readonly bytes: readonly number[]
+  readonly bytes: Float64Array
   /** Bytes of all ranges together. */
   readonly byteLength: number
 }
@@ -75,28 +75,55 @@ export function directoryPath(value: unknown, name: string): string {
 
 /** One range of a payload of `length` elements. */
 export function singleRange(offset: unknown, length: unknown, kind: Kind, payloadLength: number): Request {
-  const [start, count] = rangeWithin(offset, length, 'offset', 'length', payloadLength)
-  return { bytes: [start * kind.elementBytes, count * kind.elementBytes], byteLength: count * kind.elementBytes }
+  const range: Range = [offset as number, length as number]
+  checkRange(range, payloadLength, 'offset', 'length')
+  const byteLength = range[1] * kind.elementBytes
+  return { bytes: Float64Array.of(range[0] * kind.elementBytes, byteLength), byteLength }
 }
 
 /** Several ranges of a payload of `length` elements, none of which overlap. */
 export function manyRanges(ranges: unknown, kind: Kind, payloadLength: number): Request {
   if (!isArray(ranges)) throw invalidArgType('ranges', 'an array of [offset, length] pairs', ranges)
-  // Read once: what is checked is what is used, whatever the array is.
-  const checked = Array.from({ length: ranges.length }, (_, position) => {
-    const name = `ranges[${position}]`
-    const range: unknown = ranges[position]
-    if (!isArray(range) || range.length !== 2) throw invalidArgType(name, 'a pair [offset, length]', range)
-    return rangeWithin(range[0], range[1], `${name}[0]`, `${name}[1]`, payloadLength)
-  })
+  const checked = Array.from({ length: ranges.length }, (_, position) => pair(ranges, position, payloadLength))
   refuseOverlap(checked)
-  const bytes = checked.flatMap(([start, count]) => [start * kind.elementBytes, count * kind.elementBytes])
-  return { bytes, byteLength: checked.reduce((sum, [, count]) => sum + count, 0) * kind.elementBytes }
+  const bytes = new Float64Array(2 * checked.length)
+  let byteLength = 0
+  checked.forEach(([offset, length], position) => {
+    bytes[2 * position] = offset * kind.elementBytes
+    bytes[2 * position + 1] = length * kind.elementBytes
+    byteLength += length * kind.elementBytes
+  })
+  return { bytes, byteLength }
 }
 
-function rangeWithin(offset: unknown, length: unknown, offsetName: string, lengthName: string, end: number): Range {
-  const start = wholeNumber(offset, offsetName, 0, end)
-  return [start, wholeNumber(length, lengthName, 0, end - start)]
+/** A pair of a list, read once: what is checked is what is used, whatever the arrays are. */
+function pair(ranges: readonly unknown[], position: number, end: number): Range {
+  const given: unknown = ranges[position]
+  if (!isArray(given) || given.length !== 2) {
+    throw invalidArgType(`ranges[${position}]`, 'a pair [offset, length]', given)
+  }
+  const range: Range = [given[0] as number, given[1] as number]
+  // Names cost more than the check, so they are made for those who need them.
+  if (!isWithin(range, end)) checkRange(range, end, `ranges[${position}][0]`, `ranges[${position}][1]`)
+  return range
+}
+
+/** Whether a range of whatever was given is one, and ends within `end` elements. */
+function isWithin([offset, length]: Range, end: number): boolean {
+  return (
+    Number.isInteger(offset) &&
+    offset >= 0 &&
+    offset <= end &&
+    Number.isInteger(length) &&
+    length >= 0 &&
+    length <= end - offset
+  )
+}
+
+/** Refuses a range that is none, or that does not end within `end` elements. */
+function checkRange([offset, length]: Range, end: number, offsetName: string, lengthName: string): void {
+  wholeNumber(offset, offsetName, 0, end)
+  wholeNumber(length, lengthName, 0, end - offset)
 }
 
 function refuseOverlap(ranges: readonly Range[]): void {

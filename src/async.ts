@@ -63,10 +63,9 @@ export async function read<C extends Chunk>(
   const { kind } = payload
   const kept = engine.keptOf(payload)
   if (!kept) {
-    const ranges = Float64Array.from(bytes)
     return await shared(engine, payload, ticket =>
       whole<C>(engine, kind, byteLength, target, signal, into =>
-        fromAddon(native.readAsync(engine.ref, ticket, ranges, into)),
+        fromAddon(native.readAsync(engine.ref, ticket, bytes, into)),
       ),
     )
   }

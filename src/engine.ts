@@ -112,7 +112,7 @@ export class Engine {
       ranges === undefined ? this.range(handle, 0, lengthOf(whole)) : this.ranges(handle, ranges)
     const kept = this.keptOf(payload)
     for (const buffer of kept ?? []) native.hintSoon(new Uint8Array(buffer))
-    if (!kept) guarded(() => native.prefetch(this.ref, payload.ticket, Float64Array.from(request.bytes)))
+    if (!kept) guarded(() => native.prefetch(this.ref, payload.ticket, request.bytes))
   }
 
   stats(): PagerStats {
@@ -334,7 +334,7 @@ function moveAll(parts: readonly Part[]): ArrayBuffer[] {
 }
 
 /** Copies ranges of bytes of a payload that lies in `buffers` to `into`, one behind the other. */
-export function copyRanges(buffers: readonly ArrayBuffer[], ranges: readonly number[], into: Uint8Array): void {
+export function copyRanges(buffers: readonly ArrayBuffer[], ranges: ArrayLike<number>, into: Uint8Array): void {
   let filled = 0
   for (let pair = 0; pair < ranges.length; pair += 2) {
     const start = ranges[pair] ?? 0

@@ -40,7 +40,7 @@ export function read<C extends Chunk>(engine: Engine, { payload, request }: Requ
   const [offset = 0] = bytes
   guarded(() => {
     if (bytes.length === 2) native.read(engine.ref, payload.ticket, offset, landing.bytes)
-    else native.readMany(engine.ref, payload.ticket, Float64Array.from(bytes), landing.bytes)
+    else native.readMany(engine.ref, payload.ticket, bytes, landing.bytes)
   })
   return landing.result()
 }

@@ -3,7 +3,7 @@
 //! The message and the key are words m and k of 32 bits; the hash is the sum, modulo 2^64, of
 //! (m[2i] + k[2i] mod 2^32) * (m[2i + 1] + k[2i + 1] mod 2^32). For a random key, any two different messages of one length
 //! collide with a probability of at most 2^-32, whatever the difference (Black, Halevi, Krawczyk, Krovetz and Rogaway,
-//! "UMAC: Fast and Secure Message Authentication", CRYPTO 1999, theorem 4).
+//! "UMAC: Fast and Secure Message Authentication", CRYPTO 1999).
 //!
 //! Here for its one unsafe line: calling code that was compiled for more than the least processor.
 
