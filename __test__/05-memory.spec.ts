@@ -45,7 +45,7 @@ test.serial('memory that is not kept as a spare is out of memory at once', async
 const ROLLUP = '/proc/self/smaps_rollup'
 const serialWithRollup = existsSync(ROLLUP) ? test.serial : test.serial.skip
 
-serialWithRollup("spare buffers are the kernel's for the taking, but for the newest 2 MiB", t => {
+serialWithRollup("spare buffers are the kernel's for the taking when the call returns", t => {
   const offeredBytes = () => Number(/^LazyFree: *(\d+) kB$/m.exec(readFileSync(ROLLUP, 'utf8'))?.[1]) * KIB
   const pager = newPager(t, { spareBytes: 16 * MIB })
   const before = offeredBytes()
@@ -54,7 +54,7 @@ serialWithRollup("spare buffers are the kernel's for the taking, but for the new
   const risenBytes = offeredBytes() - before
   t.log(`${risenBytes / KIB} KiB`)
   // Less what lies in pages that are shared with neighbours.
-  t.true(risenBytes > 13.5 * MIB && risenBytes <= 14 * MIB)
+  t.true(risenBytes > 15.5 * MIB && risenBytes <= 16 * MIB)
   handles.forEach(handle => {
     sameBytes(t, pager.take(handle), new Uint8Array(MIB).fill(1))
   })
@@ -104,7 +104,7 @@ test('spares become results of the same length, overwritten wholly', t => {
     [MIB / 2, MIB / 2],
     [0, MIB / 2],
   ])
-  t.is(pager.stats().spareBytes, 0)
+  t.deepEqual([pager.stats().spareBytes, pager.stats().spareHits], [0, 2])
   const third = pager.take(handle)
   sameBytes(t, first, bytes)
   sameBytes(t, second, Buffer.concat([bytes.subarray(MIB / 2), bytes.subarray(0, MIB / 2)]))

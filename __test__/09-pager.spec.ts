@@ -211,6 +211,7 @@ test('stats have every number, and nothing else', t => {
     'dirtyBudgetBytes',
     'pushedBytes',
     'spareBytes',
+    'spareHits',
     'pageouts',
     'pageoutBytes',
   ]

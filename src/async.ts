@@ -14,12 +14,17 @@ import type { Handle, Payload } from './handle.js'
 import { run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
 import { takeKept } from './sync.js'
+import { tracedPromise } from './tracing.js'
 import type { Chunk } from './types.js'
 
 type Signal = AbortSignal | undefined
 
 /** Puts checked chunks out. Once the job has started, an abort comes too late: the payload goes out. */
 export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
+  return await tracedPromise('pageout', outgoing.byteLength, outgoing.backend, () => putOut(engine, outgoing, signal))
+}
+
+async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
   if (signal?.aborted) throw abortError(signal)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const buffers = privateCopies(outgoing)
@@ -55,6 +60,17 @@ function withChunks(error: unknown, parts: readonly Part[], buffers: readonly Ar
 /** Reads checked ranges. */
 export async function read<C extends Chunk>(
   engine: Engine,
+  requested: Requested,
+  target: C | undefined,
+  signal: Signal,
+): Promise<C> {
+  const { payload, request } = requested
+  const step = () => readRanges(engine, requested, target, signal)
+  return await tracedPromise('read', request.byteLength, payload.backend, step)
+}
+
+async function readRanges<C extends Chunk>(
+  engine: Engine,
   { payload, request }: Requested,
   target: C | undefined,
   signal: Signal,
@@ -83,6 +99,16 @@ export async function take<C extends Chunk>(
   signal: Signal,
 ): Promise<C> {
   const payload = engine.payload(handle)
+  const step = () => takeBack(engine, payload, target, signal)
+  return await tracedPromise('take', payload.byteLength, payload.backend, step)
+}
+
+async function takeBack<C extends Chunk>(
+  engine: Engine,
+  payload: Payload,
+  target: C | undefined,
+  signal: Signal,
+): Promise<C> {
   if (signal?.aborted) throw abortError(signal)
   const kept = engine.keptOf(payload)
   if (kept) return takeKept(engine, payload, kept, target)

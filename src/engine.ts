@@ -121,7 +121,13 @@ export class Engine {
     native.stats(this.ref, numbers)
     const [scratchDir, fileSystem] = native.scratchPlace(this.ref) ?? [null, null]
     const counts = Object.fromEntries(NUMBERS.map((name, position) => [name, numbers[position] ?? 0]))
-    return { ...counts, spareBytes: this.spares.bytes, scratchDir, fileSystem } as PagerStats
+    return {
+      ...counts,
+      spareBytes: this.spares.bytes,
+      spareHits: this.spares.hits,
+      scratchDir,
+      fileSystem,
+    } as PagerStats
   }
 
   trim(): void {

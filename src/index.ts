@@ -26,6 +26,7 @@ export type {
   PagerOptions,
   PagerStats,
   Range,
+  TraceContext,
   TypedArray,
 } from './types.js'
 

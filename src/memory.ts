@@ -27,9 +27,6 @@ function wasPutInHugePages(buffer: ArrayBuffer): boolean {
 const SPARE_BYTES_MAX = 32 * 2 ** 20
 const SPARE_SHARE = 1 / 16
 
-/** So many bytes of the newest spare buffers keep their pages: offering them and touching them again costs a third of a trip. */
-const WARM_BYTES_MAX = 2 * 2 ** 20
-
 /** Bytes of spare buffers unless an option says otherwise: 32 MiB, or a sixteenth of the memory limit where that is less. */
 export function defaultSpareBytes(): number {
   // Zero or a huge number where no control group sets a limit.
@@ -38,17 +35,15 @@ export function defaultSpareBytes(): number {
 }
 
 /**
- * Buffers whose content went out, kept for results of the same length. Their pages, but for those of the newest, are the
- * operating system's for the taking; a buffer whose pages are still there spares a result the page faults of fresh memory.
+ * Buffers whose content went out, kept for results of the same length. Their pages are the operating system's for the
+ * taking; a buffer whose pages are still there spares a result the page faults of fresh memory.
  */
 export class Spares {
   readonly #budgetBytes: number
   /** By length; the length that was given back longest ago comes first. */
   readonly #buffers = new Map<number, ArrayBuffer[]>()
   #bytes = 0
-  /** Those whose pages were not offered yet, oldest first. */
-  readonly #warm = new Set<ArrayBuffer>()
-  #warmBytes = 0
+  #hits = 0
 
   constructor(budgetBytes: number) {
     this.#budgetBytes = budgetBytes
@@ -57,6 +52,11 @@ export class Spares {
   /** Bytes of the buffers that are kept. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Buffers that became results. */
+  get hits(): number {
+    return this.#hits
   }
 
   /** Takes over a buffer that nobody else knows: keeps it, or gives its memory back to the operating system now. */
@@ -68,13 +68,7 @@ export class Spares {
       return
     }
     while (this.#bytes + bytes > this.#budgetBytes) this.#dropOne()
-    this.#warm.add(buffer)
-    this.#warmBytes += bytes
-    for (const oldest of this.#warm) {
-      if (this.#warmBytes <= WARM_BYTES_MAX) break
-      this.#cool(oldest)
-      offer(oldest)
-    }
+    offer(buffer)
     const sameLength = this.#buffers.get(bytes) ?? []
     this.#buffers.delete(bytes)
     this.#buffers.set(bytes, sameLength)
@@ -84,7 +78,9 @@ export class Spares {
 
   /** A spare buffer of exactly `byteLength` bytes with any content, if there is one, for a result that will fill it. */
   take(byteLength: number): ArrayBuffer | undefined {
-    return this.#remove(byteLength, sameLength => sameLength.pop())
+    const spare = this.#remove(byteLength, sameLength => sameLength.pop())
+    if (spare) this.#hits++
+    return spare
   }
 
   /** Gives all memory back. */
@@ -104,12 +100,7 @@ export class Spares {
     if (!chosen) return undefined
     if (sameLength.length === 0) this.#buffers.delete(byteLength)
     this.#bytes -= byteLength
-    this.#cool(chosen)
     return chosen
-  }
-
-  #cool(buffer: ArrayBuffer): void {
-    if (this.#warm.delete(buffer)) this.#warmBytes -= buffer.byteLength
   }
 }
 

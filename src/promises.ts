@@ -27,6 +27,7 @@ export type {
   PagerStats,
   Range,
   SignalOptions,
+  TraceContext,
   TypedArray,
 } from './types.js'
 

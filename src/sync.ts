@@ -5,10 +5,15 @@ import { isEmptied, move } from './chunk.js'
 import { copyRanges, type Engine, guarded, type Outgoing, type Requested, readableBytes } from './engine.js'
 import { isSystemFailure, type Result } from './errors.js'
 import { type Handle, markReleased, type Payload } from './handle.js'
+import { traced } from './tracing.js'
 import type { Chunk } from './types.js'
 
 /** Puts checked chunks out. */
 export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
+  return traced('pageout', outgoing.byteLength, outgoing.backend, () => putOut(engine, outgoing))
+}
+
+function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const views = outgoing.parts.map(readableBytes)
   const [only] = views.length === 1 ? views : []
@@ -28,7 +33,12 @@ function giveBack(engine: Engine, { parts, detach }: Outgoing): void {
 }
 
 /** Reads checked ranges. */
-export function read<C extends Chunk>(engine: Engine, { payload, request }: Requested, target: C | undefined): C {
+export function read<C extends Chunk>(engine: Engine, requested: Requested, target: C | undefined): C {
+  const { payload, request } = requested
+  return traced('read', request.byteLength, payload.backend, () => readRanges(engine, requested, target))
+}
+
+function readRanges<C extends Chunk>(engine: Engine, { payload, request }: Requested, target: C | undefined): C {
   const { bytes, byteLength } = request
   const landing = engine.landing<C>(payload.kind, byteLength, target)
   const kept = engine.keptOf(payload)
@@ -48,6 +58,10 @@ export function read<C extends Chunk>(engine: Engine, { payload, request }: Requ
 /** Takes the payload of a handle. */
 export function take<C extends Chunk>(engine: Engine, handle: Handle<C>, target: C | undefined): C {
   const payload = engine.payload(handle)
+  return traced('take', payload.byteLength, payload.backend, () => takeBack(engine, payload, target))
+}
+
+function takeBack<C extends Chunk>(engine: Engine, payload: Payload, target: C | undefined): C {
   const kept = engine.keptOf(payload)
   if (kept) return takeKept(engine, payload, kept, target)
   const landing = engine.landing<C>(payload.kind, payload.byteLength, target)

@@ -83,6 +83,8 @@ export interface PagerStats {
   pushedBytes: number
   /** Bytes of buffers that this thread keeps for results. */
   spareBytes: number
+  /** Results of this thread that found a buffer among them, and so needed no fresh memory. */
+  spareHits: number
   /** The scratch directory, once one is open. */
   scratchDir: string | null
   /** Name of its file system, for instance `ext4`. */
@@ -103,6 +105,14 @@ export interface PagerStats {
   swapBytes: number
   /** Bytes of it that are free. */
   swapFreeBytes: number
+}
+
+/** What an event of the tracing channels `pageout:pageout`, `pageout:read` and `pageout:take` tells. Never the payload. */
+export interface TraceContext {
+  /** Bytes that go out, or that are asked for. */
+  readonly byteLength: number
+  /** Where the payload lives. */
+  readonly backend: Backend
 }
 
 /** Options of a promise form. */

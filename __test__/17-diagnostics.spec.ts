@@ -1,0 +1,121 @@
+import { tracingChannel } from 'node:diagnostics_channel'
+import test, { type ExecutionContext } from 'ava'
+import type { TraceContext } from 'pageout'
+import * as promises from 'pageout/promises'
+import { KIB, pattern, sameBytes } from './helpers/chunks.js'
+import { newDirectory, newPager } from './helpers/places.js'
+
+const VERBS = ['pageout', 'read', 'take'] as const
+const EVENTS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const
+type Context = TraceContext & { result?: unknown; error?: unknown }
+
+/** What happens on all channels, until the test ends. */
+function watch(t: ExecutionContext): { events: string[]; contexts: Context[]; stop: () => void } {
+  const [events, contexts]: [string[], Context[]] = [[], []]
+  const stops = VERBS.map(verb => {
+    const channel = tracingChannel<`pageout:${typeof verb}`, Context>(`pageout:${verb}`)
+    const listeners = Object.fromEntries(
+      EVENTS.map(event => [
+        event,
+        (context: Context) => {
+          events.push(`${verb} ${event}`)
+          contexts.push(context)
+        },
+      ]),
+    ) as unknown as Parameters<typeof channel.subscribe>[0]
+    channel.subscribe(listeners)
+    return () => channel.unsubscribe(listeners)
+  })
+  const stop = () => {
+    for (const stopOne of stops.splice(0)) stopOne()
+  }
+  t.teardown(stop)
+  return { events, contexts, stop }
+}
+
+test.serial('synchronous verbs tell that they start and end, with bytes and backend, and never the payload', t => {
+  const pager = newPager(t)
+  const { events, contexts, stop } = watch(t)
+  for (const backend of ['file', 'swap'] as const) {
+    const handle = pager.pageout(pattern(10 * KIB), { backend })
+    sameBytes(t, pager.readAt(handle, 1, 2), pattern(10 * KIB).subarray(1, 3))
+    pager.readAtMany(handle, [
+      [5, 5],
+      [0, 2],
+    ])
+    sameBytes(t, pager.take(handle), pattern(10 * KIB))
+    const verbs = ['pageout', 'read', 'read', 'take']
+    t.deepEqual(
+      events.splice(0),
+      verbs.flatMap(verb => [`${verb} start`, `${verb} end`]),
+    )
+    t.deepEqual(
+      contexts.splice(0).map(context => [context.byteLength, context.backend, context.result]),
+      [10 * KIB, 2, 7, 10 * KIB].flatMap(bytes => Array.from({ length: 2 }, () => [bytes, backend, undefined])),
+    )
+  }
+  stop()
+  pager.take(pager.pageout(pattern(10)))
+  t.deepEqual(events, [])
+})
+
+test.serial('verbs that give promises tell when they are settled', async t => {
+  const pager = new promises.Pager({ scratchDir: newDirectory(t) })
+  const { events, contexts } = watch(t)
+  const handle = await pager.pageout(pattern(100))
+  await pager.readAt(handle, 0, 10)
+  sameBytes(t, await pager.take(handle), pattern(100))
+  t.deepEqual(
+    events,
+    VERBS.flatMap(verb => ['start', 'end', 'asyncStart', 'asyncEnd'].map(event => `${verb} ${event}`)),
+  )
+  t.true(contexts.every(context => context.backend === 'file' && context.result === undefined))
+  t.deepEqual([contexts[0]?.byteLength, contexts[4]?.byteLength, contexts[8]?.byteLength], [100, 10, 100])
+  await pager.close()
+})
+
+test.serial('failures are told, wrong arguments are not', async t => {
+  const options = { scratchDir: newDirectory(t), capacityBytes: 4 * KIB }
+  const { events, contexts } = watch(t)
+  const chunk = pattern(5 * KIB)
+  const pager = newPager(t, options)
+  const error = t.throws(() => pager.pageout(chunk), { code: 'ERR_PAGEOUT_CAPACITY' })
+  t.deepEqual(events.splice(0), ['pageout start', 'pageout error', 'pageout end'])
+  t.is(contexts.splice(0)[1]?.error, error)
+  sameBytes(t, chunk, pattern(5 * KIB))
+
+  const promised = new promises.Pager(options)
+  const rejection = await t.throwsAsync(promised.pageout(chunk), { code: 'ERR_PAGEOUT_CAPACITY' })
+  t.deepEqual(
+    events.splice(0),
+    ['start', 'end', 'error', 'asyncStart', 'asyncEnd'].map(event => `pageout ${event}`),
+  )
+  t.is(contexts.splice(0)[2]?.error, rejection)
+  const aborted = promised.pageout(pattern(10), { signal: AbortSignal.abort() })
+  await t.throwsAsync(aborted, { name: 'AbortError' })
+  t.true(events.splice(0).includes('pageout error'))
+  await promised.close()
+
+  t.throws(() => pager.pageout('text' as never))
+  const handle = pager.pageout(pattern(10))
+  events.splice(0)
+  t.throws(() => pager.readAt(handle, 0, 11), { code: 'ERR_OUT_OF_RANGE' })
+  t.deepEqual(events, [])
+})
+
+test.serial('a watcher that pulls the rug out gets an error, and nothing is lost', t => {
+  const pager = newPager(t)
+  const handle = pager.pageout(pattern(100))
+  const chunk = pattern(1000)
+  const meddle = {
+    start: () => {
+      structuredClone(chunk, { transfer: [chunk.buffer as ArrayBuffer] })
+    },
+  }
+  const channel = tracingChannel<'pageout:pageout', Context>('pageout:pageout')
+  channel.subscribe(meddle as unknown as Parameters<typeof channel.subscribe>[0])
+  t.teardown(() => channel.unsubscribe(meddle as unknown as Parameters<typeof channel.unsubscribe>[0]))
+  t.throws(() => pager.pageout(chunk), { instanceOf: TypeError })
+  t.is(pager.stats().handles, 1)
+  sameBytes(t, pager.take(handle), pattern(100))
+})

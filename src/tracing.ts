@@ -1,0 +1,45 @@
+/** What a process can watch of this package: tracing channels of `node:diagnostics_channel`. */
+
+import { tracingChannel } from 'node:diagnostics_channel'
+import type { Backend, TraceContext } from './types.js'
+
+const CHANNELS = {
+  pageout: tracingChannel<'pageout:pageout', TraceContext>('pageout:pageout'),
+  read: tracingChannel<'pageout:read', TraceContext>('pageout:read'),
+  take: tracingChannel<'pageout:take', TraceContext>('pageout:take'),
+}
+type Verb = keyof typeof CHANNELS
+
+/** Does a step of a synchronous verb. */
+export function traced<T>(verb: Verb, byteLength: number, backend: Backend, step: () => T): T {
+  const channel = CHANNELS[verb]
+  if (!channel.hasSubscribers) return step()
+  let result: T | undefined
+  // Steps give nothing back here: the channel would show it to all subscribers, and it may be the payload.
+  channel.traceSync(
+    () => {
+      result = step()
+    },
+    { byteLength, backend },
+  )
+  return result as T
+}
+
+/** Does a step of a verb that gives a promise. */
+export async function tracedPromise<T>(
+  verb: Verb,
+  byteLength: number,
+  backend: Backend,
+  step: () => Promise<T>,
+): Promise<T> {
+  const channel = CHANNELS[verb]
+  if (!channel.hasSubscribers) return await step()
+  let result: T | undefined
+  await channel.tracePromise(
+    async () => {
+      result = await step()
+    },
+    { byteLength, backend },
+  )
+  return result as T
+}
