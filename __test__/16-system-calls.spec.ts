@@ -22,10 +22,16 @@ function callsBetweenMarks(trace: string): Call[] {
   const lines = trace.split('\n')
   const [begin, end] = ['begin', 'end'].map(place => lines.findIndex(line => line.includes(`/no-such-file-${place}`)))
   const thread = lines[begin ?? -1]?.split(' ')[0]
+  let begun = ''
   return lines.slice(begin, end).flatMap(line => {
-    // A call that another thread's came in between of ends in a line of its own, which has the answer.
-    const [, pid, name, rest, answer] = /^(\d+) +(?:<\.\.\. )?(\w+)(.*) = (\S+)/.exec(line) ?? []
-    return pid === thread && name && rest && answer ? [{ name, line: rest, answer }] : []
+    const [, pid, text = ''] = /^(\d+) +(.*)$/.exec(line) ?? []
+    if (pid !== thread) return []
+    // A call that another thread's came in between of stands in two lines.
+    const [, first] = /^(.*)<unfinished \.\.\.>$/.exec(text) ?? []
+    if (first !== undefined) begun = first
+    const whole = text.replace(/^<\.\.\. \w+ resumed>/, () => begun)
+    const [, name, rest, answer] = /^(\w+)(.*) = (\S+)/.exec(whole) ?? []
+    return name && rest && answer ? [{ name, line: rest, answer }] : []
   })
 }
 
