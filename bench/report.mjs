@@ -14,7 +14,7 @@ const PLACE = 'id="results">'
 const NOTHING = 'null'
 
 /** Three digits; more would be noise. */
-const DIGITS = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
+export const DIGITS = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
 
 /**
  * The empty page, read before anything is measured, so that a missing one does not cost the results.
@@ -78,15 +78,33 @@ function named(table, row, cell) {
 const numbers = ({ min, median, max }) => [min, median, max].map(number => DIGITS.format(number))
 
 /**
- * How many times better the subject is; below one it is behind.
- *
  * @param {MeasuredTable} table
  * @param {Row} row
  * @param {Cell} cell
  */
-function ahead({ subject, references, better }, row, { candidate, median }) {
-  if (references.length === 0) return []
-  const ours = row.cells.find(cell => cell.candidate === subject)?.median ?? NaN
-  const ratio = (row.better ?? better) === 'less' ? median / ours : ours / median
-  return [candidate === subject || !Number.isFinite(ratio) ? '' : `${DIGITS.format(ratio)} x`]
+function ahead(table, row, { candidate }) {
+  if (table.references.length === 0) return []
+  return [candidate === table.subject ? '' : ratio(table, row, candidate)]
+}
+
+/**
+ * The median of a candidate in a row, if it has one.
+ *
+ * @param {Row} row
+ * @param {string} candidate
+ */
+export const median = (row, candidate) => row.cells.find(cell => cell.candidate === candidate)?.median
+
+/**
+ * How many times better the subject is than a candidate; below one it is behind.
+ *
+ * @param {MeasuredTable} table
+ * @param {Row} row
+ * @param {string} candidate
+ */
+export function ratio({ subject, better }, row, candidate) {
+  const [ours, theirs] = [median(row, subject), median(row, candidate)]
+  // Of nothing there is no ratio.
+  if (!ours || !theirs) return ''
+  return `${DIGITS.format((row.better ?? better) === 'less' ? theirs / ours : ours / theirs)} x`
 }
