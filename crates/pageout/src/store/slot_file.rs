@@ -89,12 +89,15 @@ impl SlotFile {
     /// The free slot that `choose` takes; the file where there is none. The slot is not charged to the accounting yet.
     pub(super) fn claim(self: Arc<Self>, choose: ChooseSlot) -> Result<UnchargedSlot, Arc<Self>> {
         let slot_bytes = self.class.slot_bytes();
-        let claimed = lock(&self.slots).claim(slot_bytes, choose);
+        let claimed = {
+            let mut slots = lock(&self.slots);
+            // Counted under the lock: a push that finds the slot subtracts it.
+            slots.claim(slot_bytes, choose).inspect(|_| self.write_behind.add_dirty(slot_bytes))
+        };
         let Some((index, is_limit_due)) = claimed else { return Err(self) };
         if is_limit_due {
             self.write_behind.refresh();
         }
-        self.write_behind.add_dirty(slot_bytes);
         Ok(UnchargedSlot { file: self, index })
     }
 
