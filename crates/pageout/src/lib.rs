@@ -56,7 +56,7 @@ pub use global::{
     backend, pageout, pageout_with, pager, prefetch, read_at, read_at_many, set_backend, set_scratch_dir, take, trim,
     try_pageout, try_pageout_with, try_read_at, try_read_at_many, try_set_scratch_dir, try_take,
 };
-pub use pager::{Backend, Handle, Pager, PagerBuilder, PagerStats, TakeError};
+pub use pager::{Backend, Collector, Handle, Pager, PagerBuilder, PagerStats, TakeError};
 
 /// The examples of the READMEs, of this crate and of the repository, run as tests.
 #[cfg(doctest)]

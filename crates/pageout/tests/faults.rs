@@ -172,6 +172,13 @@ fn copy_out(world: &World, subject: &mut Subject) -> Result<(), Error> {
     Ok(())
 }
 
+fn collect(world: &World, subject: &mut Subject) -> Result<(), Error> {
+    let mut collector = world.pager.collector();
+    subject.chunks.iter().try_for_each(|chunk| collector.append(chunk))?;
+    subject.handle = Some(collector.finish()?);
+    Ok(())
+}
+
 fn read_ranges(world: &World, subject: &Subject, ranges: &[(usize, usize)]) -> Result<(), Error> {
     let mut dst = elements::<u64>(5, 1);
     let handle = subject.handle.as_ref().expect("a payload that is out");
@@ -237,6 +244,7 @@ const OPERATIONS: &[Operation] = &[
         run: page_out,
     },
     Operation { name: "pageout of borrowed chunks", prepare: |_| Subject::to_put_out(3_000, &[100]), run: copy_out },
+    Operation { name: "collecting chunks", prepare: |_| Subject::to_put_out(3_000, &[100]), run: collect },
     Operation {
         name: "read of all",
         prepare: |world| Subject::is_out(&world.pager, 3_000),

@@ -12,7 +12,6 @@ use std::ops::Range;
 use super::{Extent, Extents, Payload};
 use crate::block::{Checksums, PAGE_BYTES};
 use crate::error::Error;
-use crate::slots::LARGEST_SLOT_BYTES;
 use crate::store::{Place, Store};
 use crate::sys::{Destination, destination};
 use crate::units::{self, KIB};
@@ -53,6 +52,21 @@ impl Stored {
             let place = store.put(len_bytes, slices)?;
             Ok(Self { place, checksums, len_bytes })
         })
+    }
+
+    /// One payload of `pieces`, of which each but the last has `piece_bytes` bytes, whole pages. Leaves none in the list.
+    ///
+    /// # Errors
+    /// When the memory for its lists cannot be had; `pieces` are as before.
+    pub(crate) fn join(pieces: &mut Vec<Self>, piece_bytes: u32) -> Result<Self, Error> {
+        if let [_] = pieces[..] {
+            return Ok(pieces.remove(0));
+        }
+        let checksums = Checksums::join(pieces.iter().map(|piece| &piece.checksums))?;
+        let len_bytes = pieces.iter().map(|piece| piece.len_bytes).sum();
+        let mut slots = Place::list_for(pieces.len())?;
+        pieces.drain(..).for_each(|piece| piece.place.append_to(&mut slots));
+        Ok(Self { place: Place::of_pieces(slots, piece_bytes), checksums, len_bytes })
     }
 
     /// Reads one extent straight into its destination.
@@ -127,7 +141,7 @@ impl Stored {
         buffer.try_reserve_exact(RUN_BUFFER)?;
         let mut reader = Reader { payload: self, requested, parts, buffer };
         let mut missed: Vec<&[u32]> = Vec::new();
-        for run in runs(requested, ascending) {
+        for run in runs(requested, ascending, |span| self.is_short(span)) {
             if !reader.read_run_cached(run)? {
                 missed.try_reserve(1)?;
                 missed.push(run);
@@ -138,6 +152,11 @@ impl Stored {
             self.announce_range(&span(requested, run));
         }
         missed.into_iter().try_for_each(|run| reader.read_run(run))
+    }
+
+    /// Whether a span is read by way of the buffer: short, and in one slot.
+    fn is_short(&self, span: &Range<u64>) -> bool {
+        span.end - span.start <= RUN_BYTES_MAX && self.place.is_in_one_slot(span)
     }
 
     fn announce_range(&self, wanted: &Range<u64>) {
@@ -176,10 +195,10 @@ impl Reader<'_, '_> {
     /// Reads a short run if all of it is in memory; says whether it was.
     fn read_run_cached(&mut self, run: &[u32]) -> Result<bool, Error> {
         let span = span(self.requested, run);
-        if !is_short(&span) {
+        let Self { payload, requested, parts, buffer } = self;
+        if !payload.is_short(&span) {
             return Ok(false);
         }
-        let Self { payload, requested, parts, buffer } = self;
         let pages = payload.pages_around(&span);
         with_room(buffer, &pages, |mut all| {
             let segment = payload.place.segments(pages.clone()).next().expect("a run has bytes");
@@ -196,7 +215,7 @@ impl Reader<'_, '_> {
     fn read_run(&mut self, run: &[u32]) -> Result<(), Error> {
         let span = span(self.requested, run);
         let Self { payload, requested, parts, buffer } = self;
-        if let ([only], false) = (run, is_short(&span)) {
+        if let ([only], false) = (run, payload.is_short(&span)) {
             return payload.read_extent(requested[units::index(*only)], take_part(parts, *only));
         }
         let pages = payload.pages_around(&span);
@@ -227,11 +246,6 @@ fn take_part<'d>(parts: &mut [Option<Destination<'d>>], position: u32) -> Destin
     parts[units::index(position)].take().expect("each extent is read once")
 }
 
-/// Whether a span is read by way of the buffer: short, and in one slot.
-fn is_short(span: &Range<u64>) -> bool {
-    span.end - span.start <= RUN_BYTES_MAX && span.start / LARGEST_SLOT_BYTES == (span.end - 1) / LARGEST_SLOT_BYTES
-}
-
 /// Whether an extent that ends at `end` and one that begins at `start` are read as one.
 fn is_near(end: u64, start: u64) -> bool {
     units::round_down(start, PAGE_BYTES) <= end.next_multiple_of(PAGE_BYTES) + GAP_BYTES_MAX
@@ -244,7 +258,11 @@ fn span(requested: &[Extent], run: &[u32]) -> Range<u64> {
 }
 
 /// Cuts ascending extents into runs: neighbours that are close and together short.
-fn runs<'a>(requested: &'a [Extent], ascending: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+fn runs<'a>(
+    requested: &'a [Extent],
+    ascending: &'a [u32],
+    is_short: impl Fn(&Range<u64>) -> bool,
+) -> impl Iterator<Item = &'a [u32]> {
     let mut rest = ascending;
     std::iter::from_fn(move || {
         let (&first, _) = rest.split_first()?;
@@ -305,19 +323,25 @@ mod tests {
         list.iter().map(|&(start, len_bytes)| Extent { start, len_bytes }).collect()
     }
 
+    fn is_short(span: &Range<u64>) -> bool {
+        span.end - span.start <= RUN_BYTES_MAX
+    }
+
     #[test]
     fn close_extents_share_a_run_up_to_its_limit() {
         let requested = extents(&[(0, 8), (8, 8), (9000, 100), (20_500, 4096), (24_596, 20_000), (60_000, 200_000)]);
         let ascending: Vec<u32> = (0..6).collect();
-        let runs: Vec<_> = runs(&requested, &ascending).collect();
+        let runs: Vec<_> = runs(&requested, &ascending, is_short).collect();
         assert_eq!(runs, [&[0, 1, 2][..], &[3, 4], &[5]], "8,192 - 4,096 is near, 20,480 - 12,288 is not");
         assert_eq!(span(&requested, runs[1]), 20_500..44_596);
     }
 
     #[test]
     fn runs_end_where_a_slot_ends() {
-        let requested = extents(&[(LARGEST_SLOT_BYTES - 8, 8), (LARGEST_SLOT_BYTES, 8)]);
-        let runs: Vec<_> = runs(&requested, &[0, 1]).collect();
+        let slot_bytes = 1 << 20;
+        let requested = extents(&[(slot_bytes - 8, 8), (slot_bytes, 8)]);
+        let in_one_slot = |span: &Range<u64>| span.start / slot_bytes == (span.end - 1) / slot_bytes;
+        let runs: Vec<_> = runs(&requested, &[0, 1], in_one_slot).collect();
         assert_eq!(runs, [&[0][..], &[1]]);
     }
 

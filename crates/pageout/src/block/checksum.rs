@@ -13,7 +13,6 @@
 use std::collections::TryReserveError;
 use std::hash::{BuildHasher, RandomState};
 use std::io::IoSlice;
-use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::sys::nh::nh;
@@ -59,6 +58,20 @@ impl Checksums {
         Ok(Self::Many(checksums.into_boxed_slice()))
     }
 
+    /// The checksums of a payload made of pieces, of which each but the last has whole pages.
+    ///
+    /// # Errors
+    /// When the memory for them cannot be had.
+    pub(crate) fn join<'a>(pieces: impl Iterator<Item = &'a Self> + Clone) -> Result<Self, TryReserveError> {
+        if !pieces.clone().all(Self::are_kept) {
+            return Ok(Self::Off);
+        }
+        let mut checksums = Vec::new();
+        checksums.try_reserve_exact(pieces.clone().map(|piece| piece.all().len()).sum())?;
+        pieces.for_each(|piece| checksums.extend_from_slice(piece.all()));
+        Ok(Self::Many(checksums.into_boxed_slice()))
+    }
+
     /// Whether there is anything to check.
     pub(crate) fn are_kept(&self) -> bool {
         !matches!(self, Self::Off)
@@ -70,18 +83,21 @@ impl Checksums {
     /// # Errors
     /// The payload's byte at which the first wrong page begins.
     pub(crate) fn verify(&self, start: u64, bytes: &[u8]) -> Result<(), u64> {
-        let Some(kept) = self.range(page_of(start)..page_of(start) + bytes.len().div_ceil(PAGE)) else { return Ok(()) };
+        if !self.are_kept() {
+            return Ok(());
+        }
+        let kept = &self.all()[page_of(start)..][..bytes.len().div_ceil(PAGE)];
         match bytes.chunks(PAGE).zip(kept).position(|(page, kept)| checksum(page) != *kept) {
             None => Ok(()),
             Some(position) => Err(start + units::to_u64(position) * PAGE_BYTES),
         }
     }
 
-    fn range(&self, pages: Range<usize>) -> Option<&[u32]> {
+    fn all(&self) -> &[u32] {
         match self {
-            Self::Off => None,
-            Self::One(only) => Some(&std::slice::from_ref(only)[pages]),
-            Self::Many(all) => Some(&all[pages]),
+            Self::Off => &[],
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Many(all) => all,
         }
     }
 }

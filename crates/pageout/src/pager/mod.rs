@@ -4,6 +4,7 @@
 //! is published. What fails on the way leaves chunks, handle, destination and accounting as they were.
 
 mod builder;
+mod collector;
 mod handle;
 mod ranges;
 mod stats;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytemuck::Pod;
 
 pub use builder::PagerBuilder;
+pub use collector::Collector;
 pub use handle::{Handle, TakeError};
 pub use stats::PagerStats;
 
@@ -145,6 +147,12 @@ impl Pager {
             0 => Ok(self.handle(Body::Empty, 0)),
             len_bytes => self.store_chunks(chunks, len_bytes),
         }
+    }
+
+    /// Begins a payload of the file backend whose chunks come one after the other.
+    #[must_use]
+    pub fn collector<T: Pod>(&self) -> Collector<T> {
+        Collector::new(self.clone())
     }
 
     /// Appends `len` elements from element `offset` on to `dst`.

@@ -8,13 +8,20 @@ use crate::error::Error;
 use crate::slots::{Class, LARGEST_SLOT_BYTES};
 use crate::units;
 
-/// The slots of one payload, in payload order. All but the last are of the largest class and full.
+#[allow(clippy::cast_possible_truncation, reason = "64 MiB")]
+const LARGEST_PIECE_BYTES: u32 = LARGEST_SLOT_BYTES as u32;
+
+/// The slots of one payload, in payload order. All but the last hold as many bytes of it.
 #[derive(Debug)]
 pub(crate) enum Place {
     /// A payload that fits one slot: no allocation.
     One(Slot),
     /// A longer payload.
-    Many(Box<[Slot]>),
+    Many {
+        slots: Box<[Slot]>,
+        /// Bytes of the payload in each slot but the last, at most [`LARGEST_SLOT_BYTES`].
+        piece_bytes: u32,
+    },
 }
 
 /// A part of a payload that lies in one slot.
@@ -45,7 +52,30 @@ impl Place {
             slots.try_reserve(1)?;
             slots.push(claim(class)?);
         }
-        Ok(Self::Many(slots.into_boxed_slice()))
+        Ok(Self::of_pieces(slots, LARGEST_PIECE_BYTES))
+    }
+
+    /// An empty list of slots with room for those of `count` pieces.
+    ///
+    /// # Errors
+    /// When the memory cannot be had.
+    pub(crate) fn list_for(count: usize) -> Result<Vec<Slot>, Error> {
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(count)?;
+        Ok(slots)
+    }
+
+    /// Appends the slot of a piece, which is its only one.
+    pub(crate) fn append_to(self, slots: &mut Vec<Slot>) {
+        match self {
+            Self::One(slot) => slots.push(slot),
+            Self::Many { .. } => unreachable!("a piece fits one slot"),
+        }
+    }
+
+    /// The place of a payload that was put in `slots` piece by piece, each but the last `piece_bytes` long.
+    pub(crate) fn of_pieces(slots: Vec<Slot>, piece_bytes: u32) -> Self {
+        Self::Many { slots: slots.into_boxed_slice(), piece_bytes }
     }
 
     /// Writes a payload: the bytes of `sources`, which may be longer than the payload by padding that the last slot holds.
@@ -55,11 +85,11 @@ impl Place {
     pub(super) fn write(&self, sources: &[IoSlice<'_>]) -> Result<(), Error> {
         match self {
             Self::One(slot) => slot.write(sources),
-            Self::Many(slots) => {
+            Self::Many { slots, piece_bytes } => {
                 let mut rest = copied(sources)?;
                 let mut rest = &mut rest[..];
                 for slot in slots {
-                    let window = window(rest, units::to_usize(LARGEST_SLOT_BYTES))?;
+                    let window = window(rest, units::index(*piece_bytes))?;
                     slot.write(&window)?;
                     let written = window.iter().map(|slice| slice.len()).sum();
                     drop(window);
@@ -73,22 +103,35 @@ impl Place {
     /// The parts of the payload's bytes `range`, in order.
     pub(crate) fn segments(&self, range: Range<u64>) -> impl Iterator<Item = Segment<'_>> {
         let mut start = range.start;
+        let piece_bytes = self.piece_bytes();
         std::iter::from_fn(move || {
             if start >= range.end {
                 return None;
             }
-            let (position, slot_start) = (start / LARGEST_SLOT_BYTES, start % LARGEST_SLOT_BYTES);
-            let end = range.end.min(start - slot_start + LARGEST_SLOT_BYTES);
+            let (position, slot_start) = (start / piece_bytes, start % piece_bytes);
+            let end = range.end.min(start - slot_start + piece_bytes);
             let segment = Segment { slot: self.slot(position), slot_start, payload: start..end };
             start = end;
             Some(segment)
         })
     }
 
+    /// Whether the payload's bytes `range`, which is not empty, lie in one slot.
+    pub(crate) fn is_in_one_slot(&self, range: &Range<u64>) -> bool {
+        range.start / self.piece_bytes() == (range.end - 1) / self.piece_bytes()
+    }
+
+    fn piece_bytes(&self) -> u64 {
+        match self {
+            Self::One(_) => LARGEST_SLOT_BYTES,
+            Self::Many { piece_bytes, .. } => u64::from(*piece_bytes),
+        }
+    }
+
     fn slot(&self, position: u64) -> &Slot {
         match self {
             Self::One(slot) => slot,
-            Self::Many(slots) => &slots[units::to_usize(position)],
+            Self::Many { slots, .. } => &slots[units::to_usize(position)],
         }
     }
 }

@@ -1,0 +1,142 @@
+//! A payload whose length nobody knows yet: it goes out piece by piece while it is made.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytemuck::Pod;
+
+use super::handle::Body;
+use super::{Handle, Pager};
+use crate::backend::file::Stored;
+use crate::error::Error;
+use crate::units;
+
+/// Bytes of one piece: what a collector holds in memory at most. Long enough that a write costs what its bytes cost, and a
+/// slot of its own.
+const PIECE_BYTES: u32 = 4 << 20;
+const PIECE: usize = units::index(PIECE_BYTES);
+
+/// Collects a payload of the file backend from chunks that come one after the other, and holds at most 4 MiB of it in
+/// memory. Made by [`Pager::collector`]. Dropping it frees what it holds.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pager = pageout::Pager::builder().build()?;
+/// let mut collector = pager.collector();
+/// for start in [0u32, 10, 20] {
+///     collector.append(&[start, start + 1])?;
+/// }
+/// let handle = collector.finish()?;
+///
+/// let mut all = Vec::new();
+/// pager.take(handle, &mut all)?;
+/// assert_eq!(all, [0, 1, 10, 11, 20, 21]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Collector<T = u64> {
+    pager: Pager,
+    /// What is out, [`PIECE_BYTES`] each.
+    pieces: Vec<Stored>,
+    /// The beginning of the next piece.
+    staged: Vec<u8>,
+    elements: PhantomData<fn(T)>,
+}
+
+impl<T: Pod> Collector<T> {
+    pub(super) fn new(pager: Pager) -> Self {
+        Self { pager, pieces: Vec::new(), staged: Vec::new(), elements: PhantomData }
+    }
+
+    /// Bytes that were appended since the last [`Self::finish`].
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        units::to_u64(self.pieces.len()) * u64::from(PIECE_BYTES) + units::to_u64(self.staged.len())
+    }
+
+    /// Copies a chunk to the end.
+    ///
+    /// # Errors
+    /// As [`Pager::pageout`]. Nothing of the chunk was appended then; it can be tried again.
+    pub fn append(&mut self, chunk: &[T]) -> Result<(), Error> {
+        let pieces_before = self.pieces.len();
+        self.append_bytes(bytemuck::cast_slice(chunk)).inspect_err(|_| self.pieces.truncate(pieces_before))
+    }
+
+    /// Makes the handle of all that was appended. The collector is as new afterwards.
+    ///
+    /// # Errors
+    /// As [`Pager::pageout`]. Nothing is lost then; it can be tried again.
+    pub fn finish(&mut self) -> Result<Handle<T>, Error> {
+        let len_bytes = self.len_bytes();
+        if len_bytes == 0 {
+            return Ok(self.pager.handle(Body::Empty, 0));
+        }
+        let pieces_before = self.pieces.len();
+        let stored = self.join().inspect_err(|_| self.pieces.truncate(pieces_before))?;
+        self.staged = Vec::new();
+        Ok(self.pager.handle(Body::File(stored), len_bytes))
+    }
+
+    /// Puts out every piece that `bytes` complete, and stages the rest. The staged bytes change last.
+    fn append_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let missing = PIECE - self.staged.len();
+        if bytes.len() < missing {
+            self.make_room(self.staged.len() + bytes.len())?;
+            self.staged.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let (head, rest) = bytes.split_at(missing);
+        self.put(head)?;
+        let pieces = rest.chunks_exact(PIECE);
+        let tail = pieces.remainder();
+        for piece in pieces {
+            let stored = self.stored(&[piece])?;
+            self.push(stored)?;
+        }
+        self.make_room(tail.len())?;
+        self.staged.clear();
+        self.staged.extend_from_slice(tail);
+        Ok(())
+    }
+
+    /// Lets the staged bytes become `len`, which is less than a piece: twice as long at a time, and no longer than a piece.
+    fn make_room(&mut self, len: usize) -> Result<(), Error> {
+        if len > self.staged.capacity() {
+            let capacity = len.next_power_of_two().min(PIECE);
+            self.staged.try_reserve_exact(capacity - self.staged.len())?;
+        }
+        Ok(())
+    }
+
+    fn join(&mut self) -> Result<Stored, Error> {
+        if !self.staged.is_empty() {
+            self.put(&[])?;
+        }
+        Stored::join(&mut self.pieces, PIECE_BYTES)
+    }
+
+    /// Puts out a piece of the staged bytes and what follows them.
+    fn put(&mut self, head: &[u8]) -> Result<(), Error> {
+        let stored = self.stored(&[&self.staged, head])?;
+        self.push(stored)
+    }
+
+    fn stored(&self, chunks: &[&[u8]]) -> Result<Stored, Error> {
+        let len_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.len())).sum();
+        let bytes = chunks.iter().copied();
+        Stored::pageout(self.pager.store()?, bytes, len_bytes, self.pager.shared.integrity)
+    }
+
+    fn push(&mut self, piece: Stored) -> Result<(), Error> {
+        self.pieces.try_reserve(1)?;
+        self.pieces.push(piece);
+        Ok(())
+    }
+}
+
+impl<T> fmt::Debug for Collector<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Collector").field("pieces", &self.pieces.len()).finish_non_exhaustive()
+    }
+}
