@@ -49,6 +49,8 @@ mod sys;
 mod units;
 
 #[doc(hidden)]
+pub use pager::{BatchRead, read_batch};
+#[doc(hidden)]
 pub use sys::{device, memory};
 
 pub use error::{Error, RefusedDir, SpaceFacts};

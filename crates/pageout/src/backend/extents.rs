@@ -35,4 +35,12 @@ impl Extents {
             Self::Many { requested, .. } => requested,
         }
     }
+
+    /// Positions in [`Self::requested`], by ascending start.
+    pub(crate) fn ascending(&self) -> &[u32] {
+        match self {
+            Self::One(_) => &[0],
+            Self::Many { ascending, .. } => ascending,
+        }
+    }
 }

@@ -133,15 +133,10 @@ impl Stored {
     }
 
     /// Reads several extents: runs that are in memory first, then the others, announced all at once.
-    fn read_many(&self, requested: &[Extent], ascending: &[u32], mut whole: Destination<'_>) -> Result<(), Error> {
-        let mut parts: Vec<Option<Destination<'_>>> = Vec::new();
-        parts.try_reserve_exact(requested.len())?;
-        parts.extend(requested.iter().map(|extent| Some(whole.split_front(units::to_usize(extent.len_bytes)))));
-        let mut buffer: Vec<u8> = Vec::new();
-        buffer.try_reserve_exact(RUN_BUFFER)?;
-        let mut reader = Reader { payload: self, requested, parts, buffer };
+    fn read_many(&self, requested: &[Extent], ascending: &[u32], whole: Destination<'_>) -> Result<(), Error> {
+        let mut reader = Reader::new(self, requested, whole)?;
         let mut missed: Vec<&[u32]> = Vec::new();
-        for run in runs(requested, ascending, |span| self.is_short(span)) {
+        for run in self.runs(requested, ascending) {
             if !reader.read_run_cached(run)? {
                 missed.try_reserve(1)?;
                 missed.push(run);
@@ -152,6 +147,11 @@ impl Stored {
             self.announce_range(&span(requested, run));
         }
         missed.into_iter().try_for_each(|run| reader.read_run(run))
+    }
+
+    /// The runs of ascending extents.
+    fn runs<'a>(&'a self, requested: &'a [Extent], ascending: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+        runs(requested, ascending, |span| self.is_short(span))
     }
 
     /// Whether a span is read by way of the buffer: short, and in one slot.
@@ -174,6 +174,17 @@ impl Payload for Stored {
         }
     }
 
+    fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
+        let requested = extents.requested();
+        let mut reader = Reader::new(self, requested, whole)?;
+        for run in self.runs(requested, extents.ascending()) {
+            if !reader.read_run_cached(run)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn announce(&self, extents: &Extents) {
         for extent in extents.requested().iter().filter(|extent| extent.len_bytes > 0) {
             self.announce_range(&(extent.start..extent.end()));
@@ -191,7 +202,17 @@ struct Reader<'a, 'd> {
     buffer: Vec<u8>,
 }
 
-impl Reader<'_, '_> {
+impl<'a, 'd> Reader<'a, 'd> {
+    /// A reader of `requested` into `whole`, which is as long as all of them together.
+    fn new(payload: &'a Stored, requested: &'a [Extent], mut whole: Destination<'d>) -> Result<Self, Error> {
+        let mut parts: Vec<Option<Destination<'d>>> = Vec::new();
+        parts.try_reserve_exact(requested.len())?;
+        parts.extend(requested.iter().map(|extent| Some(whole.split_front(units::to_usize(extent.len_bytes)))));
+        let mut buffer: Vec<u8> = Vec::new();
+        buffer.try_reserve_exact(RUN_BUFFER)?;
+        Ok(Self { payload, requested, parts, buffer })
+    }
+
     /// Reads a short run if all of it is in memory; says whether it was.
     fn read_run_cached(&mut self, run: &[u32]) -> Result<bool, Error> {
         let span = span(self.requested, run);

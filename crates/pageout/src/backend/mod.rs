@@ -19,6 +19,12 @@ pub(crate) trait Payload {
     /// What kept the bytes from coming back whole and proven.
     fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error>;
 
+    /// As [`Self::read`], if it is short and needs no waiting for the device; says whether it was.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error>;
+
     /// Starts bringing bytes in. A hint: it may do nothing.
     fn announce(&self, extents: &Extents);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 
-use super::{Backend, Shared};
+use super::{Backend, Pager, Shared};
 use crate::backend::file::Stored;
 use crate::backend::swap::Moved;
 use crate::backend::{Extents, Payload};
@@ -65,6 +65,13 @@ impl<T> Handle<T> {
         }
     }
 
+    /// The pager that the payload belongs to. Not covered by semantic versioning.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn pager(&self) -> Pager {
+        Pager { shared: Arc::clone(&self.membership.pager) }
+    }
+
     pub(super) fn belongs_to(&self, pager: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.membership.pager, pager)
     }
@@ -105,6 +112,10 @@ struct Nothing;
 impl Payload for Nothing {
     fn read(&self, _extents: &Extents, _whole: Destination<'_>) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn read_cached(&self, _extents: &Extents, _whole: Destination<'_>) -> Result<bool, Error> {
+        Ok(true)
     }
 
     fn announce(&self, _extents: &Extents) {}

@@ -3,6 +3,7 @@
 //! Order within every verb: the caller's arguments are checked, then room is reserved, then bytes move, then the result
 //! is published. What fails on the way leaves chunks, handle, destination and accounting as they were.
 
+mod batch;
 mod builder;
 mod collector;
 mod handle;
@@ -15,6 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytemuck::Pod;
 
+#[doc(hidden)]
+pub use batch::{BatchRead, read_batch};
 pub use builder::PagerBuilder;
 pub use collector::Collector;
 pub use handle::{Handle, TakeError};
@@ -350,10 +353,10 @@ impl Pager {
     }
 
     fn copy_ranges<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
-        let request = self.request(handle, ranges)?;
-        if request.elements != target.len() {
-            return Err(Error::TargetLength { expected: request.elements, actual: target.len() });
+        if !handle.belongs_to(&self.shared) {
+            return Err(Error::ForeignHandle);
         }
+        let request = target_request(handle, ranges, target.len())?;
         if request.elements > 0 {
             let payload = handle.payload();
             destination::overwrite(target, |whole| payload.read(&request.extents, whole))?;
@@ -367,6 +370,15 @@ impl Pager {
         let payload = handle.payload();
         destination::append_to(dst, handle.len(), |into| payload.read(&whole, into))
     }
+}
+
+/// A checked request for a target of `target_len` elements.
+fn target_request<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], target_len: usize) -> Result<ranges::Request, Error> {
+    let request = ranges::check(ranges, handle.len(), size_of::<T>())?;
+    if request.elements != target_len {
+        return Err(Error::TargetLength { expected: request.elements, actual: target_len });
+    }
+    Ok(request)
 }
 
 /// Bytes of all chunks together.

@@ -1,0 +1,82 @@
+//! Reads of several payloads at once, as one read of several ranges does it for one: what is in memory comes first, the
+//! rest is announced to the device all together.
+
+use bytemuck::Pod;
+
+use super::ranges::Request;
+use super::{Error, Handle};
+use crate::sys::destination;
+use crate::units;
+
+/// One read of a batch: what [`super::Pager::read_into`] takes. Not covered by semantic versioning.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct BatchRead<'a, T> {
+    pub handle: &'a Handle<T>,
+    pub ranges: &'a [(usize, usize)],
+    pub target: &'a mut [T],
+}
+
+/// Does all reads of a batch, each of which succeeds or fails by itself as [`super::Pager::read_into`] does. Gives the
+/// positions of those that failed. Not covered by semantic versioning.
+///
+/// # Errors
+/// Out of memory for the lists; nothing is known about the targets then.
+#[doc(hidden)]
+pub fn read_batch<T: Pod>(reads: &mut [BatchRead<'_, T>]) -> Result<Vec<u32>, Error> {
+    let mut failed = Vec::new();
+    let mut missed: Vec<(u32, Request)> = Vec::new();
+    failed.try_reserve_exact(reads.len())?;
+    missed.try_reserve_exact(reads.len())?;
+    for (position, read) in (0u32..).zip(reads.iter_mut()) {
+        match read.try_cached() {
+            Ok(None) => {}
+            Ok(Some(request)) => missed.push((position, request)),
+            Err(_) => failed.push(position),
+        }
+    }
+    // What is read next is not announced: the read itself brings it.
+    for (position, request) in missed.iter().skip(1) {
+        reads[units::index(*position)].handle.payload().announce(&request.extents);
+    }
+    for (position, request) in missed {
+        if reads[units::index(position)].wait(&request).is_err() {
+            failed.push(position);
+        }
+    }
+    Ok(failed)
+}
+
+impl<T: Pod> BatchRead<'_, T> {
+    /// Reads if that needs no waiting for the device; else gives the checked request.
+    fn try_cached(&mut self) -> Result<Option<Request>, Error> {
+        let request = super::target_request(self.handle, self.ranges, self.target.len())?;
+        if request.elements == 0 {
+            self.count(&request);
+            return Ok(None);
+        }
+        let payload = self.handle.payload();
+        let outcome = destination::overwrite(self.target, |whole| match payload.read_cached(&request.extents, whole) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(None),
+            Err(error) => Err(Some(error)),
+        });
+        match outcome {
+            Ok(()) => self.count(&request),
+            Err(None) => return Ok(Some(request)),
+            Err(Some(error)) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    fn wait(&mut self, request: &Request) -> Result<(), Error> {
+        let payload = self.handle.payload();
+        destination::overwrite(self.target, |whole| payload.read(&request.extents, whole))?;
+        self.count(request);
+        Ok(())
+    }
+
+    fn count(&self, request: &Request) {
+        self.handle.pager().shared.counters.read(request.len_bytes());
+    }
+}
