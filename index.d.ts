@@ -6,6 +6,11 @@ export interface PagerRef {
   readonly [pager]: true
 }
 
+/** Something that stops what was started with it. */
+declare const stopper: unique symbol
+export interface StopRef {
+  readonly [stopper]: true
+}
 
 /**
  * Which binding artifact the generated loader actually loaded: `'native'` for
@@ -14,6 +19,24 @@ export interface PagerRef {
  * can point the loader at a WASI artifact this package does not build itself.
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
+
+/** Begins a payload of the file backend, and gives the ticket it has until it is finished. */
+export declare function collect(pager: PagerRef): number
+
+/** Copies the bytes of a view to the end of a payload that is collected. On an error nothing of it was appended. */
+export declare function collectAppend(pager: PagerRef, ticket: number, view: ArrayBufferView): void
+
+/** As `collectAppend`, off the JavaScript thread. The view is of a buffer that only the caller of this function knows. */
+export declare function collectAppendAsync(pager: PagerRef, ticket: number, view: Uint8Array): Promise<void>
+
+/**
+ * Ends collecting, and gives the ticket of the payload; the ticket of the collector stands for nothing then. On an error
+ * it is as before.
+ */
+export declare function collectFinish(pager: PagerRef, ticket: number): number
+
+/** As `collectFinish`, off the JavaScript thread. */
+export declare function collectFinishAsync(pager: PagerRef, ticket: number): Promise<number>
 
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
@@ -43,6 +66,15 @@ export declare function hintSoon(view: ArrayBufferView): void
 export declare function keep(pager: PagerRef, lenBytes: number): number
 
 /**
+ * What a token stands for: the class of chunks, bytes, and whether JavaScript is to keep the memory. `null` when it stands for
+ * nothing.
+ */
+export declare function lookUp(token: string): [kind: string, byteLength: number, isKept: boolean] | null
+
+/** Something to stop a pageout with. */
+export declare function makeStop(): StopRef
+
+/**
  * Lets the operating system take the whole pages of a view's memory whenever it wants. Its content is lost. Only for
  * memory that V8 allocated itself and that nobody uses any more.
  */
@@ -57,8 +89,11 @@ export declare function openDefault(): PagerRef
 /** Copies the bytes of all views, in order, to the file backend, and gives their ticket. */
 export declare function pageout(pager: PagerRef, views: Array<ArrayBufferView>): number
 
-/** As `pageout`, off the JavaScript thread. The views are of buffers that only the caller of this function knows. */
-export declare function pageoutAsync(pager: PagerRef, views: Array<Uint8Array>): Promise<number>
+/**
+ * As `pageout`, off the JavaScript thread, and rejecting soon after it is stopped. The views are of buffers that only the
+ * caller of this function knows.
+ */
+export declare function pageoutAsync(pager: PagerRef, views: Array<Uint8Array>, stop: StopRef): Promise<number>
 
 /** As `pageout`, for one view. */
 export declare function pageoutOne(pager: PagerRef, view: ArrayBufferView): number
@@ -78,8 +113,20 @@ export declare function read(pager: PagerRef, ticket: number, offset: number, ta
 /** As `readMany`, off the JavaScript thread. The target is of a buffer that only the caller of this function knows. */
 export declare function readAsync(pager: PagerRef, ticket: number, ranges: Float64Array, target: Uint8Array): Promise<void>
 
+/**
+ * Reads for several payloads, each of which succeeds or fails by itself; gives the positions of those that failed. The
+ * ranges of all of them stand one behind the other, `counts` of them for each, and each read has a target as `readAsync`.
+ */
+export declare function readBatchAsync(pager: PagerRef, tickets: Float64Array, counts: Uint32Array, ranges: Float64Array, targets: Array<Uint8Array>): Promise<number[]>
+
 /** Reads ranges, given as offset and length one after the other, over `target`, which has exactly their length. */
 export declare function readMany(pager: PagerRef, ticket: number, ranges: Float64Array, target: ArrayBufferView): void
+
+/**
+ * Takes the payload of a token in, and gives its ticket. What JavaScript is to keep is copied to `target`, which has exactly
+ * its length. -1 when the token stands for nothing any more.
+ */
+export declare function receive(pager: PagerRef, token: string, target: ArrayBufferView): number
 
 /**
  * Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory that V8 allocated
@@ -89,6 +136,12 @@ export declare function release(view: ArrayBufferView): boolean
 
 /** The scratch directory and the name of its file system, once one is open. */
 export declare function scratchPlace(pager: PagerRef): [scratchDir: string, fileSystem: string] | null
+
+/**
+ * Sends a payload away: its ticket is free, and `token`, which nobody can guess, stands for it. `views` are the memory of one
+ * that JavaScript keeps. False when memory for a copy of that cannot be had; nothing has happened then.
+ */
+export declare function send(pager: PagerRef, ticket: number, token: string, kind: string, views: Array<ArrayBufferView>): boolean
 
 /** Makes `directory` the scratch directory of the process-wide pager. */
 export declare function setScratchDir(directory: string): void
@@ -102,6 +155,9 @@ export declare function share(pager: PagerRef, ticket: number): number
  * swapBytes, swapFreeBytes.
  */
 export declare function stats(pager: PagerRef, numbers: Float64Array): void
+
+/** Stops pageouts; those that are done stay done. */
+export declare function stop(stop: StopRef): void
 
 /** Reads a whole payload over `target`, which has exactly its length, and frees it. On an error it stays. */
 export declare function take(pager: PagerRef, ticket: number, target: ArrayBufferView): void

@@ -773,7 +773,12 @@ if (
   }
 }
 
-const { countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, keep, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readMany, release, scratchPlace, setScratchDir, share, stats, take, trim, usesSwap, useSwap } = nativeBinding
+const { collect, collectAppend, collectAppendAsync, collectFinish, collectFinishAsync, countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, keep, lookUp, makeStop, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readBatchAsync, readMany, receive, release, scratchPlace, send, setScratchDir, share, stats, stop, take, trim, usesSwap, useSwap } = nativeBinding
+export { collect }
+export { collectAppend }
+export { collectAppendAsync }
+export { collectFinish }
+export { collectFinishAsync }
 export { countRead }
 export { discardPages }
 export { finishTake }
@@ -782,6 +787,8 @@ export { freeAll }
 export { hintCold }
 export { hintSoon }
 export { keep }
+export { lookUp }
+export { makeStop }
 export { offerPages }
 export { open }
 export { openDefault }
@@ -793,12 +800,16 @@ export { preferHugePages }
 export { prefetch }
 export { read }
 export { readAsync }
+export { readBatchAsync }
 export { readMany }
+export { receive }
 export { release }
 export { scratchPlace }
+export { send }
 export { setScratchDir }
 export { share }
 export { stats }
+export { stop }
 export { take }
 export { trim }
 export { usesSwap }

@@ -1,25 +1,43 @@
 //! The exports that do their work off the JavaScript thread. Their memory is out of JavaScript's reach meanwhile: the
 //! TypeScript layer passes buffers that nobody else knows.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use napi::bindgen_prelude::{AsyncTask, Float64Array, Result, Uint8Array};
+use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Result, Uint8Array, Uint32Array};
 use napi_derive::napi;
+use pageout::{BatchRead, read_batch};
 
 use crate::exports::PagerRef;
 use crate::numbers::pairs;
 use crate::table::Payload;
 use crate::task::{Job, spawn};
 
-/// As `pageout`, off the JavaScript thread. The views are of buffers that only the caller of this function knows.
+/// Stops what was started with it. The alias is the name that index.d.ts prints.
+pub type StopRef = External<Arc<AtomicBool>>;
+
+/// Something to stop a pageout with.
+#[napi(catch_unwind, ts_return_type = "StopRef")]
+pub fn make_stop() -> StopRef {
+    External::new(Arc::default())
+}
+
+/// Stops pageouts; those that are done stay done.
+#[napi(catch_unwind)]
+pub fn stop(stop: &StopRef) {
+    stop.store(true, Relaxed);
+}
+
+/// As `pageout`, off the JavaScript thread, and rejecting soon after it is stopped. The views are of buffers that only the
+/// caller of this function knows.
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
-pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>) -> AsyncTask<Job<pageout::Handle<u8>, f64>> {
+pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>, stop: &StopRef) -> AsyncTask<Job<pageout::Handle<u8>, f64>> {
     let (table, core) = (Arc::clone(pager), pager.shared().pager.clone());
-    let views = Arc::new(views);
+    let (views, stop) = (Arc::new(views), Arc::clone(stop));
     let held = Arc::clone(&views);
     let work = move || {
         let chunks: Vec<&[u8]> = views.iter().map(AsRef::as_ref).collect();
-        core.pageout_copy(&chunks)
+        core.pageout_copy_unless(&chunks, &stop)
     };
     spawn(work, move |handle| {
         drop(held);
@@ -27,19 +45,53 @@ pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>) -> AsyncTask<Job<
     })
 }
 
+/// Reads for several payloads, each of which succeeds or fails by itself; gives the positions of those that failed. The
+/// ranges of all of them stand one behind the other, `counts` of them for each, and each read has a target as `readAsync`.
+#[napi(catch_unwind, ts_return_type = "Promise<number[]>")]
+pub fn read_batch_async(
+    pager: &PagerRef,
+    tickets: Float64Array,
+    counts: Uint32Array,
+    ranges: Float64Array,
+    targets: Vec<Uint8Array>,
+) -> Result<AsyncTask<Job<Vec<u32>, Vec<u32>>>> {
+    let handles = tickets.iter().map(|&ticket| pager.stored(ticket)).collect::<Result<Vec<_>>>()?;
+    let ranges = pairs(&ranges)?;
+    let counts = counts.to_vec();
+    let targets = Arc::new(Mutex::new(targets));
+    let held = Arc::clone(&targets);
+    let work = move || {
+        let mut targets = targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = &ranges[..];
+        let mut reads = Vec::new();
+        for ((handle, target), count) in handles.iter().zip(targets.iter_mut()).zip(counts) {
+            let (ranges, behind) = rest.split_at(rest.len().min(count as usize));
+            rest = behind;
+            // SAFETY: as in `fill`.
+            reads.push(BatchRead { handle: &**handle, ranges, target: unsafe { target.as_mut() } });
+        }
+        read_batch(&mut reads)
+    };
+    let finish = move |failed| {
+        drop(held);
+        Ok(failed)
+    };
+    Ok(spawn(work, finish))
+}
+
 /// As `readMany`, off the JavaScript thread. The target is of a buffer that only the caller of this function knows.
 #[napi(catch_unwind, ts_return_type = "Promise<void>")]
 pub fn read_async(pager: &PagerRef, ticket: f64, ranges: Float64Array, target: Uint8Array) -> Result<AsyncTask<Job<(), ()>>> {
-    let (handle, core) = (pager.stored(ticket)?, pager.shared().pager.clone());
+    let handle = pager.stored(ticket)?;
     let ranges = pairs(&ranges)?;
-    Ok(fill(target, move |bytes| core.read_into(&handle, &ranges, bytes)))
+    Ok(fill(target, move |bytes| handle.pager().read_into(&handle, &ranges, bytes)))
 }
 
 /// Reads a whole payload off the JavaScript thread, as the first half of a take; `finishTake` is the other.
 #[napi(catch_unwind, ts_return_type = "Promise<void>")]
 pub fn peek_async(pager: &PagerRef, ticket: f64, target: Uint8Array) -> Result<AsyncTask<Job<(), ()>>> {
-    let (handle, core) = (pager.stored(ticket)?, pager.shared().pager.clone());
-    Ok(fill(target, move |bytes| core.peek(&handle, bytes)))
+    let handle = pager.stored(ticket)?;
+    Ok(fill(target, move |bytes| handle.pager().peek(&handle, bytes)))
 }
 
 /// A job that fills `target`.

@@ -80,7 +80,10 @@ pub fn pageout_one(env: Env, pager: &PagerRef, view: ArrayBufferView) -> Result<
 /// Counts a payload of `lenBytes` that JavaScript keeps in memory, and gives its ticket.
 #[napi(catch_unwind)]
 pub fn keep(pager: &PagerRef, len_bytes: f64) -> Result<f64> {
-    pager.insert(Payload::Kept(whole(len_bytes)?))
+    let len_bytes = whole(len_bytes)?;
+    let ticket = pager.insert(Payload::Kept(len_bytes))?;
+    pager.shared().kept.pageout(len_bytes);
+    Ok(ticket)
 }
 
 /// Counts a read of a payload that JavaScript keeps in memory.
@@ -109,14 +112,14 @@ pub fn read_many(env: Env, pager: &PagerRef, ticket: f64, ranges: Float64Array, 
 pub fn prefetch(env: Env, pager: &PagerRef, ticket: f64, ranges: Float64Array) -> Result<()> {
     let handle = pager.stored(ticket)?;
     let ranges = pairs(&ranges)?;
-    pager.shared().pager.prefetch(&handle, &ranges).map_err(|error| throw(&env, &error))
+    handle.pager().prefetch(&handle, &ranges).map_err(|error| throw(&env, &error))
 }
 
 /// Reads a whole payload over `target`, which has exactly its length, and frees it. On an error it stays.
 #[napi(catch_unwind)]
 pub fn take(env: Env, pager: &PagerRef, ticket: f64, mut target: ArrayBufferView) -> Result<()> {
     let handle = pager.stored(ticket)?;
-    pager.shared().pager.peek(&handle, target.bytes_mut()).map_err(|error| throw(&env, &error))?;
+    handle.pager().peek(&handle, target.bytes_mut()).map_err(|error| throw(&env, &error))?;
     pager.finish_take(ticket);
     Ok(())
 }
@@ -204,7 +207,7 @@ fn read_ranges(
     target: &mut ArrayBufferView<'_>,
 ) -> Result<()> {
     let handle = pager.stored(ticket)?;
-    pager.shared().pager.read_into(&handle, ranges, target.bytes_mut()).map_err(|error| throw(env, &error))
+    handle.pager().read_into(&handle, ranges, target.bytes_mut()).map_err(|error| throw(env, &error))
 }
 
 fn backend_of(swap: bool) -> Backend {

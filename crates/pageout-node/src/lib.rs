@@ -10,10 +10,12 @@
 #![allow(unreachable_pub, reason = "the export attribute needs public items")]
 
 mod asynchronous;
+mod collect;
 mod error;
 mod exports;
 mod memory;
 mod numbers;
 mod table;
 mod task;
+mod transit;
 mod view;

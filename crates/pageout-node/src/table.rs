@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::Result;
-use pageout::{Handle, Pager};
+use pageout::{Collector, Handle, Pager};
 
 use crate::error::internal;
 
@@ -46,8 +46,10 @@ pub struct Kept {
 pub enum Payload {
     /// In the pager.
     Stored(Arc<Handle<u8>>),
-    /// In JavaScript: this many bytes.
+    /// In JavaScript: this many bytes, counted in [`Shared::kept`].
     Kept(u64),
+    /// On its way out, piece by piece.
+    Collecting(Arc<Mutex<Collector<u8>>>),
 }
 
 #[derive(Default)]
@@ -66,20 +68,17 @@ impl Table {
         Self { shared, entries: Mutex::default() }
     }
 
-    pub fn shared(&self) -> &Shared {
+    pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    /// Takes a payload in, and gives its ticket.
+    /// Takes a payload in, which is counted already, and gives its ticket.
     pub fn insert(&self, payload: Payload) -> Result<f64> {
         let mut entries = self.lock();
         let slot_number = match entries.free.pop() {
             Some(slot_number) => slot_number,
             None => entries.add_slot().ok_or_else(|| internal("there are more handles than tickets"))?,
         };
-        if let Payload::Kept(len_bytes) = payload {
-            self.shared.kept.begin(len_bytes);
-        }
         let slot = &mut entries.slots[slot_number as usize];
         slot.payload = Some(payload);
         Ok(ticket(slot_number, slot.generation))
@@ -96,11 +95,19 @@ impl Table {
     /// Counts a take and frees the payload.
     pub fn finish_take(&self, ticket: f64) {
         match self.get(ticket) {
-            Some(Payload::Stored(handle)) => self.shared.pager.count_take(&handle),
+            Some(Payload::Stored(handle)) => handle.pager().count_take(&handle),
             Some(Payload::Kept(len_bytes)) => self.shared.kept.take(len_bytes),
-            None => return,
+            Some(Payload::Collecting(_)) | None => return,
         }
         self.free(ticket);
+    }
+
+    /// The collector of a ticket.
+    pub fn collector(&self, ticket: f64) -> Result<Arc<Mutex<Collector<u8>>>> {
+        match self.get(ticket) {
+            Some(Payload::Collecting(collector)) => Ok(collector),
+            _ => Err(internal("the ticket stands for no collector")),
+        }
     }
 
     fn get(&self, ticket: f64) -> Option<Payload> {
@@ -110,14 +117,15 @@ impl Table {
 
     /// Frees the payload of a ticket; false when it was freed already.
     pub fn free(&self, ticket: f64) -> bool {
-        let payload = {
-            let mut entries = self.lock();
-            let Some(payload) = entries.slot(ticket).and_then(|slot| slot.payload.take()) else { return false };
-            entries.retire(ticket);
-            payload
-        };
-        self.end(&payload);
-        true
+        self.remove(ticket).inspect(|payload| self.end(payload)).is_some()
+    }
+
+    /// Takes the payload of a ticket out, as it is.
+    pub fn remove(&self, ticket: f64) -> Option<Payload> {
+        let mut entries = self.lock();
+        let payload = entries.slot(ticket)?.payload.take()?;
+        entries.retire(ticket);
+        Some(payload)
     }
 
     /// Frees all payloads.
@@ -171,14 +179,18 @@ impl Entries {
 }
 
 impl Kept {
-    fn begin(&self, len_bytes: u64) {
-        self.handles.fetch_add(1, Relaxed);
-        self.payload_bytes.fetch_add(len_bytes, Relaxed);
+    pub fn pageout(&self, len_bytes: u64) {
+        self.begin(len_bytes);
         self.pageouts.fetch_add(1, Relaxed);
         self.pageout_bytes.fetch_add(len_bytes, Relaxed);
     }
 
-    fn end(&self, len_bytes: u64) {
+    pub fn begin(&self, len_bytes: u64) {
+        self.handles.fetch_add(1, Relaxed);
+        self.payload_bytes.fetch_add(len_bytes, Relaxed);
+    }
+
+    pub fn end(&self, len_bytes: u64) {
         self.handles.fetch_sub(1, Relaxed);
         self.payload_bytes.fetch_sub(len_bytes, Relaxed);
     }

@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::ErrorKind;
+use std::sync::atomic::AtomicBool;
 
 use bytemuck::{Pod, Zeroable};
 use common::faulty::{Call, Disk, Effect, Fault, Lasts};
@@ -493,4 +494,19 @@ fn errors_become_io_errors_of_the_same_kind() {
         let converted = std::io::Error::from(error);
         assert_eq!((converted.kind(), converted.to_string()), (kind, text));
     }
+}
+
+#[test]
+fn a_pageout_that_is_stopped_between_two_slots_leaves_nothing() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let (stop, chunk) = (AtomicBool::new(true), elements::<u64>(LARGEST_SLOT / 8 + 1, 3));
+    disk.forget();
+    let error = pager.pageout_copy_unless(&[&chunk], &stop).expect_err("it is stopped");
+    assert_eq!((error.raw_os_error(), disk.count(Call::Write)), (Some(libc::ECANCELED), 0));
+    assert_eq!((pager.stats().used_bytes, pager.stats().handles), (0, 0));
+    let handle = pager.pageout_copy_unless(&[&chunk], &AtomicBool::new(false)).expect("nobody stops it");
+    let mut all = Vec::new();
+    pager.take(handle, &mut all).expect("a take without a fault");
+    assert_same(&all, &chunk);
 }

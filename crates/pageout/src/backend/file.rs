@@ -8,6 +8,7 @@
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 
 use super::{Extent, Extents, Payload};
 use crate::block::{Checksums, PAGE_BYTES};
@@ -38,18 +39,24 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Writes `chunks` out; together they have `len_bytes` bytes, which is not zero.
+    /// Writes `chunks` out, unless `stop` becomes true first; together they have `len_bytes` bytes, which is not zero.
     ///
     /// # Errors
-    /// [`Error::Capacity`], or what the operating system said. Nothing is kept then.
-    pub(crate) fn pageout<'a, C>(store: &Store, chunks: C, len_bytes: u64, integrity: bool) -> Result<Self, Error>
+    /// [`Error::Capacity`], ECANCELED, or what the operating system said. Nothing is kept then.
+    pub(crate) fn pageout<'a, C>(
+        store: &Store,
+        chunks: C,
+        len_bytes: u64,
+        integrity: bool,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error>
     where
         C: ExactSizeIterator<Item = &'a [u8]>,
     {
         let padding = &PADDING[..padding_bytes(len_bytes)];
         with_slices(chunks, padding, |slices| {
             let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
-            let place = store.put(len_bytes, slices)?;
+            let place = store.put(len_bytes, slices, stop)?;
             Ok(Self { place, checksums, len_bytes })
         })
     }

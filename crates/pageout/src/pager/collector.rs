@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use bytemuck::Pod;
 
 use super::handle::Body;
-use super::{Handle, Pager};
+use super::{Handle, NEVER, Pager};
 use crate::backend::file::Stored;
 use crate::error::Error;
 use crate::units;
@@ -125,7 +125,7 @@ impl<T: Pod> Collector<T> {
     fn stored(&self, chunks: &[&[u8]]) -> Result<Stored, Error> {
         let len_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.len())).sum();
         let bytes = chunks.iter().copied();
-        Stored::pageout(self.pager.store()?, bytes, len_bytes, self.pager.shared.integrity)
+        Stored::pageout(self.pager.store()?, bytes, len_bytes, self.pager.shared.integrity, &NEVER)
     }
 
     fn push(&mut self, piece: Stored) -> Result<(), Error> {

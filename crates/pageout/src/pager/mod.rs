@@ -11,7 +11,7 @@ mod ranges;
 mod stats;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytemuck::Pod;
@@ -32,6 +32,9 @@ use crate::sys::{Device, destination, memory};
 use crate::units;
 use handle::{Body, Membership};
 use stats::Counters;
+
+/// For calls that nobody stops.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Names a directory that the default search tries first.
 const SCRATCH_DIR_VARIABLE: &str = "PAGEOUT_SCRATCH_DIR";
@@ -124,7 +127,7 @@ impl Pager {
             Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks)?), len_bytes)),
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::Empty, 0)),
             Backend::File => {
-                let handle = self.store_chunks(chunks, len_bytes)?;
+                let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
                 chunks.iter_mut().for_each(Vec::clear);
                 Ok(handle)
             }
@@ -146,9 +149,18 @@ impl Pager {
     /// # Errors
     /// As [`Self::pageout`].
     pub fn pageout_copy<T: Pod>(&self, chunks: &[&[T]]) -> Result<Handle<T>, Error> {
+        self.pageout_copy_unless(chunks, &NEVER)
+    }
+
+    /// As [`Self::pageout_copy`], ending soon with ECANCELED after `stop` became true. Not covered by semantic versioning.
+    ///
+    /// # Errors
+    /// As [`Self::pageout`], and ECANCELED.
+    #[doc(hidden)]
+    pub fn pageout_copy_unless<T: Pod>(&self, chunks: &[&[T]], stop: &AtomicBool) -> Result<Handle<T>, Error> {
         match total_bytes(chunks)? {
             0 => Ok(self.handle(Body::Empty, 0)),
-            len_bytes => self.store_chunks(chunks, len_bytes),
+            len_bytes => self.store_chunks(chunks, len_bytes, stop),
         }
     }
 
@@ -334,10 +346,10 @@ impl Pager {
         Err(Error::ScratchDir { tried })
     }
 
-    fn store_chunks<T: Pod, C: AsRef<[T]>>(&self, chunks: &[C], len_bytes: u64) -> Result<Handle<T>, Error> {
+    fn store_chunks<T: Pod, C: AsRef<[T]>>(&self, chunks: &[C], len_bytes: u64, stop: &AtomicBool) -> Result<Handle<T>, Error> {
         let store = self.store()?;
         let bytes = chunks.iter().map(|chunk| bytemuck::cast_slice(chunk.as_ref()));
-        let stored = Stored::pageout(store, bytes, len_bytes, self.shared.integrity)?;
+        let stored = Stored::pageout(store, bytes, len_bytes, self.shared.integrity, stop)?;
         Ok(self.handle(Body::File(stored), len_bytes))
     }
 

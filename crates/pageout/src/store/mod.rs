@@ -20,7 +20,7 @@ mod write_behind;
 
 use std::io::IoSlice;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use place::Place;
@@ -125,13 +125,14 @@ impl Store {
     }
 
     /// Writes a payload of `len_bytes`, which is not zero, to slots of its own: the bytes of `sources`, none of which is
-    /// empty, and which may be longer than the payload by padding that the last slot holds.
+    /// empty, and which may be longer than the payload by padding that the last slot holds. Ends after the slot that is
+    /// being written when `stop` becomes true.
     ///
     /// # Errors
-    /// [`Error::Capacity`], or what the operating system said. Nothing is claimed then.
-    pub(crate) fn put(&self, len_bytes: u64, sources: &[IoSlice<'_>]) -> Result<Place, Error> {
+    /// [`Error::Capacity`], ECANCELED, or what the operating system said. Nothing is claimed then.
+    pub(crate) fn put(&self, len_bytes: u64, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
         let own_shard = thread_number();
-        let mut outcome = self.put_in_shard(own_shard, len_bytes, sources);
+        let mut outcome = self.put_in_shard(own_shard, len_bytes, sources, stop);
         if is_out_of_space(&outcome) {
             // What this finds is tried below; what it cannot give back is said by that trial.
             let _ = self.trim();
@@ -140,17 +141,17 @@ impl Store {
         while is_out_of_space(&outcome)
             && let Some(shard) = shards.next()
         {
-            outcome = self.put_in_shard(shard, len_bytes, sources);
+            outcome = self.put_in_shard(shard, len_bytes, sources, stop);
         }
         let facts = || self.space.facts(slot_bytes_for(len_bytes));
         outcome.map_err(|error| if error.is_out_of_space() { error.with_space(facts()) } else { error })
     }
 
-    fn put_in_shard(&self, shard: usize, len_bytes: u64, sources: &[IoSlice<'_>]) -> Result<Place, Error> {
+    fn put_in_shard(&self, shard: usize, len_bytes: u64, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
         let mut reservation = self.reserve(slot_bytes_for(len_bytes))?;
         let mut claim = |class| self.claim_slot(class, shard).map(|slot| slot.charged(&mut reservation));
         let place = Place::collect(classes_for(len_bytes), &mut claim)?;
-        place.write(sources)?;
+        place.write(sources, stop)?;
         let due_bytes = self.write_behind.due_bytes();
         if due_bytes > 0 {
             self.push(due_bytes);

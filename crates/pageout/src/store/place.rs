@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::slot_file::{Slot, copied};
 use crate::error::Error;
@@ -81,14 +82,18 @@ impl Place {
     /// Writes a payload: the bytes of `sources`, which may be longer than the payload by padding that the last slot holds.
     ///
     /// # Errors
-    /// What the operating system said. The slots' content is unspecified then.
-    pub(super) fn write(&self, sources: &[IoSlice<'_>]) -> Result<(), Error> {
+    /// What the operating system said; ECANCELED when `stop` became true between two slots. The slots' content is unspecified
+    /// then.
+    pub(super) fn write(&self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<(), Error> {
         match self {
             Self::One(slot) => slot.write(sources),
             Self::Many { slots, piece_bytes } => {
                 let mut rest = copied(sources)?;
                 let mut rest = &mut rest[..];
                 for slot in slots {
+                    if stop.load(Relaxed) {
+                        return Err(Error::System { syscall: "pwritev", errno: libc::ECANCELED, path: None, space: None });
+                    }
                     let window = window(rest, units::index(*piece_bytes))?;
                     slot.write(&window)?;
                     let written = window.iter().map(|slice| slice.len()).sum();

@@ -1,0 +1,96 @@
+//! Payloads on their way from one thread's environment to another, by the token that JavaScript passes on.
+//!
+//! Nobody owns them meanwhile: the thread that sent one may end before another adopts it. One that is never adopted keeps its
+//! place until the process ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use napi::Result;
+use napi::bindgen_prelude::Either3;
+use napi_derive::napi;
+use pageout::Handle;
+
+use crate::error::internal;
+use crate::exports::PagerRef;
+use crate::numbers::double;
+use crate::table::{Payload, Shared};
+use crate::view::ArrayBufferView;
+
+static IN_TRANSIT: LazyLock<Mutex<HashMap<String, Moving>>> = LazyLock::new(Mutex::default);
+
+struct Moving {
+    /// Name of the class of chunks that comes back, which JavaScript knows.
+    kind: String,
+    cargo: Cargo,
+}
+
+enum Cargo {
+    Stored(Arc<Handle<u8>>),
+    /// A copy of memory that JavaScript kept: memory of one environment cannot become another's.
+    Kept {
+        bytes: Vec<u8>,
+        counted_in: Arc<Shared>,
+    },
+}
+
+impl Moving {
+    fn len_bytes(&self) -> usize {
+        match &self.cargo {
+            Cargo::Stored(handle) => handle.len_bytes(),
+            Cargo::Kept { bytes, .. } => bytes.len(),
+        }
+    }
+}
+
+/// Sends a payload away: its ticket is free, and `token`, which nobody can guess, stands for it. `views` are the memory of one
+/// that JavaScript keeps. False when memory for a copy of that cannot be had; nothing has happened then.
+#[napi(catch_unwind)]
+pub fn send(pager: &PagerRef, ticket: f64, token: String, kind: String, views: Vec<ArrayBufferView>) -> Result<bool> {
+    let mut bytes = Vec::new();
+    if bytes.try_reserve_exact(views.iter().map(|view| view.bytes().len()).sum()).is_err() {
+        return Ok(false);
+    }
+    for view in &views {
+        bytes.extend_from_slice(view.bytes());
+    }
+    let cargo = match pager.remove(ticket) {
+        Some(Payload::Stored(handle)) => Cargo::Stored(handle),
+        Some(Payload::Kept(_)) => Cargo::Kept { bytes, counted_in: Arc::clone(pager.shared()) },
+        Some(Payload::Collecting(_)) | None => return Err(internal("the ticket stands for no payload")),
+    };
+    lock().insert(token, Moving { kind, cargo });
+    Ok(true)
+}
+
+/// What a token stands for: the class of chunks, bytes, and whether JavaScript is to keep the memory. `null` when it stands for
+/// nothing.
+#[napi(catch_unwind, ts_return_type = "[kind: string, byteLength: number, isKept: boolean] | null")]
+pub fn look_up(token: String) -> Option<Vec<Either3<String, f64, bool>>> {
+    let in_transit = lock();
+    let moving = in_transit.get(&token)?;
+    let len_bytes = double(u64::try_from(moving.len_bytes()).ok()?);
+    let is_kept = matches!(moving.cargo, Cargo::Kept { .. });
+    Some(vec![Either3::A(moving.kind.clone()), Either3::B(len_bytes), Either3::C(is_kept)])
+}
+
+/// Takes the payload of a token in, and gives its ticket. What JavaScript is to keep is copied to `target`, which has exactly
+/// its length. -1 when the token stands for nothing any more.
+#[napi(catch_unwind)]
+pub fn receive(pager: &PagerRef, token: String, mut target: ArrayBufferView) -> Result<f64> {
+    let Some(moving) = lock().remove(&token) else { return Ok(-1.0) };
+    match moving.cargo {
+        Cargo::Stored(handle) => pager.insert(Payload::Stored(handle)),
+        Cargo::Kept { bytes, counted_in } => {
+            let len_bytes = u64::try_from(bytes.len()).map_err(|_| internal("a length that does not fit"))?;
+            target.bytes_mut().copy_from_slice(&bytes);
+            counted_in.kept.end(len_bytes);
+            pager.shared().kept.begin(len_bytes);
+            pager.insert(Payload::Kept(len_bytes))
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, HashMap<String, Moving>> {
+    IN_TRANSIT.lock().unwrap_or_else(PoisonError::into_inner)
+}
