@@ -21,6 +21,12 @@ export function wholeNumber(value: unknown, name: string, min: number, max: numb
   return value
 }
 
+/** A boolean. */
+export function isTrue(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
+  return value
+}
+
 /** One of some words. */
 export function oneOf<T extends string>(value: unknown, name: string, words: readonly T[]): T {
   const found = words.find(word => word === value)

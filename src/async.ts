@@ -8,44 +8,55 @@
 
 import * as native from '../index.js'
 import { isEmptied, type Part } from './chunk.js'
-import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies, type Requested } from './engine.js'
-import { abortError, isSystemFailure, type Result } from './errors.js'
+import { copyRanges, type Engine, type Outgoing, privateCopies, type Requested } from './engine.js'
+import { abortError, fromAddon, isSystemFailure, type Result } from './errors.js'
 import type { Handle, Payload } from './handle.js'
-import { run, unlessAborted } from './lane.js'
+import { onAbort, run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
+import { isSmall } from './small-reads.js'
 import { takeKept } from './sync.js'
-import { tracedPromise } from './tracing.js'
+import { aboutOf, tracedPromise } from './tracing.js'
 import type { Chunk } from './types.js'
 
 type Signal = AbortSignal | undefined
 
-/** Puts checked chunks out. Once the job has started, an abort comes too late: the payload goes out. */
-export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
-  return await tracedPromise('pageout', outgoing.byteLength, outgoing.backend, () => putOut(engine, outgoing, signal))
+/** What nobody stops. */
+const NEVER = native.makeStop()
+
+/** Puts checked chunks out. */
+export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
+  const step = () => putOut<C>(engine, outgoing, signal)
+  return engine.pending(() => tracedPromise('pageout', aboutOf(outgoing), step))
 }
 
 async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
   if (signal?.aborted) throw abortError(signal)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const buffers = privateCopies(outgoing)
-  const ticket = await store(engine, outgoing.parts, buffers, signal)
-  for (const buffer of buffers) engine.spares.giveBack(buffer)
-  return engine.handle(outgoing, ticket)
+  try {
+    const ticket = await store(engine, buffers, signal)
+    for (const buffer of buffers) engine.spares.giveBack(buffer)
+    return engine.handle(outgoing, ticket)
+  } catch (error) {
+    throw withChunks(error, outgoing.parts, buffers)
+  }
 }
 
-/** Writes the memory of chunks out; an error carries the chunks. */
-async function store(
-  engine: Engine,
-  parts: readonly Part[],
-  buffers: readonly ArrayBuffer[],
-  signal: Signal,
-): Promise<number> {
+/** Writes memory that nobody else knows out. After an abort nothing is out, however far it was. */
+async function store(engine: Engine, buffers: readonly ArrayBuffer[], signal: Signal): Promise<number> {
+  const views = buffers.map(buffer => new Uint8Array(buffer))
+  const stop = signal ? native.makeStop() : NEVER
+  const forget = onAbort(signal, () => native.stop(stop))
   try {
-    const views = buffers.map(buffer => new Uint8Array(buffer))
-    return await run(() => fromAddon(native.pageoutAsync(engine.ref, views)), signal)
+    const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, views, stop)), signal)
+    if (signal?.aborted) native.free(engine.ref, ticket)
+    else return ticket
   } catch (error) {
-    throw withChunks(error, parts, buffers)
+    if (!signal?.aborted) throw error
+  } finally {
+    forget()
   }
+  throw abortError(signal)
 }
 
 /** Adds to an error the chunks that did not go out: the caller's own where they still are, else their memory again. */
@@ -58,41 +69,111 @@ function withChunks(error: unknown, parts: readonly Part[], buffers: readonly Ar
 }
 
 /** Reads checked ranges. */
-export async function read<C extends Chunk>(
+export function read<C extends Chunk>(
   engine: Engine,
   requested: Requested,
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
   const { payload, request } = requested
-  const step = () => readRanges(engine, requested, target, signal)
-  return await tracedPromise('read', request.byteLength, payload.backend, step)
+  const about = { byteLength: request.byteLength, backend: payload.backend }
+  const step = () => readChunk(engine, requested, target, signal)
+  return engine.pending(() => tracedPromise('read', about, step))
 }
 
-async function readRanges<C extends Chunk>(
+/**
+ * Reads checked ranges as bytes.
+ *
+ * @param into memory that nobody else knows, exactly as long; by default new memory
+ */
+export function readBytes(
   engine: Engine,
-  { payload, request }: Requested,
+  requested: Requested,
+  into: Uint8Array | undefined,
+  signal: Signal,
+): Promise<Uint8Array> {
+  const { payload, request } = requested
+  const about = { byteLength: request.byteLength, backend: payload.backend }
+  const step = async () => {
+    const bytes = await unlessAborted(fill(engine, requested, into, signal), signal)
+    return into ?? new Uint8Array(bytes)
+  }
+  return engine.pending(() => tracedPromise('read', about, step))
+}
+
+async function readChunk<C extends Chunk>(
+  engine: Engine,
+  requested: Requested,
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
-  const { bytes, byteLength } = request
-  const { kind } = payload
+  const { payload, request } = requested
+  if (target !== undefined) engine.landing(payload.kind, request.byteLength, target)
+  if (signal?.aborted) throw abortError(signal)
+  const buffer = await unlessAborted(fill(engine, requested, undefined, signal), signal)
+  return handOut(engine, payload, buffer, request.byteLength, target)
+}
+
+/** Fills memory that nobody else knows, `into` or a new buffer, with what was requested. */
+async function fill(
+  engine: Engine,
+  { payload, request }: Requested,
+  into: Uint8Array | undefined,
+  signal: Signal,
+): Promise<ArrayBuffer> {
+  const { bytes: ranges, byteLength } = request
   const kept = engine.keptOf(payload)
-  if (!kept) {
-    return await shared(engine, payload, ticket =>
-      whole<C>(engine, kind, byteLength, target, signal, into =>
-        fromAddon(native.readAsync(engine.ref, ticket, bytes, into)),
-      ),
-    )
-  }
-  return await whole(engine, kind, byteLength, target, signal, async into => {
-    copyRanges(kept, bytes, into)
+  if (kept) {
+    const view = into ?? new Uint8Array(engine.spares.take(byteLength) ?? fresh(byteLength))
+    copyRanges(kept, ranges, view)
     native.countRead(engine.ref, byteLength)
+    return view.buffer as ArrayBuffer
+  }
+  return await shared(engine, payload, ticket => {
+    if (!into && isSmall(byteLength)) {
+      const spare = engine.spares.take(byteLength)
+      return fromAddon(engine.smallReads.read({ ticket, ranges, byteLength, spare }))
+    }
+    const readInto = (view: Uint8Array) => native.readAsync(engine.ref, ticket, ranges, view)
+    return filled(engine, byteLength, into, readInto, signal)
   })
 }
 
+/** Lets a job fill memory that nobody else knows. */
+async function filled(
+  engine: Engine,
+  byteLength: number,
+  into: Uint8Array | undefined,
+  job: (into: Uint8Array) => Promise<void>,
+  signal: Signal,
+): Promise<ArrayBuffer> {
+  // A spare buffer is taken now, while there is one; fresh memory only has what is being filled, and not what waits.
+  const spare = into ? undefined : engine.spares.take(byteLength)
+  return await run(async () => {
+    const view = into ?? new Uint8Array(spare ?? fresh(byteLength))
+    await fromAddon(job(view))
+    return view.buffer as ArrayBuffer
+  }, signal)
+}
+
+/** The chunk that is in a buffer, or the caller's target with a copy of it. */
+function handOut<C extends Chunk>(
+  engine: Engine,
+  { kind }: Payload,
+  buffer: ArrayBuffer,
+  byteLength: number,
+  target: C | undefined,
+): C {
+  if (target === undefined) return kind.over(buffer, 0, byteLength) as C
+  // The target may have been resized or detached meanwhile, so it is looked at again.
+  const landing = engine.landing(kind, byteLength, target)
+  landing.bytes.set(new Uint8Array(buffer))
+  engine.spares.giveBack(buffer)
+  return landing.result()
+}
+
 /** Takes the payload of a handle. */
-export async function take<C extends Chunk>(
+export function take<C extends Chunk>(
   engine: Engine,
   handle: Handle<C>,
   target: C | undefined,
@@ -100,7 +181,7 @@ export async function take<C extends Chunk>(
 ): Promise<C> {
   const payload = engine.payload(handle)
   const step = () => takeBack(engine, payload, target, signal)
-  return await tracedPromise('take', payload.byteLength, payload.backend, step)
+  return engine.pending(() => tracedPromise('take', aboutOf(payload), step))
 }
 
 async function takeBack<C extends Chunk>(
@@ -113,14 +194,16 @@ async function takeBack<C extends Chunk>(
   const kept = engine.keptOf(payload)
   if (kept) return takeKept(engine, payload, kept, target)
   const { kind, byteLength } = payload
+  if (target !== undefined) engine.landing(kind, byteLength, target)
   payload.isBeingTaken = true
   try {
-    const result = await shared(engine, payload, ticket => {
-      const peek = (into: Uint8Array) => fromAddon(native.peekAsync(engine.ref, ticket, into))
-      return whole<C>(engine, kind, byteLength, target, signal, peek)
+    const whole = shared(engine, payload, ticket => {
+      const peek = (view: Uint8Array) => native.peekAsync(engine.ref, ticket, view)
+      return filled(engine, byteLength, undefined, peek, signal)
     })
+    const chunk = handOut(engine, payload, await unlessAborted(whole, signal), byteLength, target)
     engine.finishTake(payload)
-    return result
+    return chunk
   } finally {
     payload.isBeingTaken = false
   }
@@ -134,33 +217,6 @@ async function shared<T>(engine: Engine, payload: Payload, job: (ticket: number)
   } finally {
     native.free(engine.ref, ticket)
   }
-}
-
-/** Lets `fill` fill private memory, and hands it out, or copies it to the caller's target, once it is whole. */
-async function whole<C extends Chunk>(
-  engine: Engine,
-  kind: Payload['kind'],
-  byteLength: number,
-  target: C | undefined,
-  signal: Signal,
-  fill: (into: Uint8Array) => Promise<void>,
-): Promise<C> {
-  if (target !== undefined) engine.landing(kind, byteLength, target)
-  if (signal?.aborted) throw abortError(signal)
-  // A spare buffer is taken now, while there is one; fresh memory only has what is being filled, and not what waits.
-  const spare = engine.spares.take(byteLength)
-  const job = run(async () => {
-    const buffer = spare ?? fresh(byteLength)
-    await fill(new Uint8Array(buffer))
-    return buffer
-  }, signal)
-  const buffer = await unlessAborted(job, signal)
-  if (target === undefined) return kind.over(buffer, 0, byteLength) as C
-  // The target may have been resized or detached meanwhile, so it is looked at again.
-  const landing = engine.landing(kind, byteLength, target)
-  landing.bytes.set(new Uint8Array(buffer))
-  engine.spares.giveBack(buffer)
-  return landing.result()
 }
 
 /** Runs a verb; a failure of the system comes back as a value, anything else rejects. */

@@ -81,6 +81,11 @@ const DATA_VIEW: Kind = {
 }
 const ARRAY_BUFFER: Kind = { name: 'ArrayBuffer', elementBytes: 1, over: buffer => buffer as ArrayBuffer }
 
+/** The class of chunks with a name that {@link Kind.name} gave. */
+export function kindNamed(name: string): Kind | undefined {
+  return KINDS.get(name) ?? [BUFFER, DATA_VIEW, ARRAY_BUFFER].find(kind => kind.name === name)
+}
+
 const EXPECTED = 'an instance of TypedArray, Buffer, DataView or ArrayBuffer'
 
 /**

@@ -3,11 +3,13 @@
  * (sync.ts) or not (async.ts).
  */
 
+import { randomUUID } from 'node:crypto'
 import * as native from '../index.js'
 import {
   backendName,
   directoryPath,
   isArray,
+  isTrue,
   manyRanges,
   oneOf,
   optionsBag,
@@ -15,11 +17,22 @@ import {
   singleRange,
   wholeNumber,
 } from './arguments.js'
-import { bytesOf, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
-import { closed, fromNative, invalidArgType, invalidArgValue, notDetachable, outOfRange, released } from './errors.js'
+import { bytesOf, inspectChunk, isMovable, type Kind, kindNamed, move, type Part } from './chunk.js'
+import {
+  closed,
+  guarded,
+  invalidArgType,
+  invalidArgValue,
+  notDetachable,
+  outOfMemory,
+  outOfRange,
+  released,
+  unknownToken,
+} from './errors.js'
 import { type Handle, handleOf, lengthOf, markReleased, type Payload, payloadOf } from './handle.js'
 import { defaultSpareBytes, fresh, Spares } from './memory.js'
-import type { Backend, Chunk, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
+import { SmallReads } from './small-reads.js'
+import type { Backend, Chunk, CollectOptions, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
 
 const NUMBERS = [
   ['handles', 'payloadBytes', 'usedBytes', 'capacityBytes', 'scratchBytes'],
@@ -27,11 +40,18 @@ const NUMBERS = [
   ['pageouts', 'pageoutBytes', 'reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes'],
 ].flat() as (keyof PagerStats)[]
 
-/** Chunks that were checked and are about to go out. */
-export interface Outgoing {
+/** What a token looks like. */
+const TOKEN = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+
+/** What a handle is made for. */
+export interface Made {
   readonly kind: Kind
-  readonly parts: readonly Part[]
   readonly byteLength: number
+}
+
+/** Chunks that were checked and are about to go out. */
+export interface Outgoing extends Made {
+  readonly parts: readonly Part[]
   readonly backend: Backend
   readonly detach: 'auto' | 'never' | 'required'
 }
@@ -55,14 +75,20 @@ export class Engine {
   readonly ref: native.PagerRef
   /** Memory for results. */
   readonly spares: Spares
+  /** Reads that ride together. */
+  readonly smallReads: SmallReads
   readonly #registry: FinalizationRegistry<number>
   /** The memory of payloads of the swap backend, which nobody else knows. It goes with its payload, or when we close. */
   #kept = new WeakMap<Payload, readonly ArrayBuffer[]>()
   #isClosed = false
+  #isFreed = false
+  #pending = 0
+  #whenIdle: (() => void) | undefined
 
   private constructor(ref: native.PagerRef, spareBytes: number) {
     this.ref = ref
     this.spares = new Spares(spareBytes)
+    this.smallReads = new SmallReads(ref)
     // No unregister token: a ticket says by its generation that it was freed before, and tokens make the collector slow.
     this.#registry = new FinalizationRegistry(ticket => native.free(ref, ticket))
   }
@@ -82,7 +108,7 @@ export class Engine {
         ? undefined
         : wholeNumber(capacityBytes, 'options.capacityBytes', 1, Number.MAX_SAFE_INTEGER),
       backend !== undefined && backendName(backend, 'options.backend') === 'swap',
-      allowRamBacked !== undefined && flag(allowRamBacked, 'options.allowRamBacked'),
+      allowRamBacked !== undefined && isTrue(allowRamBacked, 'options.allowRamBacked'),
       integrity === undefined || oneOf(integrity, 'options.integrity', ['checksum', 'none']) === 'checksum',
     ] as const
     const spares =
@@ -141,9 +167,33 @@ export class Engine {
     this.#isClosed = true
   }
 
+  /** Does what is not done when it returns. */
+  async pending<T>(work: () => Promise<T>): Promise<T> {
+    this.#pending++
+    try {
+      return await work()
+    } finally {
+      this.#pending--
+      if (this.#pending === 0) this.#whenIdle?.()
+    }
+  }
+
+  /** Settles when nothing is pending any more. For a pager that is closing, so that nothing begins anew. */
+  async idle(): Promise<void> {
+    if (this.#pending === 0) return
+    const earlier = this.#whenIdle
+    await new Promise<void>(resolve => {
+      this.#whenIdle = () => {
+        earlier?.()
+        resolve()
+      }
+    })
+  }
+
   /** Frees all payloads and their disk space. More than once is the same as once. */
   close(): void {
     this.beginClose()
+    this.#isFreed = true
     this.spares.clear()
     this.#kept = new WeakMap()
     native.freeAll(this.ref)
@@ -162,6 +212,44 @@ export class Engine {
     native.finishTake(this.ref, payload.ticket)
     this.#kept.delete(payload)
     markReleased(payload)
+  }
+
+  /** Sends a payload away; the token stands for it. */
+  send(payload: Payload): string {
+    this.#refuseUnusable(payload)
+    const token = randomUUID()
+    const kept = this.#kept.get(payload) ?? []
+    const views = kept.map(buffer => new Uint8Array(buffer))
+    const isSent = guarded(() => native.send(this.ref, payload.ticket, token, payload.kind.name, views))
+    if (!isSent) throw outOfMemory(payload.byteLength)
+    for (const buffer of kept) this.spares.giveBack(buffer)
+    this.#kept.delete(payload)
+    markReleased(payload)
+    return token
+  }
+
+  /** Takes in the payload that a token stands for. */
+  receive(token: unknown): Handle<Chunk> {
+    if (typeof token !== 'string') throw invalidArgType('token', 'a token that move() gave', token)
+    if (!TOKEN.test(token)) throw invalidArgValue('token', 'must be a token that move() gave', token)
+    const [kindName, byteLength, isKept] = native.lookUp(token) ?? []
+    const kind = kindName === undefined ? undefined : kindNamed(kindName)
+    if (!kind || byteLength === undefined) throw unknownToken()
+    const buffer = fresh(isKept ? byteLength : 0)
+    // Another thread may have been faster.
+    const ticket = guarded(() => native.receive(this.ref, token, new Uint8Array(buffer)))
+    if (ticket < 0) throw unknownToken()
+    if (isKept) native.hintCold(new Uint8Array(buffer))
+    return this.handle({ kind, byteLength }, ticket, isKept ? [buffer].filter(isFilled) : undefined)
+  }
+
+  /** The checked backend of a payload that is about to be collected. */
+  collecting(given: CollectOptions | undefined): Backend {
+    this.refuseClosed()
+    const backend = this.#backendOf(optionsBag(given).backend)
+    // The caller's code, if any ran, is done.
+    this.refuseClosed()
+    return backend
   }
 
   /** Checks what is about to go out; `named` holds the backend of verbs that name it themselves. */
@@ -187,12 +275,17 @@ export class Engine {
 
   /** Moves chunks into a handle of the swap backend; those that cannot be moved are copied. */
   keep<C extends Chunk>(outgoing: Outgoing): Handle<C> {
+    return this.keepBuffers(outgoing, () => privateCopies(outgoing))
+  }
+
+  /** Makes a handle of the swap backend from memory that nobody else knows, which `takeBuffers` gives. */
+  keepBuffers<C extends Chunk>(made: Made, takeBuffers: () => readonly ArrayBuffer[]): Handle<C> {
     // What can fail comes before chunks are moved.
-    const ticket = guarded(() => native.keep(this.ref, outgoing.byteLength))
+    const ticket = guarded(() => native.keep(this.ref, made.byteLength))
     try {
-      const kept = privateCopies(outgoing).filter(buffer => buffer.byteLength > 0)
+      const kept = takeBuffers().filter(isFilled)
       for (const buffer of kept) native.hintCold(new Uint8Array(buffer))
-      return this.handle(outgoing, ticket, kept)
+      return this.handle(made, ticket, kept)
     } catch (error) {
       native.free(this.ref, ticket)
       throw error
@@ -200,7 +293,7 @@ export class Engine {
   }
 
   /** The handle of a payload that is out; `kept` is its memory in the swap backend. */
-  handle<C extends Chunk>({ kind, byteLength }: Outgoing, ticket: number, kept?: readonly ArrayBuffer[]): Handle<C> {
+  handle<C extends Chunk>({ kind, byteLength }: Made, ticket: number, kept?: readonly ArrayBuffer[]): Handle<C> {
     const backend = kept ? 'swap' : 'file'
     const payload: Payload = { owner: this, kind, byteLength, backend, ticket, isBeingTaken: false }
     const handle = handleOf<C>(payload)
@@ -240,8 +333,18 @@ export class Engine {
     this.refuseClosed()
     const payload = payloadOf(handle)
     if (payload.owner !== this) throw invalidArgValue('handle', 'must belong to this pager', handle)
-    if (payload.ticket < 0 || payload.isBeingTaken) throw released()
+    this.#refuseUnusable(payload)
     return payload
+  }
+
+  #refuseUnusable(payload: Payload): void {
+    this.refuseClosed()
+    if (payload.ticket < 0 || payload.isBeingTaken) throw released()
+  }
+
+  /** What began before the pager was closed may go on until its payloads are freed. */
+  refuseFreed(): void {
+    if (this.#isFreed) throw closed()
   }
 
   /** Every verb of a closed pager throws. */
@@ -254,29 +357,6 @@ export class Engine {
 export function setSharedScratchDir(directory: unknown): void {
   const path = directoryPath(directory, 'dir')
   guarded(() => native.setScratchDir(path))
-}
-
-/** Calls the addon; what it throws becomes an error of this package. */
-export function guarded<T>(call: () => T): T {
-  try {
-    return call()
-  } catch (thrown) {
-    throw fromNative(thrown)
-  }
-}
-
-/** Waits for the addon; what it rejects with becomes an error of this package, with the stack of who waits. */
-export async function fromAddon<T>(promise: Promise<T>): Promise<T> {
-  try {
-    return await promise
-  } catch (thrown) {
-    throw fromNative(thrown)
-  }
-}
-
-function flag(value: unknown, name: string): boolean {
-  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
-  return value
 }
 
 function inspectAll(chunks: unknown): Part[] {
@@ -316,7 +396,12 @@ export function privateCopies({ parts, detach }: Outgoing): ArrayBuffer[] {
   return detach === 'never' ? parts.map(copied) : moveAll(parts)
 }
 
-function copied(part: Part): ArrayBuffer {
+function isFilled(buffer: ArrayBuffer): boolean {
+  return buffer.byteLength > 0
+}
+
+/** The bytes of a part in memory of ours. */
+export function copied(part: Part): ArrayBuffer {
   const buffer = fresh(part.byteLength)
   new Uint8Array(buffer).set(bytesOf(part))
   return buffer

@@ -65,7 +65,8 @@ Object.defineProperty(PageoutError.prototype, 'name', { value: 'PageoutError', c
 export type Result<V> = { ok: true; value: V } | { ok: false; error: PageoutError }
 
 /** What the addon threw, as the error that the caller sees. */
-export function fromNative(thrown: unknown): PageoutError {
+function fromNative(thrown: unknown): PageoutError {
+  if (thrown instanceof PageoutError) return thrown
   const failure = thrown as NativeFailure | undefined
   if (thrown instanceof Error || typeof failure?.code !== 'string') {
     return new PageoutError('ERR_PAGEOUT_INTERNAL', `pageout failed in a way it should not: ${inspect(thrown)}`)
@@ -78,6 +79,24 @@ export function fromNative(thrown: unknown): PageoutError {
   return new PageoutError(code, message, { ...details, ...place, tried: refused }, { cause: refused.at(-1)?.error })
 }
 
+/** Calls the addon; what it throws becomes an error of this package. */
+export function guarded<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (thrown) {
+    throw fromNative(thrown)
+  }
+}
+
+/** Waits for the addon; what it rejects with becomes an error of this package, with the stack of who waits. */
+export async function fromAddon<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise
+  } catch (thrown) {
+    throw fromNative(thrown)
+  }
+}
+
 /** Whether the system failed, so that a `try` form returns the error; else the caller did, and it is thrown. */
 export function isSystemFailure(error: unknown): error is PageoutError {
   return error instanceof PageoutError && error.code !== 'ERR_PAGEOUT_RELEASED' && error.code !== 'ERR_PAGEOUT_CLOSED'
@@ -86,6 +105,12 @@ export function isSystemFailure(error: unknown): error is PageoutError {
 /** The handle was taken or disposed of, or is being taken. */
 export function released(): PageoutError {
   return new PageoutError('ERR_PAGEOUT_RELEASED', 'The handle was taken or disposed of, or is being taken')
+}
+
+/** The token of a handle stands for nothing. */
+export function unknownToken(): PageoutError {
+  const message = 'The token stands for no payload: it was adopted before, or is of another process'
+  return new PageoutError('ERR_PAGEOUT_RELEASED', message)
 }
 
 /** The pager is closed. */
@@ -100,8 +125,9 @@ export function abortError(signal: AbortSignal): Error {
 }
 
 /** Memory for a result could not be had. */
-export function outOfMemory(byteLength: number, cause: unknown): PageoutError {
-  return new PageoutError('ENOMEM', `ENOMEM: ${byteLength} bytes of memory cannot be had`, {}, { cause })
+export function outOfMemory(byteLength: number, cause?: unknown): PageoutError {
+  const options = cause === undefined ? undefined : { cause }
+  return new PageoutError('ENOMEM', `ENOMEM: ${byteLength} bytes of memory cannot be had`, {}, options)
 }
 
 /** An argument of the wrong type: `expected` completes "must be". */

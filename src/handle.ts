@@ -2,12 +2,14 @@
 
 import type { Kind } from './chunk.js'
 import { invalidArgType } from './errors.js'
-import type { Backend, Chunk } from './types.js'
+import type { Backend, Chunk, HandleToken } from './types.js'
 
 /** Who owns a payload: the part of a pager that a handle knows. */
 interface Owner {
   /** Frees the payload's place. */
   free(payload: Payload): void
+  /** Sends the payload away; the token stands for it. */
+  send(payload: Payload): string
 }
 
 /** The inside of a handle, for the pager that made it. */
@@ -29,6 +31,7 @@ const KEY = Symbol('pageout')
 let make: (payload: Payload) => Handle<Chunk>
 let open: (handle: Handle<Chunk>) => Payload
 let isHandle: (value: unknown) => value is Handle<Chunk>
+let adopt: (token: unknown) => Handle<Chunk>
 
 /**
  * A payload that is out of memory, made by `pageout` only. Disposing of it, or dropping the last reference to it, frees
@@ -74,10 +77,44 @@ export class Handle<out C extends Chunk = Chunk> {
     return this.#payload.ticket === RELEASED
   }
 
+  /**
+   * Sends the payload to whoever adopts the token, in this or another thread; its bytes stay where they are (the swap
+   * backend copies them). This handle is released. A payload whose token nobody adopts keeps its place until the process
+   * ends.
+   *
+   * @returns a token for {@link Handle.adopt}, good for one use
+   * @throws ERR_PAGEOUT_RELEASED, ERR_PAGEOUT_CLOSED
+   * @example
+   * worker.postMessage(handle.move())
+   */
+  move(): HandleToken<C> {
+    return this.#payload.owner.send(this.#payload) as HandleToken<C>
+  }
+
+  /**
+   * Makes a handle of this thread for the payload that {@link Handle.move} sent away. It works with the functions of the
+   * package, whatever pager it was made by; there its bytes stay counted.
+   *
+   * @throws ERR_PAGEOUT_RELEASED when the token was used before or is of another process, ERR_INVALID_ARG_TYPE and
+   * ERR_INVALID_ARG_VALUE when it is none
+   * @example
+   * parentPort.once('message', token => {
+   *   using handle = Handle.adopt<Float64Array>(token)
+   * })
+   */
+  static adopt<C extends Chunk>(token: HandleToken<C>): Handle<C> {
+    return adopt(token) as Handle<C>
+  }
+
   /** Frees the payload's place. More than once is the same as once. */
   [Symbol.dispose](): void {
     if (!this.released) this.#payload.owner.free(this.#payload)
   }
+}
+
+/** Says how handles are adopted in this thread. */
+export function adoptBy(how: (token: unknown) => Handle<Chunk>): void {
+  adopt = how
 }
 
 /** Makes the handle of a payload. */

@@ -7,12 +7,24 @@
  * @packageDocumentation
  */
 
+import type { ReadableStream } from 'node:stream/web'
+import { collect } from './collect.js'
 import { setSharedScratchDir } from './engine.js'
 import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
 import { shared } from './shared.js'
+import * as streams from './streams.js'
 import * as sync from './sync.js'
-import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerStats, Range } from './types.js'
+import type {
+  Backend,
+  Chunk,
+  CollectOptions,
+  DetachOptions,
+  PageoutOptions,
+  PagerStats,
+  Range,
+  StreamOptions,
+} from './types.js'
 
 export type { Result } from './errors.js'
 export { PageoutError, type RefusedDir } from './errors.js'
@@ -21,11 +33,16 @@ export { Pager } from './pager.js'
 export type {
   Backend,
   Chunk,
+  ChunkSource,
+  CollectOptions,
   DetachOptions,
+  HandleToken,
   PageoutOptions,
   PagerOptions,
   PagerStats,
   Range,
+  SignalOptions,
+  StreamOptions,
   TraceContext,
   TypedArray,
 } from './types.js'
@@ -55,6 +72,23 @@ export function pageoutWith<C extends Chunk>(
   options?: DetachOptions,
 ): Handle<C> {
   return sync.pageout(shared, shared.outgoing(chunks, options, { backend }))
+}
+
+/**
+ * Collects the chunks of an iterable straight into one payload: they go out while they come, and at most 4 MiB of them are
+ * in memory at a time. The chunks, all of one class, are copied and left as they are, so that a generator may give the
+ * same memory again and again. An iterable that gives none makes an empty payload of class Uint8Array. When it fails, what
+ * came before is freed.
+ *
+ * @returns the handle of the payload
+ * @throws as {@link pageout}, and what the iterable throws
+ * @example
+ * const handle = pageoutFrom(function* () {
+ *   for (let day = 0; day < 365; day++) yield new Float64Array(86_400).fill(day)
+ * }())
+ */
+export function pageoutFrom<C extends Chunk>(source: Iterable<C>, options?: CollectOptions): Handle<C> {
+  return collect(shared, source, options)
 }
 
 /**
@@ -110,6 +144,11 @@ export function tryPageoutWith<C extends Chunk>(
   return sync.attempt(() => pageoutWith(backend, chunks, options))
 }
 
+/** As {@link pageoutFrom}, with failures of the system returned. */
+export function tryPageoutFrom<C extends Chunk>(source: Iterable<C>, options?: CollectOptions): Result<Handle<C>> {
+  return sync.attempt(() => pageoutFrom(source, options))
+}
+
 /** As {@link readAt}, with failures of the system returned. */
 export function tryReadAt<C extends Chunk>(handle: Handle<C>, offset: number, length: number, target?: C): Result<C> {
   return sync.attempt(() => readAt(handle, offset, length, target))
@@ -123,6 +162,21 @@ export function tryReadAtMany<C extends Chunk>(handle: Handle<C>, ranges: readon
 /** As {@link take}, with failures of the system returned. */
 export function tryTake<C extends Chunk>(handle: Handle<C>, target?: C): Result<C> {
   return sync.attempt(() => take(handle, target))
+}
+
+/**
+ * The bytes of a payload as a Web stream (a byte stream, so that readers may bring their own memory), which reads ahead by
+ * one chunk, off the JavaScript thread. `for await` reads it too, and `Readable.fromWeb` makes a Node stream of it.
+ *
+ * @param options `release` disposes of the handle when the stream was read to its end or cancelled; an error, as that of an
+ * abort, leaves it whole
+ * @throws ERR_PAGEOUT_RELEASED, ERR_OUT_OF_RANGE
+ * @example
+ * const stream = toReadableStream(handle, { release: true })
+ * await pipeline(Readable.fromWeb(stream), createWriteStream(path))
+ */
+export function toReadableStream(handle: Handle<Chunk>, options?: StreamOptions): ReadableStream<Uint8Array> {
+  return streams.toReadableStream(shared, handle, options)
 }
 
 /**

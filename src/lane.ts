@@ -67,7 +67,7 @@ export async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal |
 const watched = new WeakMap<AbortSignal, Set<() => void>>()
 
 /** Calls `react` when the signal is aborted; the function that is given back takes that back. */
-function onAbort(signal: AbortSignal | undefined, react: () => void): () => void {
+export function onAbort(signal: AbortSignal | undefined, react: () => void): () => void {
   if (!signal) return () => {}
   const reactions = watched.get(signal) ?? watch(signal)
   reactions.add(react)

@@ -1,8 +1,10 @@
 /** What both classes of pagers have: what needs no waiting. */
 
+import type { ReadableStream } from 'node:stream/web'
 import type { Engine } from './engine.js'
 import type { Handle } from './handle.js'
-import type { Backend, Chunk, PagerStats, Range } from './types.js'
+import { toReadableStream } from './streams.js'
+import type { Backend, Chunk, PagerStats, Range, StreamOptions } from './types.js'
 
 /** The part of a pager that is the same whether its verbs return results or promises. */
 export abstract class PagerControls {
@@ -20,6 +22,11 @@ export abstract class PagerControls {
    */
   prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void {
     this.#engine.prefetch(handle, ranges)
+  }
+
+  /** As the function of the same name of `pageout`. */
+  toReadableStream(handle: Handle<Chunk>, options?: StreamOptions): ReadableStream<Uint8Array> {
+    return toReadableStream(this.#engine, handle, options)
   }
 
   /** The backend of pageouts that name none. */

@@ -1,11 +1,12 @@
 /** The pager whose verbs have done their work when they return. */
 
+import { collect } from './collect.js'
 import { Engine } from './engine.js'
 import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
 import { PagerControls } from './pager-controls.js'
 import * as sync from './sync.js'
-import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, Range } from './types.js'
+import type { Backend, Chunk, CollectOptions, DetachOptions, PageoutOptions, PagerOptions, Range } from './types.js'
 
 /**
  * A pager with its own scratch directory, capacity and options.
@@ -52,6 +53,11 @@ export class Pager extends PagerControls {
     return sync.pageout(this.#engine, this.#engine.outgoing(chunks, options, { backend }))
   }
 
+  /** As the function of the same name of `pageout`. */
+  pageoutFrom<C extends Chunk>(source: Iterable<C>, options?: CollectOptions): Handle<C> {
+    return collect(this.#engine, source, options)
+  }
+
   /**
    * Reads `length` elements from element `offset` on.
    *
@@ -94,6 +100,11 @@ export class Pager extends PagerControls {
     options?: DetachOptions,
   ): Result<Handle<C>> {
     return sync.attempt(() => this.pageoutWith(backend, chunks, options))
+  }
+
+  /** As {@link pageoutFrom}, with failures of the system returned. */
+  tryPageoutFrom<C extends Chunk>(source: Iterable<C>, options?: CollectOptions): Result<Handle<C>> {
+    return sync.attempt(() => this.pageoutFrom(source, options))
   }
 
   /** As {@link readAt}, with failures of the system returned. */

@@ -2,11 +2,22 @@
 
 import { abortSignal } from './arguments.js'
 import * as async from './async.js'
+import { collectAsync } from './collect.js'
 import { Engine } from './engine.js'
 import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
 import { PagerControls } from './pager-controls.js'
-import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, Range, SignalOptions } from './types.js'
+import type {
+  Backend,
+  Chunk,
+  ChunkSource,
+  CollectOptions,
+  DetachOptions,
+  PageoutOptions,
+  PagerOptions,
+  Range,
+  SignalOptions,
+} from './types.js'
 
 /**
  * A pager with its own scratch directory, capacity and options, whose verbs return promises.
@@ -24,10 +35,6 @@ import type { Backend, Chunk, DetachOptions, PageoutOptions, PagerOptions, Range
  */
 export class Pager extends PagerControls {
   readonly #engine: Engine
-  #pending = 0
-  /** Resolved by the last pending verb once the pager is closing. */
-  #idle: Promise<void> | undefined
-  #whenIdle: (() => void) | undefined
 
   /**
    * @param options see {@link PagerOptions}
@@ -40,58 +47,60 @@ export class Pager extends PagerControls {
   }
 
   /** As the function of the same name of `pageout/promises`. */
-  pageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions & SignalOptions): Promise<Handle<C>> {
-    return this.#track(async () => {
-      const signal = abortSignal(options)
-      return await async.pageout<C>(this.#engine, this.#engine.outgoing(chunks, options), signal)
-    })
+  async pageout<C extends Chunk>(
+    chunks: C | readonly C[],
+    options?: PageoutOptions & SignalOptions,
+  ): Promise<Handle<C>> {
+    const signal = abortSignal(options)
+    return await async.pageout<C>(this.#engine, this.#engine.outgoing(chunks, options), signal)
   }
 
   /** As {@link pageout}, with the backend named. */
-  pageoutWith<C extends Chunk>(
+  async pageoutWith<C extends Chunk>(
     backend: Backend,
     chunks: C | readonly C[],
     options?: DetachOptions & SignalOptions,
   ): Promise<Handle<C>> {
-    return this.#track(async () => {
-      const signal = abortSignal(options)
-      return await async.pageout<C>(this.#engine, this.#engine.outgoing(chunks, options, { backend }), signal)
-    })
+    const signal = abortSignal(options)
+    return await async.pageout<C>(this.#engine, this.#engine.outgoing(chunks, options, { backend }), signal)
   }
 
   /** As the function of the same name of `pageout/promises`. */
-  readAt<C extends Chunk>(
+  async pageoutFrom<C extends Chunk>(
+    source: ChunkSource<C>,
+    options?: CollectOptions & SignalOptions,
+  ): Promise<Handle<C>> {
+    const signal = abortSignal(options)
+    return await collectAsync(this.#engine, source, options, signal)
+  }
+
+  /** As the function of the same name of `pageout/promises`. */
+  async readAt<C extends Chunk>(
     handle: Handle<C>,
     offset: number,
     length: number,
     target?: C,
     options?: SignalOptions,
   ): Promise<C> {
-    return this.#track(async () => {
-      const signal = abortSignal(options)
-      return await async.read(this.#engine, this.#engine.range(handle, offset, length), target, signal)
-    })
+    const signal = abortSignal(options)
+    return await async.read(this.#engine, this.#engine.range(handle, offset, length), target, signal)
   }
 
   /** As the function of the same name of `pageout/promises`. */
-  readAtMany<C extends Chunk>(
+  async readAtMany<C extends Chunk>(
     handle: Handle<C>,
     ranges: readonly Range[],
     target?: C,
     options?: SignalOptions,
   ): Promise<C> {
-    return this.#track(async () => {
-      const signal = abortSignal(options)
-      return await async.read(this.#engine, this.#engine.ranges(handle, ranges), target, signal)
-    })
+    const signal = abortSignal(options)
+    return await async.read(this.#engine, this.#engine.ranges(handle, ranges), target, signal)
   }
 
   /** As the function of the same name of `pageout/promises`. */
-  take<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<C> {
-    return this.#track(async () => {
-      const signal = abortSignal(options)
-      return await async.take(this.#engine, handle, target, signal)
-    })
+  async take<C extends Chunk>(handle: Handle<C>, target?: C, options?: SignalOptions): Promise<C> {
+    const signal = abortSignal(options)
+    return await async.take(this.#engine, handle, target, signal)
   }
 
   /** As {@link pageout}, with failures of the system returned. */
@@ -109,6 +118,14 @@ export class Pager extends PagerControls {
     options?: DetachOptions & SignalOptions,
   ): Promise<Result<Handle<C>>> {
     return async.attempt(this.pageoutWith(backend, chunks, options))
+  }
+
+  /** As {@link pageoutFrom}, with failures of the system returned. */
+  tryPageoutFrom<C extends Chunk>(
+    source: ChunkSource<C>,
+    options?: CollectOptions & SignalOptions,
+  ): Promise<Result<Handle<C>>> {
+    return async.attempt(this.pageoutFrom(source, options))
   }
 
   /** As {@link readAt}, with failures of the system returned. */
@@ -143,12 +160,7 @@ export class Pager extends PagerControls {
    */
   async close(): Promise<void> {
     this.#engine.beginClose()
-    if (this.#pending > 0) {
-      this.#idle ??= new Promise(resolve => {
-        this.#whenIdle = resolve
-      })
-      await this.#idle
-    }
+    await this.#engine.idle()
     this.#engine.close()
   }
 
@@ -160,16 +172,5 @@ export class Pager extends PagerControls {
   /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  /** Runs a verb and counts it as pending meanwhile. */
-  async #track<T>(verb: () => Promise<T>): Promise<T> {
-    this.#pending++
-    try {
-      return await verb()
-    } finally {
-      this.#pending--
-      if (this.#pending === 0) this.#whenIdle?.()
-    }
   }
 }

@@ -8,25 +8,39 @@
 
 import { abortSignal } from './arguments.js'
 import * as async from './async.js'
+import { collectAsync } from './collect.js'
 import type { Result } from './errors.js'
 import type { Handle } from './handle.js'
 import { shared } from './shared.js'
-import type { Backend, Chunk, DetachOptions, PageoutOptions, Range, SignalOptions } from './types.js'
+import type {
+  Backend,
+  Chunk,
+  ChunkSource,
+  CollectOptions,
+  DetachOptions,
+  PageoutOptions,
+  Range,
+  SignalOptions,
+} from './types.js'
 
 export type { Result } from './errors.js'
 export { PageoutError, type RefusedDir } from './errors.js'
 export { Handle } from './handle.js'
-export { backend, prefetch, setBackend, setScratchDir, stats, trim } from './index.js'
+export { backend, prefetch, setBackend, setScratchDir, stats, toReadableStream, trim } from './index.js'
 export { Pager } from './promise-pager.js'
 export type {
   Backend,
   Chunk,
+  ChunkSource,
+  CollectOptions,
   DetachOptions,
+  HandleToken,
   PageoutOptions,
   PagerOptions,
   PagerStats,
   Range,
   SignalOptions,
+  StreamOptions,
   TraceContext,
   TypedArray,
 } from './types.js'
@@ -38,7 +52,7 @@ export type {
  * the pageout fails, `error.chunks` holds all chunks again: the same classes with the same content.
  *
  * @param chunks one chunk, or an array of at least one, all of one class
- * @param options `signal` takes a pageout back that has not started; once it has, the payload goes out
+ * @param options an abort by `signal` takes the payload back, as far as it is: `error.chunks` holds the chunks again
  * @returns the handle of the payload
  * @example
  * const handle = await pageout(new Float64Array(1_000_000))
@@ -59,6 +73,25 @@ export async function pageoutWith<C extends Chunk>(
 ): Promise<Handle<C>> {
   const signal = abortSignal(options)
   return await async.pageout(shared, shared.outgoing(chunks, options, { backend }), signal)
+}
+
+/**
+ * Collects the chunks of a source straight into one payload: they go out while they come, and at most three pieces of 4 MiB
+ * are in memory at a time. A source is an iterable or async iterable, which Node's and the Web's streams are. The chunks, all of
+ * one class, are copied and left as they are, so that a source may give the same memory again and again. A source that
+ * gives none makes an empty payload of class Uint8Array. When it fails or is aborted, the source is told that nobody wants more,
+ * and what came before is freed.
+ *
+ * @returns the handle of the payload
+ * @example
+ * const handle = await pageoutFrom<Buffer>(createReadStream(path))
+ */
+export async function pageoutFrom<C extends Chunk>(
+  source: ChunkSource<C>,
+  options?: CollectOptions & SignalOptions,
+): Promise<Handle<C>> {
+  const signal = abortSignal(options)
+  return await collectAsync(shared, source, options, signal)
 }
 
 /**
@@ -128,6 +161,14 @@ export function tryPageoutWith<C extends Chunk>(
   options?: DetachOptions & SignalOptions,
 ): Promise<Result<Handle<C>>> {
   return async.attempt(pageoutWith(backend, chunks, options))
+}
+
+/** As {@link pageoutFrom}, with failures of the system returned. */
+export function tryPageoutFrom<C extends Chunk>(
+  source: ChunkSource<C>,
+  options?: CollectOptions & SignalOptions,
+): Promise<Result<Handle<C>>> {
+  return async.attempt(pageoutFrom(source, options))
 }
 
 /** As {@link readAt}, with failures of the system returned. */

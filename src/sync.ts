@@ -2,15 +2,15 @@
 
 import * as native from '../index.js'
 import { isEmptied, move } from './chunk.js'
-import { copyRanges, type Engine, guarded, type Outgoing, type Requested, readableBytes } from './engine.js'
-import { isSystemFailure, type Result } from './errors.js'
+import { copyRanges, type Engine, type Outgoing, type Requested, readableBytes } from './engine.js'
+import { guarded, isSystemFailure, type Result } from './errors.js'
 import { type Handle, markReleased, type Payload } from './handle.js'
-import { traced } from './tracing.js'
+import { aboutOf, traced } from './tracing.js'
 import type { Chunk } from './types.js'
 
 /** Puts checked chunks out. */
 export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
-  return traced('pageout', outgoing.byteLength, outgoing.backend, () => putOut(engine, outgoing))
+  return traced('pageout', aboutOf(outgoing), () => putOut(engine, outgoing))
 }
 
 function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
@@ -35,7 +35,8 @@ function giveBack(engine: Engine, { parts, detach }: Outgoing): void {
 /** Reads checked ranges. */
 export function read<C extends Chunk>(engine: Engine, requested: Requested, target: C | undefined): C {
   const { payload, request } = requested
-  return traced('read', request.byteLength, payload.backend, () => readRanges(engine, requested, target))
+  const about = { byteLength: request.byteLength, backend: payload.backend }
+  return traced('read', about, () => readRanges(engine, requested, target))
 }
 
 function readRanges<C extends Chunk>(engine: Engine, { payload, request }: Requested, target: C | undefined): C {
@@ -58,7 +59,7 @@ function readRanges<C extends Chunk>(engine: Engine, { payload, request }: Reque
 /** Takes the payload of a handle. */
 export function take<C extends Chunk>(engine: Engine, handle: Handle<C>, target: C | undefined): C {
   const payload = engine.payload(handle)
-  return traced('take', payload.byteLength, payload.backend, () => takeBack(engine, payload, target))
+  return traced('take', aboutOf(payload), () => takeBack(engine, payload, target))
 }
 
 function takeBack<C extends Chunk>(engine: Engine, payload: Payload, target: C | undefined): C {

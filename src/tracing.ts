@@ -1,7 +1,7 @@
 /** What a process can watch of this package: tracing channels of `node:diagnostics_channel`. */
 
 import { tracingChannel } from 'node:diagnostics_channel'
-import type { Backend, TraceContext } from './types.js'
+import type { TraceContext } from './types.js'
 
 const CHANNELS = {
   pageout: tracingChannel<'pageout:pageout', TraceContext>('pageout:pageout'),
@@ -10,36 +10,30 @@ const CHANNELS = {
 }
 type Verb = keyof typeof CHANNELS
 
+/** What is told about a payload: never the payload itself. */
+export function aboutOf({ byteLength, backend }: TraceContext): TraceContext {
+  return { byteLength, backend }
+}
+
 /** Does a step of a synchronous verb. */
-export function traced<T>(verb: Verb, byteLength: number, backend: Backend, step: () => T): T {
+export function traced<T>(verb: Verb, about: TraceContext, step: () => T): T {
   const channel = CHANNELS[verb]
   if (!channel.hasSubscribers) return step()
   let result: T | undefined
   // Steps give nothing back here: the channel would show it to all subscribers, and it may be the payload.
-  channel.traceSync(
-    () => {
-      result = step()
-    },
-    { byteLength, backend },
-  )
+  channel.traceSync(() => {
+    result = step()
+  }, about)
   return result as T
 }
 
 /** Does a step of a verb that gives a promise. */
-export async function tracedPromise<T>(
-  verb: Verb,
-  byteLength: number,
-  backend: Backend,
-  step: () => Promise<T>,
-): Promise<T> {
+export async function tracedPromise<T>(verb: Verb, about: TraceContext, step: () => Promise<T>): Promise<T> {
   const channel = CHANNELS[verb]
   if (!channel.hasSubscribers) return await step()
   let result: T | undefined
-  await channel.tracePromise(
-    async () => {
-      result = await step()
-    },
-    { byteLength, backend },
-  )
+  await channel.tracePromise(async () => {
+    result = await step()
+  }, about)
   return result as T
 }

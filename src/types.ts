@@ -1,5 +1,7 @@
 /** The types of the package: what goes in, what comes out, and what can be chosen. */
 
+import type { ReadableStream } from 'node:stream/web'
+
 type Float16 = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never
 
 /** Every typed array of the runtime. */
@@ -40,6 +42,28 @@ export interface PageoutOptions {
    */
   detach?: 'auto' | 'never' | 'required'
 }
+
+/** What chunks come from, one after the other: arrays, generators, streams of Node and of the Web. */
+export type ChunkSource<C extends Chunk> = Iterable<C | PromiseLike<C>> | AsyncIterable<C> | ReadableStream<C>
+
+/** Options of `pageoutFrom`. */
+export type CollectOptions = Omit<PageoutOptions, 'detach'>
+
+/** Options of `toReadableStream`. */
+export interface StreamOptions extends SignalOptions {
+  /** Most bytes of one chunk of the stream, which is also how far it reads ahead. Default: 256 KiB. */
+  chunkBytes?: number
+  /** Whether the handle is disposed of when the stream was read to its end or cancelled. Default: false. */
+  release?: boolean
+}
+
+declare const token: unique symbol
+
+/**
+ * What `handle.move()` gives, for `Handle.adopt` in any thread of the process: a string, so that it goes through
+ * `postMessage` and whatever else copies values.
+ */
+export type HandleToken<C extends Chunk = Chunk> = string & { readonly [token]: C }
 
 /** Options of `pageoutWith`, which names the backend itself. */
 export type DetachOptions = Omit<PageoutOptions, 'backend'>
