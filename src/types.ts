@@ -17,8 +17,8 @@ export type TypedArray =
   | BigUint64Array
   | Float16
 
-/** A piece of the caller's memory. */
-export type Chunk = TypedArray | Buffer | DataView | ArrayBuffer
+/** A piece of the caller's memory. A Buffer is one: it is a Uint8Array, and this needs no types of Node to say so. */
+export type Chunk = TypedArray | DataView | ArrayBuffer
 
 /** Elements of a payload: [offset, length]. */
 export type Range = readonly [offset: number, length: number]
