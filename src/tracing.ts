@@ -10,13 +10,17 @@ const CHANNELS = {
 }
 type Verb = keyof typeof CHANNELS
 
+/** Whether nobody watches a channel. Bun's cannot say, so there all of them are told. */
+function isUnwatched(verb: Verb): boolean {
+  return CHANNELS[verb].hasSubscribers === false
+}
+
 /** Does a step of a synchronous verb. */
 export function traced<T>(verb: Verb, byteLength: number, backend: Backend, step: () => T): T {
-  const channel = CHANNELS[verb]
-  if (!channel.hasSubscribers) return step()
+  if (isUnwatched(verb)) return step()
   let result: T | undefined
   // Steps give nothing back here: the channel would show it to all subscribers, and it may be the payload.
-  channel.traceSync(
+  CHANNELS[verb].traceSync(
     () => {
       result = step()
     },
@@ -32,10 +36,9 @@ export async function tracedPromise<T>(
   backend: Backend,
   step: () => Promise<T>,
 ): Promise<T> {
-  const channel = CHANNELS[verb]
-  if (!channel.hasSubscribers) return await step()
+  if (isUnwatched(verb)) return await step()
   let result: T | undefined
-  await channel.tracePromise(
+  await CHANNELS[verb].tracePromise(
     async () => {
       result = await step()
     },
