@@ -1,10 +1,12 @@
-/** The examples of the documents run as they stand. */
+/** The examples of the documents run as they stand, and docs/api.md names all that there is. */
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import * as pageout from 'pageout'
+import * as promises from 'pageout/promises'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
@@ -37,9 +39,89 @@ for (const document of ['README.md', 'docs/api.md']) {
 }
 
 test('every link to a file leads somewhere', t => {
-  for (const document of ['README.md', 'docs/api.md', 'docs/ARCHITECTURE.md', 'docs/performance.md']) {
+  for (const document of [
+    'README.md',
+    'docs/api.md',
+    'docs/ARCHITECTURE.md',
+    'docs/performance.md',
+    'docs/platforms.md',
+  ]) {
     const links = [...readFileSync(join(ROOT, document), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)]
     for (const [, path = ''] of links) t.notThrows(() => readFileSync(join(ROOT, document, '..', path)))
   }
   t.pass()
+})
+
+const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+/** What docs/api.md names: words in headings, examples and inline code, so that no word of a sentence counts. */
+const named = new Set(
+  [...text('docs/api.md').matchAll(/^## [^\n]*$|^```ts\n.*?^```$|`[^`\n]+`/gms)].flatMap(([code]) =>
+    code.match(/\w+/g),
+  ),
+)
+
+/** Names that docs/api.md lacks. There are some to look for, or the search for them is wrong. */
+function missing(names: readonly string[]): string[] {
+  if (names.length === 0) throw new Error('nothing was looked for')
+  return names.filter(name => !named.has(name))
+}
+
+test('docs/api.md names every export', t => {
+  t.deepEqual(missing([...Object.keys(pageout), ...Object.keys(promises)]), [])
+})
+
+/** Names of what a class and its instances can do. */
+function membersOf(Class: { readonly prototype: object }): string[] {
+  const ofItself = Object.getOwnPropertyNames(Class).filter(name => !['length', 'name', 'prototype'].includes(name))
+  const names: string[] = []
+  for (let at: object | null = Class.prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    // The last word: what a symbol is called in front of it is the runtime's affair.
+    names.push(...Reflect.ownKeys(at).map(key => String(key).match(/\w+/g)?.at(-1) ?? ''))
+  }
+  return [...ofItself, ...names.filter(name => name !== 'constructor')]
+}
+
+for (const [name, Class] of Object.entries({ Pager: pageout.Pager, 'Pager of promises': promises.Pager })) {
+  test(`docs/api.md names every member of ${name}`, t => {
+    t.deepEqual(missing(membersOf(Class)), [])
+  })
+}
+
+test('docs/api.md names every member of Handle', t => {
+  t.deepEqual(missing(membersOf(pageout.Handle)), [])
+})
+
+test('docs/api.md names every type', t => {
+  for (const entry of ['dist/index.d.ts', 'dist/promises.d.ts']) {
+    const lists = [...text(entry).matchAll(/^export (?:type )?\{(.*?)\}/gms)].map(([, list = '']) => list)
+    t.deepEqual(missing(lists.flatMap(list => list.replaceAll('type ', '').match(/\w+/g) ?? [])), [], entry)
+  }
+})
+
+const FIELDS = [
+  ['PagerOptions', 'types'],
+  ['PageoutOptions', 'types'],
+  ['PagerStats', 'types'],
+  ['SignalOptions', 'types'],
+  ['TraceContext', 'types'],
+  ['PageoutError', 'errors'],
+  ['RefusedDir', 'errors'],
+] as const
+
+for (const [type, file] of FIELDS) {
+  test(`docs/api.md names every field of ${type}`, t => {
+    const [, body = ''] =
+      new RegExp(`^export [^\n]*\\b${type}\\b[^\n]*\\{(.*?)^\\}`, 'ms').exec(text(`dist/${file}.d.ts`)) ?? []
+    const fields = [...body.matchAll(/^ +(?:readonly )?(\w+)\??:/gm)].map(([, field = '']) => field)
+    t.deepEqual(missing(fields), [])
+  })
+}
+
+test('docs/api.md names every code that the sources name', t => {
+  const sources = readdirSync(join(ROOT, 'src')).map(name => text(join('src', name)))
+  const codes = sources.flatMap(
+    source => source.match(/\bERR_[A-Z_]*[A-Z]\b|\bABORT_ERR\b|(?<=')E[A-Z]{3,}(?=')/g) ?? [],
+  )
+  t.deepEqual(missing([...new Set(codes)]), [])
 })

@@ -1,5 +1,5 @@
-// The consumer's view: packs the package and this machine's platform package, installs both in an empty folder, and uses
-// them there by import and by require.
+// The consumer's view: packs the package and this machine's platform package, lets publint and attw look at what would be
+// published, installs both in an empty folder, and uses them there by import and by require.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -47,6 +47,20 @@ function pack(folder, into) {
   return join(into, packed.filename)
 }
 
+/**
+ * Fails when publint or attw finds something to say about a packed package.
+ *
+ * @param {string} tarball
+ */
+function lint(tarball) {
+  const said = run(ROOT, process.execPath, 'node_modules/.bin/publint', 'run', tarball, '--strict')
+  // Suggestions do not change the exit code.
+  if (!said.includes('All good!')) throw new Error(said)
+  // A CommonJS program requires the ES modules as they are, which only the esm-only profile does not count as wrong.
+  run(ROOT, process.execPath, 'node_modules/.bin/attw', tarball, '--profile', 'esm-only')
+  console.log('publint, attw: clean')
+}
+
 buildIfMissing()
 const addon = readdirSync(ROOT).find(name => name.endsWith('.node'))
 if (!addon) throw new Error('there is no built addon')
@@ -55,7 +69,9 @@ try {
   const platform = basename(addon, '.node').replace('pageout.', '')
   cpSync(`${ROOT}npm/${platform}`, join(work, platform), { recursive: true })
   cpSync(`${ROOT}${addon}`, join(work, platform, addon))
-  const tarballs = [pack(ROOT, work), pack(join(work, platform), work)]
+  const tarball = pack(ROOT, work)
+  lint(tarball)
+  const tarballs = [tarball, pack(join(work, platform), work)]
   const consumer = mkdtempSync(join(work, 'consumer-'))
   writeFileSync(join(consumer, 'package.json'), '{ "private": true }\n')
   npm(consumer, 'install', '--offline', '--no-audit', '--no-fund', ...tarballs)

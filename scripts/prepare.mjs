@@ -1,6 +1,6 @@
 // Makes a fresh clone ready to run: what is missing is installed and built, what is there is left alone.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -27,6 +27,24 @@ export function buildIfMissing() {
  */
 export function installIn(folder, purpose) {
   if (!existsSync(`${folder}/node_modules`)) npm(['ci', '--no-audit', '--no-fund'], folder, purpose)
+}
+
+/**
+ * Installs one package into a folder of its own, where it is missing.
+ *
+ * @param {string} folder
+ * @param {string} name
+ * @param {string} version
+ * @returns the folder of modules
+ */
+export function installInto(folder, name, version) {
+  const modules = `${folder}/node_modules`
+  if (existsSync(`${modules}/${name}`)) return modules
+  mkdirSync(folder, { recursive: true })
+  const quietly = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund']
+  const what = `${name}@${version}`
+  npm(['install', ...quietly, '--prefix', folder, what], folder, `installing ${what}`)
+  return modules
 }
 
 /**

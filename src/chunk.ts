@@ -200,6 +200,11 @@ export function isMovable(buffer: ArrayBuffer): boolean {
   // buffer twice lets all others fail.
   if (!isMarked) return attempt(() => structuredClone(null, { transfer: [buffer, buffer] })) === undefined
   if (isMarked(buffer)) return false
+  return FAILED_CLONES_DETACH ? failsForItsLength(buffer) : isListed(buffer)
+}
+
+/** Whether a clone gets from the list of buffers to its value, where it fails. */
+function isListed(buffer: ArrayBuffer): boolean {
   let reachedTheValue = false
   const value = {
     get never(): undefined {
@@ -210,6 +215,22 @@ export function isMovable(buffer: ArrayBuffer): boolean {
   attempt(() => structuredClone(value, { transfer: [buffer] }))
   return reachedTheValue
 }
+
+/** Whether a transfer to a length that no memory has fails for nothing else. It can make the collector run. */
+function failsForItsLength(buffer: ArrayBuffer): boolean {
+  try {
+    buffer.transfer(Number.MAX_SAFE_INTEGER)
+    return false
+  } catch (error) {
+    return error instanceof RangeError
+  }
+}
+
+/** Deno detaches what is listed even when the clone fails. */
+const FAILED_CLONES_DETACH = (() => {
+  const buffer = new ArrayBuffer(1)
+  return isListed(buffer) && buffer.byteLength === 0
+})()
 
 function attempt<T>(step: () => T): T | undefined {
   try {

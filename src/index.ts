@@ -7,7 +7,6 @@
  * @packageDocumentation
  */
 
-import type { ReadableStream } from 'node:stream/web'
 import { collect } from './collect.js'
 import { setSharedScratchDir } from './engine.js'
 import type { Result } from './errors.js'

@@ -1,6 +1,5 @@
 /** What both classes of pagers have: what needs no waiting. */
 
-import type { ReadableStream } from 'node:stream/web'
 import type { Engine } from './engine.js'
 import type { Handle } from './handle.js'
 import { toReadableStream } from './streams.js'

@@ -1,6 +1,6 @@
 /** Payloads as streams of bytes. */
 
-import { type ReadableByteStreamController, ReadableStream } from 'node:stream/web'
+import { ReadableStream as ByteStream, type ReadableByteStreamController } from 'node:stream/web'
 import { abortSignal, isTrue, optionsBag, wholeNumber } from './arguments.js'
 import { readBytes } from './async.js'
 import type { Engine, Requested } from './engine.js'
@@ -25,7 +25,7 @@ export function toReadableStream(
   const isReleased = release !== undefined && isTrue(release, 'options.release')
   engine.payload(handle)
   const source = new PayloadBytes(engine, handle, { chunkBytes, isReleased, signal })
-  return new ReadableStream(source, { highWaterMark: chunkBytes })
+  return new ByteStream(source, { highWaterMark: chunkBytes }) as ReadableStream<Uint8Array>
 }
 
 interface Options {

@@ -15,13 +15,17 @@ export function aboutOf({ byteLength, backend }: TraceContext): TraceContext {
   return { byteLength, backend }
 }
 
+/** Whether nobody watches a channel. Bun's cannot say, so there all of them are told. */
+function isUnwatched(verb: Verb): boolean {
+  return CHANNELS[verb].hasSubscribers === false
+}
+
 /** Does a step of a synchronous verb. */
 export function traced<T>(verb: Verb, about: TraceContext, step: () => T): T {
-  const channel = CHANNELS[verb]
-  if (!channel.hasSubscribers) return step()
+  if (isUnwatched(verb)) return step()
   let result: T | undefined
   // Steps give nothing back here: the channel would show it to all subscribers, and it may be the payload.
-  channel.traceSync(() => {
+  CHANNELS[verb].traceSync(() => {
     result = step()
   }, about)
   return result as T
@@ -29,10 +33,9 @@ export function traced<T>(verb: Verb, about: TraceContext, step: () => T): T {
 
 /** Does a step of a verb that gives a promise. */
 export async function tracedPromise<T>(verb: Verb, about: TraceContext, step: () => Promise<T>): Promise<T> {
-  const channel = CHANNELS[verb]
-  if (!channel.hasSubscribers) return await step()
+  if (isUnwatched(verb)) return await step()
   let result: T | undefined
-  await channel.tracePromise(async () => {
+  await CHANNELS[verb].tracePromise(async () => {
     result = await step()
   }, about)
   return result as T

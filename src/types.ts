@@ -1,7 +1,5 @@
 /** The types of the package: what goes in, what comes out, and what can be chosen. */
 
-import type { ReadableStream } from 'node:stream/web'
-
 type Float16 = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never
 
 /** Every typed array of the runtime. */
@@ -19,8 +17,8 @@ export type TypedArray =
   | BigUint64Array
   | Float16
 
-/** A piece of the caller's memory. */
-export type Chunk = TypedArray | Buffer | DataView | ArrayBuffer
+/** A piece of the caller's memory. A Buffer is one: it is a Uint8Array, and this needs no types of Node to say so. */
+export type Chunk = TypedArray | DataView | ArrayBuffer
 
 /** Elements of a payload: [offset, length]. */
 export type Range = readonly [offset: number, length: number]

@@ -126,14 +126,25 @@ const typed: TypedArray = take(doublesHandle)
 const wrongHandle: Handle<Float64Array> = bytesHandle
 // @ts-expect-error nor the other way round
 const wrongOther: Handle<Uint8Array> = doublesHandle
+// @ts-expect-error two classes of numbers are still two
+const wrongNumbers: Handle<Int32Array> = doublesHandle
 // @ts-expect-error a handle of something is not one of something in particular
 const narrowed: Handle<Uint8Array> = anyHandle
 // @ts-expect-error an object that looks like a handle is none
 const forged: Handle<Uint8Array> = { length: 1, byteLength: 1, backend: 'file', released: false, [Symbol.dispose]() {} }
 // @ts-expect-error the class of what comes back is that of the handle
 const wrongResult: Uint8Array = take(doublesHandle)
+const rightResult = take(doublesHandle)
+yes<Same<typeof rightResult, Float64Array>>()
 // @ts-expect-error fields of a handle are read only
 doublesHandle.length = 1
+// @ts-expect-error and stay what they are
+doublesHandle.backend = 'swap'
+// @ts-expect-error a handle is released by what is done with it
+doublesHandle.released = true
+declare const failure: PageoutError
+// @ts-expect-error fields of an error are read only
+failure.code = 'ENOSPC'
 // @ts-expect-error only pageout makes handles
 new Handle()
 
@@ -178,6 +189,8 @@ new Pager({ integrity: 'crc' })
 new Pager({ capacityBytes: 10n })
 // @ts-expect-error a target of another class
 take(doublesHandle, Buffer.alloc(8))
+// @ts-expect-error nor of another class of numbers
+readAt(doublesHandle, 0, 1, new Int32Array(1))
 
 export {
   anyHandle,
@@ -192,6 +205,7 @@ export {
   view,
   whole,
   wrongHandle,
+  wrongNumbers,
   wrongOther,
   wrongResult,
 }

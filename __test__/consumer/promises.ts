@@ -1,0 +1,59 @@
+/** The same as main.ts for `pageout/promises`: what differs. */
+
+import {
+  type Chunk,
+  Handle,
+  PageoutError,
+  Pager,
+  pageout,
+  pageoutWith,
+  type Result,
+  readAt,
+  readAtMany,
+  type SignalOptions,
+  take,
+  tryTake,
+} from 'pageout/promises'
+
+/** Compiles only where two types are the same; `any` is the same as nothing but itself. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const yes = <A extends true>(..._: [A?]): void => {}
+
+const options: SignalOptions = { signal: AbortSignal.timeout(1000) }
+const doubles = await pageout([new Float64Array(4)], { ...options, backend: 'file', detach: 'auto' })
+yes<Same<typeof doubles, Handle<Float64Array<ArrayBuffer>>>>()
+const some = readAt(doubles, 0, 2, new Float64Array(2), options)
+yes<Same<typeof some, Promise<Float64Array<ArrayBuffer>>>>()
+const many = await readAtMany(doubles, [[0, 2]], undefined, options)
+yes<Same<typeof many, Float64Array<ArrayBuffer>>>()
+const taken = await tryTake(doubles, undefined, options)
+yes<Same<typeof taken, Result<Float64Array<ArrayBuffer>>>>()
+const text: Promise<Buffer<ArrayBuffer>> = take(await pageoutWith('swap', Buffer.from('text'), options))
+{
+  await using pager = new Pager({ capacityBytes: 1 })
+  using handle = await pager.pageout(new Uint8Array(1), options)
+  const whole = pager.take(handle)
+  yes<Same<typeof whole, Promise<Uint8Array<ArrayBuffer>>>>()
+  const closed: Promise<void> = pager.close()
+  await closed
+}
+const error: unknown = await readAt(doubles, 0, 1).catch((thrown: unknown) => thrown)
+if (error instanceof PageoutError) yes<Same<typeof error.chunks, readonly Chunk[] | undefined>>()
+
+declare const floats: Handle<Float64Array>
+// @ts-expect-error handles of one class are not handles of another
+const wrongHandle: Handle<Int32Array> = floats
+// @ts-expect-error what comes back is a promise
+const wrongResult: Float64Array = take(floats)
+// @ts-expect-error no signal
+await take(floats, undefined, { signal: true })
+// @ts-expect-error an option that is not given is left out
+await take(floats, undefined, { signal: undefined })
+// @ts-expect-error the target comes before the options
+await take(floats, options)
+// @ts-expect-error unknown backend
+await pageoutWith('disk', new Uint8Array(1))
+// @ts-expect-error only pageout makes handles
+new Handle()
+
+export { text, wrongHandle, wrongResult }
