@@ -2,11 +2,21 @@ import { parseArgs } from 'node:util'
 import { ROOT } from '../scripts/prepare.mjs'
 
 /** The sections, in the order in which they run. */
-export const IDS = ['round-trip', 'churn', 'ranges', 'out-of-core', 'promises', 'threads', 'resident']
+export const IDS = [
+  'round-trip',
+  'churn',
+  'ranges',
+  'out-of-core',
+  'promises',
+  'threads',
+  'handles',
+  'tracing',
+  'resident',
+]
 
 export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--json FILE] [--html FILE]
 
-  --quick        a first impression in less than a minute
+  --quick        a first impression in about a minute
   --only IDS     only these sections: ${IDS.join(', ')}
   --json FILE    where the results go (default: target/bench/node.json)
   --html FILE    where the page goes that shows them (default: target/bench/node.html)
