@@ -59,3 +59,13 @@ function parseIds(text) {
   if (unknown !== undefined) throw new UsageError(`--only: there is no section "${unknown}"`)
   return IDS.filter(id => asked.includes(id))
 }
+
+/**
+ * The command that measures the same again.
+ *
+ * @param {Options} options
+ */
+export function commandOf({ quick, ids }) {
+  const flags = [quick ? '--quick' : '', ids.length < IDS.length ? `--only ${ids.join(',')}` : ''].filter(Boolean)
+  return ['npm run bench', ...(flags.length > 0 ? ['--', ...flags] : [])].join(' ')
+}
