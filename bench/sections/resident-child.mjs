@@ -1,15 +1,15 @@
 // One candidate of `resident.mjs`, in a process of its own.
 import { setTimeout } from 'node:timers/promises'
 import { answer, question } from '../child.mjs'
-import { check, KIB, MIB, randomBytes } from '../payloads.mjs'
+import { check, MIB, randomBytes } from '../payloads.mjs'
 import { openStore } from '../stores.mjs'
 
 /** @typedef {{ bytes: number }} Answer the bytes by which the resident memory became smaller */
 
 /** A little less than the C library of most Linux systems ever maps by itself. */
 const USED_BYTES = 31 * MIB
-/** Too short to be a mapping of its own. */
-const LIVE_BYTES = KIB
+/** How much of an array the live block behind it has: enough not to fit a gap elsewhere. */
+const LIVE_SHARE = 1 / 64
 
 const { name, folder, payloadBytes, payloads, isUsed, isCollected } = question()
 if (isUsed) await useMemory()
@@ -17,11 +17,12 @@ const store = openStore(name, { folder, payloadBytes })
 const content = randomBytes(payloadBytes)
 store.prepare?.()
 
+const liveBytes = payloadBytes * LIVE_SHARE
 /** @type {Uint8Array[]} */
 const live = []
 const arrays = Array.from({ length: payloads }, (_, number) => {
   const bytes = new Uint8Array(content)
-  live.push(new Uint8Array(LIVE_BYTES).fill(number))
+  live.push(new Uint8Array(liveBytes).fill(number))
   return bytes
 })
 const before = process.memoryUsage.rss()
@@ -31,7 +32,7 @@ if (isCollected) await collectGarbage()
 const bytes = before - process.memoryUsage.rss()
 
 for (const handle of handles) check(store.back(handle), content, name)
-for (const [number, block] of live.entries()) check(block, new Uint8Array(LIVE_BYTES).fill(number), 'what stayed')
+for (const [number, block] of live.entries()) check(block, new Uint8Array(liveBytes).fill(number), 'what stayed')
 await store.close()
 answer({ bytes })
 

@@ -20,7 +20,7 @@ const CANDIDATES = [
  * @returns {Promise<Table[]>}
  */
 export async function run({ quick, folder, say }) {
-  const [rounds, calls] = quick ? [3, 10_000] : [15, 40_000]
+  const [rounds, calls] = quick ? [3, 10_000] : [9, 20_000]
   say('tracing')
   const measure = (/** @type {typeof CANDIDATES[number]} */ { isWatched }) => {
     /** @type {Answer} */
