@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { buildIfMissing } from '../scripts/prepare.mjs'
 import { loadLmdb } from './lmdb.mjs'
 import { machine } from './machine.mjs'
-import { parseOptions, USAGE, UsageError } from './options.mjs'
+import { commandOf, parseOptions, USAGE, UsageError } from './options.mjs'
 import { machineLines, markdown, page, readTemplate } from './report.mjs'
 
 /** @typedef {import('./types.js').Bench} Bench */
@@ -31,7 +31,7 @@ async function main(args) {
     say: (/** @type {string} */ text) => console.error(text),
   }
   const about = machine(fileSystem, lmdb.version)
-  const command = `npm run bench${options.quick ? ' -- --quick' : ''}`
+  const command = commandOf(options)
   console.log(`# pageout in Node\n\n\`${command}\`\n\n${machineLines(about)}\n`)
   const tables = await measure(bench, options.ids)
   const results = { title: 'pageout in Node', command, machine: about, tables }

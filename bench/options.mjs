@@ -2,11 +2,21 @@ import { parseArgs } from 'node:util'
 import { ROOT } from '../scripts/prepare.mjs'
 
 /** The sections, in the order in which they run. */
-export const IDS = ['round-trip', 'churn', 'ranges', 'out-of-core', 'promises', 'threads', 'resident']
+export const IDS = [
+  'round-trip',
+  'churn',
+  'ranges',
+  'out-of-core',
+  'promises',
+  'threads',
+  'handles',
+  'tracing',
+  'resident',
+]
 
 export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--json FILE] [--html FILE]
 
-  --quick        a first impression in less than a minute
+  --quick        a first impression in about a minute
   --only IDS     only these sections: ${IDS.join(', ')}
   --json FILE    where the results go (default: target/bench/node.json)
   --html FILE    where the page goes that shows them (default: target/bench/node.html)
@@ -48,4 +58,14 @@ function parseIds(text) {
   const unknown = asked.find(id => !IDS.includes(id))
   if (unknown !== undefined) throw new UsageError(`--only: there is no section "${unknown}"`)
   return IDS.filter(id => asked.includes(id))
+}
+
+/**
+ * The command that measures the same again.
+ *
+ * @param {Options} options
+ */
+export function commandOf({ quick, ids }) {
+  const flags = [quick ? '--quick' : '', ids.length < IDS.length ? `--only ${ids.join(',')}` : ''].filter(Boolean)
+  return ['npm run bench', ...(flags.length > 0 ? ['--', ...flags] : [])].join(' ')
 }

@@ -1,6 +1,4 @@
 // Calls that return promises, many at a time: how fast they are, and what the rest of the process notices.
-import { stat } from 'node:fs/promises'
-import { setTimeout } from 'node:timers/promises'
 import { check, KIB, MIB, randomBytes, sizeName } from '../payloads.mjs'
 import {
   PROMISED_FILE_PER_PAYLOAD,
@@ -8,27 +6,24 @@ import {
   PROMISED_PAGEOUT,
   withPromiseStores,
 } from '../promise-stores.mjs'
-import { curveRow, inTurns, median, percentiles, row } from '../turns.mjs'
+import { inTurns, row } from '../turns.mjs'
+import { besideLargeCalls } from './beside-large-calls.mjs'
+import { smallReads } from './small-reads.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
 /** @typedef {import('../types.js').PromiseStore} PromiseStore */
 /** @typedef {import('../types.js').Row} Row */
 /** @typedef {import('../types.js').Table} Table */
 
-/** @typedef {{ name: string, work: () => Promise<void> }} Load something large that is pending */
-
 const IN_FLIGHT = 64
 const SIZES = [4 * KIB, 64 * KIB, 2 * MIB]
-const LARGE_BYTES = 2 * MIB
-const NOTHING = 'nothing pending'
-const IDLE_MS = 200
 
 /**
  * @param {Bench} bench
  * @returns {Promise<Table[]>}
  */
 export async function run(bench) {
-  return [await throughput(bench), ...(await besideLargeCalls(bench))]
+  return [await throughput(bench), ...(await besideLargeCalls(bench)), await smallReads(bench)]
 }
 
 /**
@@ -100,125 +95,4 @@ function copies(expected) {
 async function trips(store, bytes, count) {
   for (let trip = 0; trip < count; trip++) bytes = await store.back(await store.out(bytes))
   return bytes
-}
-
-/**
- * @param {Bench} bench
- * @returns {Promise<Table[]>}
- */
-function besideLargeCalls(bench) {
-  const { folder } = bench
-  const candidates = [PROMISED_PAGEOUT, PROMISED_FILE_PER_PAYLOAD]
-  return withPromiseStores(candidates, { folder, payloadBytes: LARGE_BYTES }, async stores => {
-    const loads = stores.map(load)
-    bench.say('promises: event loop')
-    const idle = await inTurns([{ name: NOTHING, work: () => setTimeout(IDLE_MS) }], bench.rounds, worstDelayMs)
-    const idleMs = median(idle.get(NOTHING) ?? [])
-    const delays = await inTurns(loads, bench.rounds, worstDelayMs)
-    bench.say('promises: stat')
-    const idler = { name: NOTHING, work: () => setTimeout(IDLE_MS) }
-    const stats = await inTurns([...loads, idler], bench.rounds, ({ work }) => statsMs(work, folder))
-    return tables(delays, idleMs, stats)
-  })
-}
-
-/**
- * All payloads out at once, then all back at once.
- *
- * @param {PromiseStore} store
- * @returns {Load}
- */
-function load(store) {
-  const expected = randomBytes(LARGE_BYTES)
-  let arrays = copies(expected)
-  const work = async () => {
-    store.prepare?.()
-    const handles = await Promise.all(arrays.map(bytes => store.out(bytes)))
-    arrays = await Promise.all(handles.map(handle => store.back(handle)))
-  }
-  return { name: store.name, work }
-}
-
-/**
- * The longest that the event loop did not come round while there was work.
- *
- * @param {Load} load
- */
-async function worstDelayMs({ work }) {
-  let worstMs = 0
-  let last = performance.now()
-  const look = () => {
-    const now = performance.now()
-    worstMs = Math.max(worstMs, now - last)
-    last = now
-    next = setImmediate(look)
-  }
-  let next = setImmediate(look)
-  await work()
-  clearImmediate(next)
-  return worstMs
-}
-
-/**
- * How long each `stat` took while there was work, one after the other.
- *
- * @param {() => Promise<void>} work
- * @param {string} path
- */
-async function statsMs(work, path) {
-  /** @type {number[]} */
-  const times = []
-  let isPending = true
-  const done = work().finally(() => {
-    isPending = false
-  })
-  while (isPending) {
-    const start = performance.now()
-    await stat(path)
-    times.push(performance.now() - start)
-  }
-  await done
-  return times
-}
-
-/**
- * @param {Map<string, number[]>} delays
- * @param {number} idleMs
- * @param {Map<string, number[][]>} stats
- * @returns {Table[]}
- */
-function tables(delays, idleMs, stats) {
-  const about = /** @type {const} */ ({
-    unit: 'ms',
-    better: 'less',
-    subject: PROMISED_PAGEOUT,
-    references: [PROMISED_FILE_PER_PAYLOAD],
-  })
-  const what = `Beside ${IN_FLIGHT} pending calls of 2 MiB`
-  const statAt = (/** @type {number} */ percent) => (/** @type {number[]} */ times) =>
-    percentiles(times, [percent])[0] ?? NaN
-  return [
-    {
-      id: 'beside-large-calls',
-      title: what,
-      note: `All out at once, then all back at once. The delay is how much longer than in an idle process (${idleMs.toFixed(2)} ms) the event loop did not come round at its worst; the time of fs.stat is from call to result.`,
-      ...about,
-      references: [...about.references],
-      plot: 'bars',
-      rows: [
-        row('worst delay of the event loop', delays, worstMs => Math.max(0, worstMs - idleMs)),
-        row('fs.stat, p50', stats, statAt(50)),
-        row('fs.stat, longest', stats, statAt(100)),
-      ],
-    },
-    {
-      id: 'stat-latency',
-      title: `${what}: the time of fs.stat`,
-      note: 'All calls of all rounds together.',
-      ...about,
-      references: [...about.references],
-      plot: 'curve',
-      rows: [curveRow('fs.stat', stats, times => times)],
-    },
-  ]
 }
