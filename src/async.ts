@@ -8,12 +8,12 @@
 
 import * as native from '../index.js'
 import { isEmptied, type Part } from './chunk.js'
-import { copyRanges, type Engine, fromAddon, type Outgoing, privateCopies, type Requested } from './engine.js'
+import { type Engine, fromAddon, type Outgoing, privateCopies, type Requested } from './engine.js'
 import { abortError, isSystemFailure, type Result } from './errors.js'
 import type { Handle, Payload } from './handle.js'
 import { run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
-import { takeKept } from './sync.js'
+import { readKept, takeKept } from './sync.js'
 import { tracedPromise } from './tracing.js'
 import type { Chunk } from './types.js'
 
@@ -75,20 +75,18 @@ async function readRanges<C extends Chunk>(
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
-  const { bytes, byteLength } = request
-  const { kind } = payload
   const kept = engine.keptOf(payload)
-  if (!kept) {
-    return await shared(engine, payload, ticket =>
-      whole<C>(engine, kind, byteLength, target, signal, into =>
-        fromAddon(native.readAsync(engine.ref, ticket, bytes, into)),
-      ),
-    )
+  if (kept) {
+    if (signal?.aborted) throw abortError(signal)
+    // Now, and not when a job has its turn: a take gives this very memory to the caller.
+    return readKept(engine, payload, kept, request, target)
   }
-  return await whole(engine, kind, byteLength, target, signal, async into => {
-    copyRanges(kept, bytes, into)
-    native.countRead(engine.ref, byteLength)
-  })
+  const { bytes, byteLength } = request
+  return await shared(engine, payload, ticket =>
+    whole<C>(engine, payload.kind, byteLength, target, signal, into =>
+      fromAddon(native.readAsync(engine.ref, ticket, bytes, into)),
+    ),
+  )
 }
 
 /** Takes the payload of a handle. */
