@@ -13,6 +13,7 @@ import { abortError, isSystemFailure, type Result } from './errors.js'
 import type { Handle, Payload } from './handle.js'
 import { run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
+import { isAborted } from './signal.js'
 import { readKept, takeKept } from './sync.js'
 import { tracedPromise } from './tracing.js'
 import type { Chunk } from './types.js'
@@ -25,7 +26,8 @@ export async function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoin
 }
 
 async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
-  if (signal?.aborted) throw abortError(signal)
+  engine.refuseChanged(outgoing)
+  if (isAborted(signal)) throw abortError(signal)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const buffers = privateCopies(outgoing)
   const ticket = await store(engine, outgoing.parts, buffers, signal)
@@ -75,9 +77,10 @@ async function readRanges<C extends Chunk>(
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
+  engine.refuseUnusable(payload)
   const kept = engine.keptOf(payload)
   if (kept) {
-    if (signal?.aborted) throw abortError(signal)
+    if (isAborted(signal)) throw abortError(signal)
     // Now, and not when a job has its turn: a take gives this very memory to the caller.
     return readKept(engine, payload, kept, request, target)
   }
@@ -107,7 +110,8 @@ async function takeBack<C extends Chunk>(
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
-  if (signal?.aborted) throw abortError(signal)
+  engine.refuseUnusable(payload)
+  if (isAborted(signal)) throw abortError(signal)
   const kept = engine.keptOf(payload)
   if (kept) return takeKept(engine, payload, kept, target)
   const { kind, byteLength } = payload
@@ -144,7 +148,7 @@ async function whole<C extends Chunk>(
   fill: (into: Uint8Array) => Promise<void>,
 ): Promise<C> {
   if (target !== undefined) engine.landing(kind, byteLength, target)
-  if (signal?.aborted) throw abortError(signal)
+  if (isAborted(signal)) throw abortError(signal)
   // A spare buffer is taken now, while there is one; fresh memory only has what is being filled, and not what waits.
   const spare = engine.spares.take(byteLength)
   const job = run(async () => {

@@ -15,7 +15,7 @@ import {
   singleRange,
   wholeNumber,
 } from './arguments.js'
-import { bytesOf, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
+import { bytesOf, hasChanged, inspectChunk, isMovable, type Kind, move, type Part } from './chunk.js'
 import { closed, fromNative, invalidArgType, invalidArgValue, notDetachable, outOfRange, released } from './errors.js'
 import { type Handle, handleOf, lengthOf, markReleased, type Payload, payloadOf } from './handle.js'
 import { defaultSpareBytes, fresh, Spares } from './memory.js'
@@ -240,8 +240,21 @@ export class Engine {
     this.refuseClosed()
     const payload = payloadOf(handle)
     if (payload.owner !== this) throw invalidArgValue('handle', 'must belong to this pager', handle)
-    if (payload.ticket < 0 || payload.isBeingTaken) throw released()
+    refuseReleased(payload)
     return payload
+  }
+
+  /** What was checked is checked once more where subscribers of a tracing channel ran since, and may have done anything. */
+  refuseUnusable(payload: Payload): void {
+    this.refuseClosed()
+    refuseReleased(payload)
+  }
+
+  /** As {@link refuseUnusable}, for chunks that are about to go out. */
+  refuseChanged({ parts }: Outgoing): void {
+    this.refuseClosed()
+    const changed = parts.find(hasChanged)
+    if (changed) throw invalidArgValue('chunks', 'must stay as it is while it is paged out', changed.chunk)
   }
 
   /** Every verb of a closed pager throws. */
@@ -277,6 +290,10 @@ export async function fromAddon<T>(promise: Promise<T>): Promise<T> {
 function flag(value: unknown, name: string): boolean {
   if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
   return value
+}
+
+function refuseReleased(payload: Payload): void {
+  if (payload.ticket < 0 || payload.isBeingTaken) throw released()
 }
 
 function inspectAll(chunks: unknown): Part[] {

@@ -15,6 +15,7 @@ export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Ha
 }
 
 function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
+  engine.refuseChanged(outgoing)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const views = outgoing.parts.map(readableBytes)
   const [only] = views.length === 1 ? views : []
@@ -40,6 +41,7 @@ export function read<C extends Chunk>(engine: Engine, requested: Requested, targ
 }
 
 function readRanges<C extends Chunk>(engine: Engine, { payload, request }: Requested, target: C | undefined): C {
+  engine.refuseUnusable(payload)
   const kept = engine.keptOf(payload)
   if (kept) return readKept(engine, payload, kept, request, target)
   const { bytes, byteLength } = request
@@ -73,6 +75,7 @@ export function take<C extends Chunk>(engine: Engine, handle: Handle<C>, target:
 }
 
 function takeBack<C extends Chunk>(engine: Engine, payload: Payload, target: C | undefined): C {
+  engine.refuseUnusable(payload)
   const kept = engine.keptOf(payload)
   if (kept) return takeKept(engine, payload, kept, target)
   const landing = engine.landing<C>(payload.kind, payload.byteLength, target)
