@@ -196,6 +196,16 @@ test('while a take is pending other calls are refused, and reads that were pendi
   t.is((await taking).length, MIB)
 })
 
+test('a read of the swap backend has its bytes, whatever becomes of the memory that a take gives back meanwhile', async t => {
+  const others = Array.from({ length: MANY }, () => promises.pageoutWith('file', new Uint8Array(MIB)))
+  const handle = sync.pageoutWith('swap', new Uint8Array(1000).fill(5))
+  const target = new Uint8Array(3)
+  const reads = [promises.readAt(handle, 0, 3), promises.readAt(handle, 997, 3, target)]
+  sync.take(handle).fill(9)
+  for (const read of reads) t.deepEqual(await read, new Uint8Array(3).fill(5))
+  for (const other of await Promise.all(others)) other[Symbol.dispose]()
+})
+
 test('a handle may be disposed of while reads are pending', async t => {
   const handle = await promises.pageout(new Uint8Array(MIB).fill(6))
   const reads = Array.from({ length: MANY }, () => promises.readAt(handle, 9, 3))

@@ -1,6 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import test, { type ExecutionContext } from 'ava'
-import type { TraceContext } from 'pageout'
+import type { Handle, TraceContext } from 'pageout'
+import * as sync from 'pageout'
 import * as promises from 'pageout/promises'
 import { KIB, pattern, sameBytes } from './helpers/chunks.js'
 import { newDirectory, newPager } from './helpers/places.js'
@@ -119,3 +120,67 @@ test.serial('a watcher that pulls the rug out gets an error, and nothing is lost
   t.is(pager.stats().handles, 1)
   sameBytes(t, pager.take(handle), pattern(100))
 })
+
+/** Calls `act` when a verb starts, once. */
+function onceAtStart(t: ExecutionContext, verb: (typeof VERBS)[number], act: () => void): void {
+  const channel = tracingChannel<`pageout:${typeof verb}`, Context>(`pageout:${verb}`)
+  const start = () => {
+    channel.start.unsubscribe(start)
+    act()
+  }
+  channel.start.subscribe(start)
+  t.teardown(() => channel.start.unsubscribe(start))
+}
+
+for (const backend of ['file', 'swap'] as const) {
+  for (const [form, verbs] of [
+    ['sync', sync],
+    ['promise', promises],
+  ] as const) {
+    test.serial(`a subscriber that ends the handle is seen by the ${form} form (${backend})`, async t => {
+      const ends = [(handle: Handle) => handle[Symbol.dispose](), (handle: Handle) => sync.take(handle)]
+      for (const end of ends) {
+        for (const [verb, call] of [
+          ['read', async (handle: Handle) => await verbs.readAt(handle, 0, 8)],
+          ['take', async (handle: Handle) => await verbs.take(handle)],
+        ] as const) {
+          const handle = sync.pageoutWith(backend, pattern(64))
+          onceAtStart(t, verb, () => end(handle))
+          await t.throwsAsync(call(handle), { code: 'ERR_PAGEOUT_RELEASED' }, verb)
+        }
+      }
+    })
+
+    test.serial(
+      `a subscriber that takes the chunk away or cuts it is seen by the ${form} form (${backend})`,
+      async t => {
+        const before = sync.stats()
+        for (const change of [
+          (buffer: ArrayBuffer) => buffer.resize(8),
+          (buffer: ArrayBuffer) => buffer.resize(80),
+          (buffer: ArrayBuffer) => structuredClone(buffer, { transfer: [buffer] }),
+        ]) {
+          const chunk = new Uint8Array(new ArrayBuffer(64, { maxByteLength: 80 }))
+          onceAtStart(t, 'pageout', () => change(chunk.buffer))
+          const call = async () => await verbs.pageoutWith(backend, [pattern(10), chunk])
+          await t.throwsAsync(call(), { code: 'ERR_INVALID_ARG_VALUE' })
+        }
+        t.is(sync.stats().handles, before.handles)
+      },
+    )
+  }
+
+  test.serial(`a subscriber that closes the pager is seen by the ${backend} backend`, t => {
+    for (const verb of VERBS) {
+      const pager = newPager(t)
+      const handle = pager.pageoutWith(backend, pattern(64))
+      const calls = {
+        pageout: () => pager.pageoutWith(backend, pattern(64)),
+        read: () => pager.readAt(handle, 0, 8),
+        take: () => pager.take(handle),
+      }
+      onceAtStart(t, verb, () => pager.close())
+      t.throws(calls[verb], { code: 'ERR_PAGEOUT_CLOSED' }, verb)
+    }
+  })
+}

@@ -2,6 +2,7 @@
 
 import type { Kind } from './chunk.js'
 import { invalidArgType, invalidArgValue, outOfRange, overlap } from './errors.js'
+import { isSignal } from './signal.js'
 import type { Backend, Range, SignalOptions } from './types.js'
 
 /** Checked ranges of one payload, in request order, in bytes. */
@@ -66,9 +67,7 @@ export function optionsBag<T extends object>(value: T | undefined, name = 'optio
 export function abortSignal(options: SignalOptions | undefined): AbortSignal | undefined {
   const { signal } = optionsBag(options)
   if (signal === undefined) return undefined
-  if (typeof signal !== 'object' || signal === null || !('aborted' in signal) || !(signal instanceof EventTarget)) {
-    throw invalidArgType('options.signal', 'an instance of AbortSignal', signal)
-  }
+  if (!isSignal(signal)) throw invalidArgType('options.signal', 'an instance of AbortSignal', signal)
   return signal
 }
 

@@ -13,8 +13,9 @@ import { abortError, fromAddon, isSystemFailure, type Result } from './errors.js
 import type { Handle, Payload } from './handle.js'
 import { onAbort, run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
+import { isAborted } from './signal.js'
 import { isSmall } from './small-reads.js'
-import { takeKept } from './sync.js'
+import { readKept, takeKept } from './sync.js'
 import { aboutOf, tracedPromise } from './tracing.js'
 import type { Chunk } from './types.js'
 
@@ -30,7 +31,8 @@ export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, sig
 }
 
 async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
-  if (signal?.aborted) throw abortError(signal)
+  engine.refuseChanged(outgoing)
+  if (isAborted(signal)) throw abortError(signal)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const buffers = privateCopies(outgoing)
   try {
@@ -49,10 +51,10 @@ async function store(engine: Engine, buffers: readonly ArrayBuffer[], signal: Si
   const forget = onAbort(signal, () => native.stop(stop))
   try {
     const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, views, stop)), signal)
-    if (signal?.aborted) native.free(engine.ref, ticket)
-    else return ticket
+    if (!isAborted(signal)) return ticket
+    native.free(engine.ref, ticket)
   } catch (error) {
-    if (!signal?.aborted) throw error
+    if (!isAborted(signal)) throw error
   } finally {
     forget()
   }
@@ -95,6 +97,7 @@ export function readBytes(
   const { payload, request } = requested
   const about = { byteLength: request.byteLength, backend: payload.backend }
   const step = async () => {
+    engine.refuseUnusable(payload)
     const bytes = await unlessAborted(fill(engine, requested, into, signal), signal)
     return into ?? new Uint8Array(bytes)
   }
@@ -108,8 +111,12 @@ async function readChunk<C extends Chunk>(
   signal: Signal,
 ): Promise<C> {
   const { payload, request } = requested
+  engine.refuseUnusable(payload)
+  if (isAborted(signal)) throw abortError(signal)
+  const kept = engine.keptOf(payload)
+  // Now, and not when a job has its turn: a take gives this very memory to the caller.
+  if (kept) return readKept(engine, payload, kept, request, target)
   if (target !== undefined) engine.landing(payload.kind, request.byteLength, target)
-  if (signal?.aborted) throw abortError(signal)
   const buffer = await unlessAborted(fill(engine, requested, undefined, signal), signal)
   return handOut(engine, payload, buffer, request.byteLength, target)
 }
@@ -190,7 +197,8 @@ async function takeBack<C extends Chunk>(
   target: C | undefined,
   signal: Signal,
 ): Promise<C> {
-  if (signal?.aborted) throw abortError(signal)
+  engine.refuseUnusable(payload)
+  if (isAborted(signal)) throw abortError(signal)
   const kept = engine.keptOf(payload)
   if (kept) return takeKept(engine, payload, kept, target)
   const { kind, byteLength } = payload

@@ -2,6 +2,7 @@
 
 import { types } from 'node:util'
 import * as workerThreads from 'node:worker_threads'
+import { inherits, property } from './builtin.js'
 import { invalidArgType, invalidArgValue } from './errors.js'
 import { inheritPages } from './memory.js'
 import type { Chunk, TypedArray } from './types.js'
@@ -24,33 +25,28 @@ export interface Part {
   readonly buffer: ArrayBufferLike
   readonly byteOffset: number
   readonly byteLength: number
+  /** Bytes of all of the buffer. */
+  readonly bufferBytes: number
   /** Whether other threads can reach the memory. */
   readonly isShared: boolean
   /** Whether the chunk is all of an ArrayBuffer that no other thread can reach. */
   readonly isWhole: boolean
 }
 
-/** A getter of a built-in prototype, as a function. */
-function getter<T>(prototype: object, key: PropertyKey): (target: object) => T {
-  const get = Object.getOwnPropertyDescriptor(prototype, key)?.get
-  if (!get) throw new TypeError(`the runtime lacks ${String(key)}`)
-  return Function.prototype.call.bind(get) as (target: object) => T
-}
-
 const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype)
-const typedArrayName = getter<string>(TYPED_ARRAY, Symbol.toStringTag)
+const typedArrayName = property<string>(TYPED_ARRAY, Symbol.toStringTag)
 const typedArray = {
-  buffer: getter<ArrayBufferLike>(TYPED_ARRAY, 'buffer'),
-  byteOffset: getter<number>(TYPED_ARRAY, 'byteOffset'),
-  byteLength: getter<number>(TYPED_ARRAY, 'byteLength'),
+  buffer: property<ArrayBufferLike>(TYPED_ARRAY, 'buffer'),
+  byteOffset: property<number>(TYPED_ARRAY, 'byteOffset'),
+  byteLength: property<number>(TYPED_ARRAY, 'byteLength'),
 }
 const dataView = {
-  buffer: getter<ArrayBufferLike>(DataView.prototype, 'buffer'),
-  byteOffset: getter<number>(DataView.prototype, 'byteOffset'),
-  byteLength: getter<number>(DataView.prototype, 'byteLength'),
+  buffer: property<ArrayBufferLike>(DataView.prototype, 'buffer'),
+  byteOffset: property<number>(DataView.prototype, 'byteOffset'),
+  byteLength: property<number>(DataView.prototype, 'byteLength'),
 }
-const arrayBufferBytes = getter<number>(ArrayBuffer.prototype, 'byteLength')
-const sharedBufferBytes = getter<number>(SharedArrayBuffer.prototype, 'byteLength')
+const arrayBufferBytes = property<number>(ArrayBuffer.prototype, 'byteLength')
+const sharedBufferBytes = property<number>(SharedArrayBuffer.prototype, 'byteLength')
 
 type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => TypedArray
 
@@ -95,7 +91,7 @@ const EXPECTED = 'an instance of TypedArray, Buffer, DataView or ArrayBuffer'
  */
 export function inspectChunk(value: unknown, name: string): Part {
   if (types.isTypedArray(value)) {
-    const kind = isBuffer(value) ? BUFFER : KINDS.get(typedArrayName(value))
+    const kind = inherits(value, Buffer.prototype) ? BUFFER : KINDS.get(typedArrayName(value))
     if (!kind) throw invalidArgType(name, EXPECTED, value)
     return part(
       kind,
@@ -116,15 +112,6 @@ export function inspectChunk(value: unknown, name: string): Part {
   throw invalidArgType(name, EXPECTED, value)
 }
 
-/** `Buffer.isBuffer`, without asking a proxy that someone has put behind the value. */
-function isBuffer(value: object): boolean {
-  for (let at: unknown = value; at !== null; at = Object.getPrototypeOf(at)) {
-    if (types.isProxy(at)) return false
-    if (at === Buffer.prototype) return true
-  }
-  return false
-}
-
 function part(
   kind: Kind,
   buffer: ArrayBufferLike,
@@ -135,8 +122,18 @@ function part(
 ): Part {
   if (byteLength === 0 && (isDetached(buffer) || isPastTheEnd(chunk))) throw unreachable(chunk, name)
   const isShared = types.isSharedArrayBuffer(buffer)
-  const isWhole = !isShared && byteOffset === 0 && byteLength === arrayBufferBytes(buffer)
-  return { chunk, kind, buffer, byteOffset, byteLength, isShared, isWhole }
+  const bufferBytes = bytesOfBuffer(buffer)
+  const isWhole = !isShared && byteOffset === 0 && byteLength === bufferBytes
+  return { chunk, kind, buffer, byteOffset, byteLength, bufferBytes, isShared, isWhole }
+}
+
+function bytesOfBuffer(buffer: ArrayBufferLike): number {
+  return types.isSharedArrayBuffer(buffer) ? sharedBufferBytes(buffer) : arrayBufferBytes(buffer)
+}
+
+/** Whether the buffer was detached or resized since it was looked at; shared memory only ever grows. */
+export function hasChanged({ buffer, bufferBytes, isShared }: Part): boolean {
+  return !isShared && arrayBufferBytes(buffer) !== bufferBytes
 }
 
 function unreachable(value: unknown, name: string): TypeError {
@@ -149,8 +146,7 @@ function isPastTheEnd(chunk: Chunk): boolean {
 }
 
 function isDetached(buffer: ArrayBufferLike): boolean {
-  const bytes = types.isSharedArrayBuffer(buffer) ? sharedBufferBytes(buffer) : arrayBufferBytes(buffer)
-  if (bytes > 0) return false
+  if (bytesOfBuffer(buffer) > 0) return false
   try {
     new Uint8Array(buffer)
     return false

@@ -10,6 +10,7 @@ import { abortError, fromAddon, guarded, invalidArgType } from './errors.js'
 import type { Handle } from './handle.js'
 import { run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
+import { isAborted } from './signal.js'
 import { traced, tracedPromise } from './tracing.js'
 import type { Backend, Chunk, ChunkSource, CollectOptions, TraceContext } from './types.js'
 
@@ -49,7 +50,7 @@ export function collectAsync<C extends Chunk>(
   refuseNoSource(source, [Symbol.asyncIterator, Symbol.iterator])
   const intake = new Intake(engine)
   const step = async () => {
-    if (signal?.aborted) throw abortError(signal)
+    if (isAborted(signal)) throw abortError(signal)
     const sink = backend === 'swap' ? new Kept<C>(engine) : new Staged<C>(engine, signal)
     try {
       for await (const chunk of unlessEnded(source, signal)) await sink.append(intake.next(chunk))
@@ -162,7 +163,7 @@ class Staged<C extends Chunk> {
     await this.#appended
     const { ref } = this.#engine
     const ticket = await run(() => fromAddon(native.collectFinishAsync(ref, this.#ticket)), this.#signal)
-    if (!this.#signal?.aborted) return this.#engine.handle(made, ticket)
+    if (!isAborted(this.#signal)) return this.#engine.handle(made, ticket)
     native.free(ref, ticket)
     throw abortError(this.#signal)
   }
@@ -248,13 +249,13 @@ async function* unlessEnded<C extends Chunk>(
   }
   try {
     for (;;) {
-      if (signal?.aborted) throw abortError(signal)
+      if (isAborted(signal)) throw abortError(signal)
       const given = await unlessAborted(next(), signal)
       if (!given) return
       yield given.chunk
     }
   } finally {
-    if (!isOver || signal?.aborted) closeSoon(iterator)
+    if (!isOver || isAborted(signal)) closeSoon(iterator)
   }
 }
 

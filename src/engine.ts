@@ -17,7 +17,7 @@ import {
   singleRange,
   wholeNumber,
 } from './arguments.js'
-import { bytesOf, inspectChunk, isMovable, type Kind, kindNamed, move, type Part } from './chunk.js'
+import { bytesOf, hasChanged, inspectChunk, isMovable, type Kind, kindNamed, move, type Part } from './chunk.js'
 import {
   closed,
   guarded,
@@ -216,7 +216,7 @@ export class Engine {
 
   /** Sends a payload away; the token stands for it. */
   send(payload: Payload): string {
-    this.#refuseUnusable(payload)
+    this.refuseUnusable(payload)
     const token = randomUUID()
     const kept = this.#kept.get(payload) ?? []
     const views = kept.map(buffer => new Uint8Array(buffer))
@@ -333,13 +333,21 @@ export class Engine {
     this.refuseClosed()
     const payload = payloadOf(handle)
     if (payload.owner !== this) throw invalidArgValue('handle', 'must belong to this pager', handle)
-    this.#refuseUnusable(payload)
+    this.refuseUnusable(payload)
     return payload
   }
 
-  #refuseUnusable(payload: Payload): void {
+  /** What was checked is checked once more where subscribers of a tracing channel ran since, and may have done anything. */
+  refuseUnusable(payload: Payload): void {
     this.refuseClosed()
     if (payload.ticket < 0 || payload.isBeingTaken) throw released()
+  }
+
+  /** As {@link refuseUnusable}, for chunks that are about to go out. */
+  refuseChanged({ parts }: Outgoing): void {
+    this.refuseClosed()
+    const changed = parts.find(hasChanged)
+    if (changed) throw invalidArgValue('chunks', 'must stay as it is while it is paged out', changed.chunk)
   }
 
   /** What began before the pager was closed may go on until its payloads are freed. */

@@ -1,6 +1,7 @@
 /** Where errors are made: the package's own class, and Node's coded TypeError and RangeError for wrong arguments. */
 
 import { inspect, types } from 'node:util'
+import { reasonOf } from './signal.js'
 import type { Chunk } from './types.js'
 
 /** A directory that could not serve as scratch directory, and why. */
@@ -120,7 +121,7 @@ export function closed(): PageoutError {
 
 /** What a verb rejects with when its signal is aborted, in the form that Node's own modules use. */
 export function abortError(signal: AbortSignal): Error {
-  const error = new Error('The operation was aborted', { cause: signal.reason })
+  const error = new Error('The operation was aborted', { cause: reasonOf(signal) })
   return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' })
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { abortError } from './errors.js'
+import { isAborted, listen, unlisten } from './signal.js'
 
 /** Threads that libuv has by default. */
 const DEFAULT_POOL_THREADS = 4
@@ -22,7 +23,7 @@ export async function run<T>(job: () => Promise<T>, signal: AbortSignal | undefi
   if (running >= JOBS_MAX) await turn(signal)
   else running++
   try {
-    if (signal?.aborted) throw abortError(signal)
+    if (isAborted(signal)) throw abortError(signal)
     return await job()
   } finally {
     const next = waiting.shift()
@@ -80,13 +81,13 @@ export function onAbort(signal: AbortSignal | undefined, react: () => void): () 
 function watch(signal: AbortSignal): Set<() => void> {
   const reactions = new Set<() => void>()
   watched.set(signal, reactions)
-  signal.addEventListener('abort', tellAll)
+  listen(signal, 'abort', tellAll)
   return reactions
 }
 
 function unwatch(signal: AbortSignal): void {
   watched.delete(signal)
-  signal.removeEventListener('abort', tellAll)
+  unlisten(signal, 'abort', tellAll)
 }
 
 function tellAll(event: Event): void {

@@ -7,6 +7,7 @@ import type { Engine, Requested } from './engine.js'
 import { abortError } from './errors.js'
 import type { Handle } from './handle.js'
 import { onAbort } from './lane.js'
+import { isAborted } from './signal.js'
 import type { Chunk, StreamOptions } from './types.js'
 
 /** Long enough that a chunk costs what its bytes cost, short enough that reading ahead by one is nothing. */
@@ -51,9 +52,9 @@ class PayloadBytes {
 
   start(controller: ReadableByteStreamController): void {
     const { signal } = this.#options
-    if (signal?.aborted) return controller.error(abortError(signal))
-    if (signal) this.#forget = onAbort(signal, () => this.#fail(controller, abortError(signal)))
-    if (this.#handle.byteLength === 0) this.#end(controller)
+    if (isAborted(signal)) this.#fail(controller, abortError(signal))
+    else if (signal) this.#forget = onAbort(signal, () => this.#fail(controller, abortError(signal)))
+    if (!isAborted(signal) && this.#handle.byteLength === 0) this.#end(controller)
   }
 
   async pull(controller: ReadableByteStreamController): Promise<void> {

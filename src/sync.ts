@@ -1,6 +1,7 @@
 /** The verbs that have done their work when they return. */
 
 import * as native from '../index.js'
+import type { Request } from './arguments.js'
 import { isEmptied, move } from './chunk.js'
 import { copyRanges, type Engine, type Outgoing, type Requested, readableBytes } from './engine.js'
 import { guarded, isSystemFailure, type Result } from './errors.js'
@@ -14,6 +15,7 @@ export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing): Ha
 }
 
 function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing): Handle<C> {
+  engine.refuseChanged(outgoing)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const views = outgoing.parts.map(readableBytes)
   const [only] = views.length === 1 ? views : []
@@ -40,19 +42,30 @@ export function read<C extends Chunk>(engine: Engine, requested: Requested, targ
 }
 
 function readRanges<C extends Chunk>(engine: Engine, { payload, request }: Requested, target: C | undefined): C {
+  engine.refuseUnusable(payload)
+  const kept = engine.keptOf(payload)
+  if (kept) return readKept(engine, payload, kept, request, target)
   const { bytes, byteLength } = request
   const landing = engine.landing<C>(payload.kind, byteLength, target)
-  const kept = engine.keptOf(payload)
-  if (kept) {
-    copyRanges(kept, bytes, landing.bytes)
-    native.countRead(engine.ref, byteLength)
-    return landing.result()
-  }
   const [offset = 0] = bytes
   guarded(() => {
     if (bytes.length === 2) native.read(engine.ref, payload.ticket, offset, landing.bytes)
     else native.readMany(engine.ref, payload.ticket, bytes, landing.bytes)
   })
+  return landing.result()
+}
+
+/** Reads a payload of the swap backend. */
+export function readKept<C extends Chunk>(
+  engine: Engine,
+  payload: Payload,
+  kept: readonly ArrayBuffer[],
+  { bytes, byteLength }: Request,
+  target: C | undefined,
+): C {
+  const landing = engine.landing<C>(payload.kind, byteLength, target)
+  copyRanges(kept, bytes, landing.bytes)
+  native.countRead(engine.ref, byteLength)
   return landing.result()
 }
 
@@ -63,6 +76,7 @@ export function take<C extends Chunk>(engine: Engine, handle: Handle<C>, target:
 }
 
 function takeBack<C extends Chunk>(engine: Engine, payload: Payload, target: C | undefined): C {
+  engine.refuseUnusable(payload)
   const kept = engine.keptOf(payload)
   if (kept) return takeKept(engine, payload, kept, target)
   const landing = engine.landing<C>(payload.kind, payload.byteLength, target)

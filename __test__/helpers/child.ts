@@ -26,6 +26,20 @@ export async function runChild<T>(
 
 /** What a command prints. */
 export async function output(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<string> {
+  const { end, printed, complaints } = await endOf(command, args, options)
+  if (end !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${end}:\n${printed}${complaints}`)
+  return printed
+}
+
+/** How a command ended: its code, or the signal that ended it, and what it wrote to stdout and stderr. */
+export interface End {
+  readonly end: number | NodeJS.Signals | null
+  readonly printed: string
+  readonly complaints: string
+}
+
+/** Runs a command, however it ends. */
+export async function endOf(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<End> {
   const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] }) as ChildProcessByStdio<
     null,
     Readable,
@@ -36,6 +50,5 @@ export async function output(command: string, args: readonly string[], options: 
     child.once('close', (code, signal) => resolve(signal ?? code))
   })
   const [printed, complaints, end] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  if (end !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${end}:\n${printed}${complaints}`)
-  return printed
+  return { end, printed, complaints }
 }

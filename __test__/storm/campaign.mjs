@@ -1,0 +1,100 @@
+/** Many interleavings, beside threads that do the same and are terminated in the middle of it. */
+
+import { setImmediate } from 'node:timers/promises'
+import { Broken } from './calls.mjs'
+import { Random } from './random.mjs'
+import { Scene } from './scene.mjs'
+import { Adopter, Rival, Writer } from './threads.mjs'
+import { openWorlds } from './worlds.mjs'
+
+/** Interleavings between two looks at what is left behind. */
+const BATCH = 200
+/** More rounds than the collector ever needed. */
+const COLLECTIONS_MAX = 200
+/** An interleaving takes milliseconds; one that takes this long waits for what never comes. */
+const STUCK_AFTER_MS = 120_000
+
+/** Counts of whatever happened. */
+export class Tally {
+  interleavings = 0
+  terminated = 0
+  counts = {}
+
+  count(group, name) {
+    this.counts[group] ??= {}
+    this.counts[group][name] = (this.counts[group][name] ?? 0) + 1
+  }
+}
+
+/**
+ * Plays interleavings until there were enough, or it took long enough.
+ *
+ * @param {{ seed: number, from?: number, interleavings?: number, seconds?: number, isAlone?: boolean }} plan `isAlone`:
+ * without other threads
+ * @param {Tally} tally
+ * @param {(tally: Tally) => void} tell called now and then
+ */
+export async function campaign(plan, tally, tell = () => {}) {
+  const { seed, from = 0, interleavings = Infinity, seconds = Infinity, isAlone = false } = plan
+  const writer = isAlone ? undefined : await Writer.start()
+  const adopter = isAlone ? undefined : Adopter.startIfPossible()
+  const endsAt = Date.now() + seconds * 1000
+  let next = from
+  while (next < from + interleavings && Date.now() < endsAt) {
+    const end = Math.min(from + interleavings, (Math.floor(next / BATCH) + 1) * BATCH)
+    await playBatch({ seed, next, end, writer, adopter, isAlone }, tally)
+    next = end
+    tell(tally)
+  }
+  await writer?.stop()
+  await adopter?.stop()
+}
+
+async function playBatch({ seed, next, end, writer, adopter, isAlone }, tally) {
+  const random = new Random(seed, Math.floor(next / BATCH), 1)
+  const rival = isAlone ? undefined : new Rival(random.below(2 ** 32))
+  const worlds = openWorlds(random)
+  for (let interleaving = next; interleaving < end; interleaving += 1) {
+    for (const world of worlds) if (world.isClosed) world.open()
+    const racing = writer && new Random(seed, interleaving, 2).oneIn(8) ? writer.begin() : undefined
+    await playOne([seed, interleaving], worlds, { racing, adopter, tally })
+    writer?.pause()
+    tally.interleavings += 1
+  }
+  if (rival) {
+    await rival.terminate()
+    tally.terminated += 1
+  }
+  await leaveNothing(worlds, isAlone)
+}
+
+async function playOne(keys, worlds, around) {
+  const scene = new Scene(keys, worlds, around)
+  const [seed, interleaving] = keys
+  const where = () => `\nseed ${seed}, interleaving ${interleaving}, steps: ${scene.trace.join(', ')}`
+  const watch = setTimeout(() => {
+    console.error(`stuck${where()}`)
+    process.exit(1)
+  }, STUCK_AFTER_MS)
+  try {
+    await scene.play()
+  } catch (error) {
+    throw new Broken(`${error.message}${where()}`, { cause: error })
+  } finally {
+    clearTimeout(watch)
+  }
+}
+
+/** Once nothing is used any more, the collector frees every place that is left. */
+async function leaveNothing(worlds, isAlone) {
+  // What other threads have out is theirs.
+  const pagers = worlds.filter(world => !world.isClosed && !(isAlone && world.isShared))
+  const left = () =>
+    pagers.map(world => world.controls.stats()).filter(({ handles, usedBytes }) => handles + usedBytes > 0)
+  for (let round = 0; round < COLLECTIONS_MAX && left().length > 0; round += 1) {
+    globalThis.gc()
+    await setImmediate()
+  }
+  if (left().length > 0) throw new Broken(`places that nobody uses are taken: ${JSON.stringify(left())}`)
+  await Promise.all(pagers.filter(world => !world.isShared).map(world => world.close()))
+}

@@ -1,0 +1,169 @@
+/**
+ * What a step of an interleaving can be. Each operation has a name, a weight, and `run(scene, random)`, which draws all
+ * its choices before it waits for anything, so that a seed repeats them. To add one, add it to the table.
+ */
+
+import { Handle } from 'pageout'
+import { attempt, insist, Verdict } from './calls.mjs'
+import { putOut } from './pageouts.mjs'
+import { Entry, fetch, someRanges } from './payloads.mjs'
+import { bytesOf, KINDS, same } from './pieces.mjs'
+
+const BACKENDS = ['file', 'swap']
+
+function out(scene, random) {
+  const pieces = somePieces(scene, random)
+  const world = random.pick(scene.worlds)
+  const verb = random.oneIn(3) ? 'pageoutWith' : 'pageout'
+  const backend = verb === 'pageoutWith' || random.oneIn(2) ? random.pick(BACKENDS) : undefined
+  const detach = random.pick([undefined, undefined, 'auto', 'never', 'required'])
+  const slot = scene.entries.someSlot(random)
+  scene.entries.put(slot, arrive => {
+    scene.track('pageout', putOut(random, world, pieces, { verb, backend, detach }, arrived))
+    function arrived(entry) {
+      arrive(entry)
+      // Of what another thread wrote to, the first read says what all later ones have to say.
+      if (entry && entry.content === undefined) readWhole(scene, random, entry)
+    }
+  })
+}
+
+/** A piece of a slot, alone or with others, mostly of its class; now and then one twice. */
+function somePieces(scene, random) {
+  const first = scene.somePiece(random)
+  const more = Array.from({ length: random.oneIn(2) ? 0 : random.below(4) }, () => {
+    if (random.oneIn(12)) return first
+    return scene.pieces.make(random, random.oneIn(40) ? random.pick(KINDS) : first.kind)
+  })
+  return [first, ...more]
+}
+
+function read(verb) {
+  return (scene, random) => {
+    const isMany = verb === 'readAtMany'
+    const targetChoice = someTarget(scene, random)
+    const foreign = random.oneIn(40) ? random.pick(scene.worlds) : undefined
+    scene.entries.use(random, entry => {
+      const length = entry.handle.length
+      const { ranges, code } =
+        verb === 'take' ? { ranges: [[0, length]] } : isMany ? someRanges(random, length) : oneRange(random, length)
+      const target = targetChoice(entry, ranges)
+      scene.track(
+        verb,
+        fetch(random, foreign ?? entry.world, entry, { verb, ranges, code, target }, scene.keepers(random, entry)),
+      )
+    })
+  }
+}
+
+function oneRange(random, length) {
+  if (random.oneIn(25)) return { ranges: [[length, 1]], code: 'ERR_OUT_OF_RANGE' }
+  const at = random.below(length + 1)
+  return { ranges: [[at, random.below(length - at + 1)]] }
+}
+
+/** No target, one made to measure, or a piece that other calls may be using too. */
+function someTarget(scene, random) {
+  const choice = random.below(6)
+  const piece = scene.somePiece(random)
+  const surplus = random.pick([0, 0, 8, 64])
+  if (choice < 3) return () => undefined
+  if (choice < 4) return () => piece
+  return ({ kind }, ranges) => {
+    const elements = ranges.reduce((sum, [, length]) => sum + length, 0)
+    const target = scene.pieces.make(
+      random,
+      kind,
+      (Math.min(elements, 2 ** 20 / kind.elementBytes) + surplus) * kind.elementBytes,
+    )
+    scene.putPiece(random, target)
+    return target
+  }
+}
+
+function readWhole(scene, random, entry) {
+  const ranges = [[0, entry.handle.length]]
+  scene.track(
+    'readAt',
+    fetch(random, entry.world, entry, { verb: 'readAt', ranges }, () => {}),
+  )
+}
+
+function dispose(scene, random) {
+  scene.entries.use(random, entry => {
+    entry.handle[Symbol.dispose]()
+    entry.isReleased = true
+    insist(entry.handle.released, 'a handle that was disposed of is not released')
+  })
+}
+
+/** A call of what needs no waiting. */
+function control(use) {
+  return (scene, random) => {
+    const world = random.pick(scene.worlds)
+    const backend = random.pick(BACKENDS)
+    const { error } = attempt(() => use(world, backend, scene) ?? {})
+    new Verdict(world).judge(error, 'a control')
+  }
+}
+
+function checkStats(world, _, scene) {
+  const stats = world.controls.stats()
+  const numbers = Object.values(stats).filter(value => typeof value === 'number')
+  insist(
+    numbers.every(value => Number.isInteger(value) && value >= 0),
+    `odd statistics: ${JSON.stringify(stats)}`,
+  )
+  const live = scene.entries.live(world).length
+  insist(stats.handles >= live, `${live} payloads are out, and the pager knows of ${stats.handles}`)
+  insist(world.capacityBytes === undefined || stats.usedBytes <= world.capacityBytes, 'the capacity is exceeded')
+}
+
+function prefetch(scene, random) {
+  const isWhole = random.oneIn(3)
+  scene.entries.use(random, entry => {
+    const { ranges, code } = isWhole ? {} : someRanges(random, entry.handle.length)
+    const verdict = new Verdict(entry.world)
+    entry.judgeHandle(verdict)
+    if (code) verdict.faults.add(code)
+    const { error } = attempt(() => entry.world.controls.prefetch(entry.handle, ranges) ?? {})
+    verdict.judge(error, 'prefetch')
+  })
+}
+
+/** A handle is sent away by its token and comes back as another one, here or by way of a thread. */
+function moveAndAdopt(scene, random) {
+  const isSent = random.oneIn(2)
+  scene.entries.replace(random, async entry => {
+    const isFree = entry.world.isShared && entry.pending === 0 && !entry.isReleased && entry.content !== undefined
+    if (!isFree) return entry
+    const token = entry.handle.move()
+    entry.isReleased = true
+    insist(entry.handle.released, 'a handle that was moved is not released')
+    if (!isSent || !scene.adopter) return new Entry(entry.world, Handle.adopt(token), entry.kind, entry.content)
+    const chunk = await scene.adopter.take(token)
+    insist(same(bytesOf(chunk), entry.content), 'other bytes came back in another thread')
+    return undefined
+  })
+}
+
+export const OPERATIONS = [
+  { name: 'piece', weight: 8, run: (scene, random) => scene.putPiece(random, scene.pieces.make(random)) },
+  { name: 'pageout', weight: 24, run: out },
+  { name: 'readAt', weight: 14, run: read('readAt') },
+  { name: 'readAtMany', weight: 10, run: read('readAtMany') },
+  { name: 'take', weight: 12, run: read('take') },
+  { name: 'abort', weight: 8, run: (scene, random) => scene.abortOne(random) },
+  { name: 'dispose', weight: 3, run: dispose },
+  { name: 'drop', weight: 3, run: (scene, random) => scene.entries.drop(random) },
+  { name: 'spoil', weight: 8, run: (scene, random) => scene.somePiece(random).spoil(random) },
+  { name: 'scribble', weight: 4, run: (scene, random) => scene.scribble(random) },
+  { name: 'settle', weight: 4, run: scene => scene.settle() },
+  { name: 'prefetch', weight: 3, run: prefetch },
+  { name: 'stats', weight: 2, run: control(checkStats) },
+  { name: 'trim', weight: 1, run: control(world => world.controls.trim()) },
+  { name: 'setBackend', weight: 1, run: control((world, backend) => world.controls.setBackend(backend)) },
+  { name: 'close', weight: 1, run: (scene, random) => scene.closeOne(random) },
+  { name: 'collect', weight: 1, run: (_, random) => globalThis.gc({ type: random.oneIn(8) ? 'major' : 'minor' }) },
+  ...(typeof Handle.adopt === 'function' ? [{ name: 'move', weight: 4, run: moveAndAdopt }] : []),
+]

@@ -1,0 +1,115 @@
+/** Putting pieces out, and what becomes of them. */
+
+import { Call, insist } from './calls.mjs'
+import { Entry } from './payloads.mjs'
+import { bytesOf, classOf, same } from './pieces.mjs'
+
+/** What a piece is right before it goes out. */
+function pictureOf(piece) {
+  const { version, isSpoiled, content } = piece
+  return { piece, version, isSpoiled, bytes: content ?? (piece.bytes && Uint8Array.from(piece.bytes)) }
+}
+
+/** What the pieces make of a call. */
+function judgePieces(call, pictures, detach) {
+  const [{ piece: first }] = pictures
+  const isLost = pictures.some(({ bytes }) => bytes === undefined)
+  if (isLost) call.faults.add('ERR_INVALID_ARG_VALUE')
+  else if (pictures.some(({ isSpoiled }) => isSpoiled)) call.risk(() => ['ERR_INVALID_ARG_VALUE'])
+  if (pictures.some(({ piece }) => piece.kind !== first.kind)) call.faults.add('ERR_INVALID_ARG_TYPE')
+  if (detach !== 'required') return
+  const notMovable = pictures.filter(({ piece, bytes }) => !piece.isMovable && bytes?.length > 0)
+  if (notMovable.length > 0) call.faults.add('ERR_PAGEOUT_NOT_DETACHABLE')
+  else if (pictures.some(({ isSpoiled }) => isSpoiled)) call.risk(() => ['ERR_PAGEOUT_NOT_DETACHABLE'])
+}
+
+/**
+ * Puts pieces out.
+ *
+ * @param {{ verb: 'pageout' | 'pageoutWith', backend?: string, detach?: string }} request
+ * @param {(entry: Entry | undefined) => void} arrive gets the payload, or nothing if it did not go out
+ */
+export function putOut(random, world, pieces, { verb, backend, detach }, arrive) {
+  const call = new Call(random, world)
+  const pictures = pieces.map(pictureOf)
+  judgePieces(call, pictures, detach)
+  if (world.capacityBytes !== undefined) call.risk(() => ['ERR_PAGEOUT_CAPACITY'])
+  const chunks = pieces.length === 1 && random.oneIn(2) ? pieces[0].chunk : pieces.map(({ chunk }) => chunk)
+  const options = { detach, ...(verb === 'pageout' ? { backend } : {}), ...call.signalOptions }
+  const settled = ({ error, value }) => {
+    if (error) checkFailure(error, call, pictures)
+    else checkHandle(value, pictures, backend)
+    if (!error && !call.isAsync) leave(pictures, detach)
+    arrive(error ? undefined : new Entry(world, value, pieces[0].kind, contentOf(pictures)))
+  }
+  const done = call.start(verb, verb === 'pageout' ? [chunks, options] : [backend, chunks, options], settled)
+  if (call.isAsync && call.faults.size === 0)
+    leave(
+      pictures,
+      detach,
+      pictures.some(({ isSpoiled }) => isSpoiled),
+    )
+  return { call, done }
+}
+
+/**
+ * The pieces are out, or are going out: those that can be moved are gone, the others are as they were.
+ *
+ * @param {boolean} isUnsure whether the call may have been refused, for one of them
+ */
+function leave(pictures, detach, isUnsure = false) {
+  for (const { piece, bytes, isSpoiled } of pictures) {
+    const isGone = piece.isMovable && detach !== 'never' && bytes?.length > 0
+    if (!isGone) {
+      insist(isSpoiled || piece.isIntact(), `a ${piece.memory.name} chunk that stays was changed by a pageout`)
+      continue
+    }
+    insist(
+      isUnsure || isSpoiled || !bytesOf(piece.chunk)?.length,
+      `a ${piece.memory.name} chunk is still there after a pageout`,
+    )
+    piece.touch()
+    piece.isSpoiled = true
+  }
+}
+
+function checkHandle(handle, pictures, backend) {
+  const byteLength = pictures.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  insist(handle.byteLength === byteLength, `a handle has ${handle.byteLength} bytes, not ${byteLength}`)
+  insist(!handle.released, 'a new handle is released')
+  insist(backend === undefined || handle.backend === backend, `a payload is in ${handle.backend}, not in ${backend}`)
+}
+
+/** After a failure the error carries all chunks, or they never left. */
+function checkFailure(error, call, pictures) {
+  if (error.code === 'ERR_PAGEOUT_CAPACITY') checkCapacity(error, call)
+  if (error.chunks === undefined) {
+    const isEarly = call.faults.has(error.code) || !call.isAsync || !pictures.every(({ isSpoiled }) => !isSpoiled)
+    insist(isEarly, `a pageout that began failed with ${error.code} and without its chunks`)
+    for (const { piece, version } of pictures) {
+      insist(piece.version !== version || piece.isIntact(), 'a chunk was changed by a pageout that failed')
+    }
+    return
+  }
+  insist(error.chunks.length === pictures.length, 'other chunks were handed back')
+  for (const [position, picture] of pictures.entries()) checkHandedBack(error.chunks[position], picture)
+}
+
+function checkHandedBack(chunk, { piece, bytes }) {
+  insist(classOf(chunk) === piece.kind.name, `a ${piece.kind.name} was handed back as ${classOf(chunk)}`)
+  if (piece.isRacing) return
+  // The very chunk may have been written to or taken away since; what is new memory is what went in.
+  if (chunk === piece.chunk) insist(piece.isIntact(), 'a chunk was changed by a pageout that failed')
+  else insist(same(bytesOf(chunk), bytes), 'a chunk was handed back with other bytes')
+}
+
+function checkCapacity({ requestedBytes, usedBytes, capacityBytes }, { world }) {
+  insist(capacityBytes === world.capacityBytes, `the capacity is said to be ${capacityBytes}`)
+  insist(requestedBytes + usedBytes > capacityBytes, `${requestedBytes} bytes beside ${usedBytes} are too many`)
+}
+
+/** What the payload has to contain; nobody knows when another thread wrote to it while it was read. */
+function contentOf(pictures) {
+  if (pictures.some(({ piece }) => piece.isRacing)) return undefined
+  return Buffer.concat(pictures.map(({ bytes }) => bytes))
+}

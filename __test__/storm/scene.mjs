@@ -1,0 +1,211 @@
+/** One interleaving: a few pieces, a few payloads, and the calls that are pending on them. */
+
+import { setImmediate } from 'node:timers/promises'
+import { insist } from './calls.mjs'
+import { OPERATIONS } from './operations.mjs'
+import { fetch } from './payloads.mjs'
+import { Pieces } from './pieces.mjs'
+import { Random } from './random.mjs'
+
+const PIECES = 4
+const ENTRIES = 3
+const STEPS_MAX = 24
+/** Pieces that one interleaving makes at most. */
+const PIECES_MAX = 1024
+
+/** Places for payloads; a place is taken from the moment its pageout begins. */
+class Entries {
+  /** @type {({ entry?: Entry, arrival: Promise<Entry | undefined> } | undefined)[]} */
+  #slots = Array(ENTRIES).fill(undefined)
+  #scene
+
+  constructor(scene) {
+    this.#scene = scene
+  }
+
+  someSlot(random) {
+    return random.below(ENTRIES)
+  }
+
+  /** @param {(arrive: (entry: Entry | undefined) => void) => void} begin */
+  put(slot, begin) {
+    let arrive
+    const arrival = new Promise(resolve => {
+      arrive = resolve
+    })
+    const held = { arrival }
+    this.#slots[slot] = held
+    begin(entry => {
+      held.entry = entry
+      arrive(entry)
+    })
+  }
+
+  /** Uses a payload: now if it is out, else as soon as it is. */
+  use(random, step) {
+    const held = this.#slots[this.someSlot(random)]
+    if (held?.entry) step(held.entry)
+    else if (held) this.#scene.wait(held.arrival.then(entry => entry && step(entry)))
+  }
+
+  /** Puts another payload, or none, in the place of one. */
+  replace(random, change) {
+    const held = this.#slots[this.someSlot(random)]
+    if (!held?.entry) return
+    const { entry } = held
+    held.entry = undefined
+    held.arrival = change(entry)
+    this.#scene.wait(
+      held.arrival.then(next => {
+        held.entry = next
+      }),
+    )
+  }
+
+  drop(random) {
+    this.#slots[this.someSlot(random)] = undefined
+  }
+
+  /** Payloads that are there for certain. */
+  live(world) {
+    const entries = this.#slots.map(held => held?.entry).filter(entry => entry !== undefined)
+    return entries.filter(entry => !entry.isReleased && entry.takes.size === 0 && (!world || entry.world === world))
+  }
+
+  all() {
+    return this.#slots.map(held => held?.entry).filter(entry => entry !== undefined)
+  }
+}
+
+export class Scene {
+  /** What was done, to be shown when it went wrong. */
+  trace = []
+  #calls = new Set()
+  #waits = new Set()
+  #places
+  #tally
+
+  constructor(keys, worlds, { racing, adopter, tally }) {
+    const [, interleaving] = keys
+    this.keys = keys
+    this.worlds = worlds
+    this.adopter = adopter
+    this.#tally = tally
+    this.pieces = new Pieces(racing, interleaving * PIECES_MAX)
+    this.entries = new Entries(this)
+    const random = new Random(...keys)
+    this.steps = 4 + random.below(STEPS_MAX)
+    this.#places = Array.from({ length: PIECES }, () => this.pieces.make(random))
+  }
+
+  async play() {
+    for (let step = 0; step < this.steps; step += 1) {
+      const random = new Random(...this.keys, step)
+      const operation = random.weighted(OPERATIONS)
+      this.trace.push(operation.name)
+      this.#tally.count('operations', operation.name)
+      const ended = operation.run(this, random)
+      // Nothing else runs between two steps, unless one says so.
+      if (ended instanceof Promise) await ended
+      if (random.oneIn(4)) await setImmediate()
+    }
+    await this.settle()
+    this.#checkPieces()
+    await this.#checkEntries()
+    this.pieces.recycle()
+  }
+
+  /** A piece of a place; one whose memory is gone mostly gives way to a new one. */
+  somePiece(random) {
+    const place = random.below(PIECES)
+    if (this.#places[place].bytes === undefined && !random.oneIn(6)) this.#places[place] = this.pieces.make(random)
+    return this.#places[place]
+  }
+
+  putPiece(random, piece) {
+    this.#places[random.below(PIECES)] = piece
+  }
+
+  scribble(random) {
+    const piece = this.somePiece(random)
+    piece.touch()
+    piece.bytes?.fill(random.below(256))
+  }
+
+  /** What is done with a result: it is written to, which must change nothing else, and may go out again. */
+  keepers(random, { kind }) {
+    const [isKept, place] = [random.oneIn(2), random.below(PIECES)]
+    return result => {
+      const piece = this.pieces.adopt(kind, result)
+      if (isKept) {
+        this.#places[place] = piece
+        return
+      }
+      piece.bytes.fill(0xee)
+    }
+  }
+
+  /** Keeps an eye on a call. */
+  track(name, { call, done }) {
+    const ended = () => {
+      this.#calls.delete(call)
+      this.#tally.count(`${name} (${call.isAsync ? 'promise' : 'sync'})`, call.outcome)
+    }
+    if (!done) return ended()
+    this.#calls.add(call)
+    this.wait(done.then(ended))
+  }
+
+  /** Something that has to end before the interleaving does. */
+  wait(promise) {
+    const waited = promise.then(
+      () => this.#waits.delete(waited),
+      error => {
+        this.failure ??= error
+        this.#waits.delete(waited)
+      },
+    )
+    this.#waits.add(waited)
+  }
+
+  abortOne(random) {
+    const calls = [...this.#calls]
+    // How many are pending is a matter of time; which of them it is does not change what is drawn.
+    const place = random.below(2 ** 20)
+    calls[place % calls.length]?.abort()
+  }
+
+  closeOne(random) {
+    const world = random.pick(this.worlds)
+    if (!world.isShared && !world.isClosed) this.wait(Promise.resolve(world.close()))
+  }
+
+  async settle() {
+    while (this.#waits.size > 0) await Promise.all(this.#waits)
+    if (this.failure) throw this.failure
+  }
+
+  #checkPieces() {
+    for (const piece of this.#places) insist(piece.isIntact(), `a ${piece.memory.name} piece was written to`)
+  }
+
+  /** Every payload still has its bytes; then some are taken, some disposed of and some forgotten. */
+  async #checkEntries() {
+    const random = new Random(...this.keys, this.steps)
+    for (const entry of this.entries.all()) {
+      insist(entry.isReleased === entry.handle.released, `a handle says that released is ${entry.handle.released}`)
+      for (const verb of ['readAt', random.pick(['take', 'dispose', 'forget'])]) this.#end(random, entry, verb)
+      await this.settle()
+    }
+  }
+
+  #end(random, entry, verb) {
+    if (verb === 'dispose') entry.handle[Symbol.dispose]()
+    if (verb === 'dispose' || verb === 'forget') return
+    const ranges = [[0, entry.handle.length]]
+    this.track(
+      verb,
+      fetch(random, entry.world, entry, { verb, ranges }, () => {}),
+    )
+  }
+}
