@@ -27,7 +27,7 @@ export async function run(bench) {
     {
       id: 'resident',
       title: 'Resident memory that stays',
-      note: 'Part of 256 MiB that is still resident in the process once all of it is out: with pageout when the last call has returned, with the others after dropping all references and full garbage collections. Behind each array lies a live block of a 64th of its length, and a buffer of 31 MiB was freed before, so that the C library does not give each array a mapping of its own, which freeing would give back; the last row is without that. Most of what stays with pageout is its spare buffers (32 MiB), whose pages the system takes when it wants them; the rest is the pages that an array shares with its neighbours.',
+      note: 'Part of 256 MiB that is still resident in the process once all of it is out: with pageout when the last call has returned, with the others after dropping all references and full garbage collections. Behind each array lies a live block of a 64th of its length, and a buffer of 31 MiB was freed before, so that the C library does not give each array a mapping of its own, which freeing would give back, unless it is longer still; in the last row nothing was freed before. Most of what stays with pageout is its spare buffers (32 MiB), whose pages the system takes when it wants them; the rest is the pages that an array shares with its neighbours.',
       unit: '%',
       better: 'less',
       subject: PAGEOUT,
