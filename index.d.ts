@@ -162,7 +162,7 @@ export declare function stop(stop: StopRef): void
 /** Reads a whole payload over `target`, which has exactly its length, and frees it. On an error it stays. */
 export declare function take(pager: PagerRef, ticket: number, target: ArrayBufferView): void
 
-/** Gives all disk space back that no payload uses. */
+/** Gives all disk space back that no payload uses, and the memory of handles that are gone. */
 export declare function trim(pager: PagerRef): void
 
 /** Whether later pageouts use the swap backend. */

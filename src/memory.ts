@@ -8,6 +8,9 @@ import { outOfMemory } from './errors.js'
 /** From this size on there is a whole huge page in any memory; one of them costs as much as a few of the usual 512. */
 const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
 
+/** Shorter buffers hold no page of their own, so keeping them would keep more than is counted. */
+const SPARES_FROM_BYTES = 4096
+
 /** Buffers that are as far as possible in huge pages. */
 const inHugePages = new WeakSet<ArrayBuffer>()
 
@@ -62,7 +65,8 @@ export class Spares {
   /** Takes over a buffer that nobody else knows: keeps it, or gives its memory back to the operating system now. */
   giveBack(buffer: ArrayBuffer): void {
     const bytes = buffer.byteLength
-    if (bytes === 0) return
+    // The collector frees what is too short to have a page to give back.
+    if (bytes < SPARES_FROM_BYTES) return
     if (bytes > this.#budgetBytes || buffer.resizable === true) {
       release(new Uint8Array(buffer))
       return
@@ -78,7 +82,7 @@ export class Spares {
 
   /** A spare buffer of exactly `byteLength` bytes with any content, if there is one, for a result that will fill it. */
   take(byteLength: number): ArrayBuffer | undefined {
-    const spare = this.#remove(byteLength, sameLength => sameLength.pop())
+    const spare = this.#remove(byteLength)
     if (spare) this.#hits++
     return spare
   }
@@ -90,14 +94,14 @@ export class Spares {
 
   #dropOne(): void {
     const [byteLength = 0] = this.#buffers.keys()
-    const oldest = this.#remove(byteLength, sameLength => sameLength.shift())
-    if (oldest) release(new Uint8Array(oldest))
+    const dropped = this.#remove(byteLength)
+    if (dropped) release(new Uint8Array(dropped))
   }
 
-  #remove(byteLength: number, choose: (sameLength: ArrayBuffer[]) => ArrayBuffer | undefined): ArrayBuffer | undefined {
+  #remove(byteLength: number): ArrayBuffer | undefined {
     const sameLength = this.#buffers.get(byteLength)
-    const chosen = sameLength && choose(sameLength)
-    if (!chosen) return undefined
+    const chosen = sameLength?.pop()
+    if (!sameLength || !chosen) return undefined
     if (sameLength.length === 0) this.#buffers.delete(byteLength)
     this.#bytes -= byteLength
     return chosen

@@ -16,6 +16,7 @@ import { MIB } from '../payloads.mjs'
  * @property {number} collectionMs the longest full collection
  * @property {Memory} peak
  * @property {Memory} end
+ * @property {Memory} trimmed after `trim()`
  */
 /** @typedef {{ before: Memory, rounds: Round[] }} Answer */
 /** @typedef {import('../../dist/index.js').Handle<Float64Array>} Handle */
@@ -29,8 +30,8 @@ const COLLECTIONS_MAX = 50
 /** The first grows tables, heaps and the scratch file, which stay; the second shows whether they go on growing. */
 const ROUNDS = 2
 
-const { folder, handles: count, isDisposed, options } = question()
-const pager = new Pager({ scratchDir: folder, ...options })
+const { folder, handles: count, isDisposed } = question()
+const pager = new Pager({ scratchDir: folder })
 const before = await settled()
 /** @type {Round[]} */
 const rounds = []
@@ -53,16 +54,11 @@ async function measureRound() {
     handles = []
     collectionMs = await collectAll()
   })
-  return {
-    alive,
-    left: pager.stats().handles,
-    makeUs,
-    makeDelayMs,
-    freeDelayMs,
-    collectionMs,
-    peak,
-    end: await settled(),
-  }
+  const left = pager.stats().handles
+  const end = await settled()
+  pager.trim()
+  const trimmed = await settled()
+  return { alive, left, makeUs, makeDelayMs, freeDelayMs, collectionMs, peak, end, trimmed }
 }
 
 /** @param {(number: number) => void} step */
@@ -73,14 +69,9 @@ async function inChunks(step) {
   }
 }
 
-/**
- * Of one or two elements. All buffers that went out fit the budget of the spare ones, so that making room among those,
- * which is no matter of handles, is not measured.
- *
- * @param {number} number
- */
+/** @param {number} number */
 function content(number) {
-  return new Float64Array(1 + (number % 2)).fill(number)
+  return new Float64Array(1 + (number % 8)).fill(number)
 }
 
 /**

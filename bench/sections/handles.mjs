@@ -10,11 +10,9 @@ import { inTurns, row } from '../turns.mjs'
 
 const DROPPED = 'pageout, handles dropped'
 const DISPOSED = 'pageout, handles disposed of'
-const DROPPED_WITHOUT_SPARES = 'pageout, no spare buffers, handles dropped'
 const CANDIDATES = [
-  { name: DROPPED, isDisposed: false, options: {} },
-  { name: DISPOSED, isDisposed: true, options: {} },
-  { name: DROPPED_WITHOUT_SPARES, isDisposed: false, options: { spareBytes: 0 } },
+  { name: DROPPED, isDisposed: false },
+  { name: DISPOSED, isDisposed: true },
 ]
 const ABOUT = /** @type {const} */ ({ better: 'less', subject: DROPPED, plot: 'bars' })
 
@@ -27,7 +25,7 @@ export async function run({ quick, folder, say }) {
   const measure = (/** @type {typeof CANDIDATES[number]} */ { name, isDisposed, options }) => {
     say(`handles: ${name}`)
     /** @type {Answer} */
-    const result = ask('handles-child.mjs', { folder, handles, isDisposed, options }, { execArgv: ['--expose-gc'] })
+    const result = ask('handles-child.mjs', { folder, handles, isDisposed }, { execArgv: ['--expose-gc'] })
     return result
   }
   const results = await inTurns(CANDIDATES, 1, measure, 0)
@@ -44,7 +42,7 @@ function timeTable(what, results) {
   return {
     id: 'handles',
     title: `${what} dropped`,
-    note: 'Payloads of one or two numbers go out until so many handles are alive. Then the references to all are dropped and the garbage is collected until no handle is left, or each handle is disposed of before. All of that is done twice in one process; where nothing is said, the second time counts. The delays are the longest that the event loop did not come round, with a turn for it after each 100 handles: while making, that is the collections of young objects and the system, which writes a page for each payload; while freeing, it is one full collection and then the registry, whose calls the engine makes all at once, also for handles that were disposed of.',
+    note: 'Payloads of one to eight numbers go out until so many handles are alive. Then the references to all are dropped and the garbage is collected until no handle is left, or each handle is disposed of before. All of that is done twice in one process; where nothing is said, the second time counts. The delays are the longest that the event loop did not come round, with a turn for it after each 100 handles: while making, that is the collections of young objects and the system, which writes a page for each payload; while freeing, it is one full collection and then the registry, whose calls the engine makes all at once, also for handles that were disposed of.',
     unit: 'ms',
     ...ABOUT,
     references: [],
@@ -101,7 +99,7 @@ function heapTable(what, results) {
   return {
     id: 'handles-heap',
     title: `${what}: the JavaScript heap`,
-    note: 'At the peak with what garbage there is, else after full collections. What stays are spare buffers: each is an object that is larger than the few bytes it is kept for, and they have a budget of bytes. trim() gives them back.',
+    note: 'At the peak with what garbage there is, else after full collections.',
     unit: 'MiB',
     ...ABOUT,
     references: [],
@@ -118,7 +116,7 @@ function residentTable(what, results) {
   return {
     id: 'handles-resident',
     title: `${what}: resident memory`,
-    note: 'Of the same processes. What stays without spare buffers is: what the C library keeps of the memory of freed handles, because something that lives lies above it (only malloc_trim gives that back); the table of tickets, which is as long as the most handles that were alive at a time; and the space for young objects, which V8 has enlarged. All of it is used again.',
+    note: 'Of the same processes. What stays is the memory of freed handles that the C library keeps, the table of tickets, which is as long as the most handles that were alive at a time, and the space for young objects, which V8 has enlarged. All of it is used again; trim() gives the first two back.',
     unit: 'MiB',
     ...ABOUT,
     references: [],
@@ -147,6 +145,11 @@ function memoryRows(results, mib) {
       'after the second time',
       results,
       inRound(1, ({ end }) => mib(end)),
+    ),
+    row(
+      'after trim()',
+      results,
+      inRound(1, ({ trimmed }) => mib(trimmed)),
     ),
   ]
 }

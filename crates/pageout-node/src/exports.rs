@@ -148,9 +148,11 @@ pub fn free_all(pager: &PagerRef) {
     pager.clear();
 }
 
-/// Gives all disk space back that no payload uses.
+/// Gives all disk space back that no payload uses, and the memory of handles that are gone.
 #[napi(catch_unwind)]
 pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
+    pager.shrink();
+    pageout::memory::give_heap_back();
     pager.shared().pager.trim().map_err(|error| throw(&env, &error))
 }
 

@@ -56,6 +56,8 @@ pub enum Payload {
 struct Entries {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// The generation of new slots: past all that any slot ever had before the table was emptied.
+    first_generation: u32,
 }
 
 struct Slot {
@@ -138,6 +140,16 @@ impl Table {
         slots.iter().filter_map(|slot| slot.payload.as_ref()).for_each(|payload| self.end(payload));
     }
 
+    /// Gives the table's own memory back when nothing is in it.
+    pub fn shrink(&self) {
+        let mut entries = self.lock();
+        let last_generation = entries.slots.iter().map(|slot| slot.generation).max();
+        let is_empty = entries.slots.iter().all(|slot| slot.payload.is_none());
+        if let Some(first_generation) = last_generation.map(|last| last + 1).filter(|&first| is_empty && first < GENERATIONS) {
+            *entries = Entries { first_generation, ..Entries::default() };
+        }
+    }
+
     fn end(&self, payload: &Payload) {
         if let Payload::Kept(len_bytes) = payload {
             self.shared.kept.end(*len_bytes);
@@ -164,7 +176,7 @@ impl Entries {
     /// A new slot; `None` when slots can no longer be numbered.
     fn add_slot(&mut self) -> Option<u32> {
         let slot_number = u32::try_from(self.slots.len()).ok()?;
-        self.slots.push(Slot { generation: 0, payload: None });
+        self.slots.push(Slot { generation: self.first_generation, payload: None });
         Some(slot_number)
     }
 

@@ -39,6 +39,15 @@ pub fn offer_pages(memory: &mut [MaybeUninit<u8>]) {
     advise_unused(memory, libc::MADV_FREE);
 }
 
+/// Gives memory that was freed and lies idle in the C library back to the system, where the library can do that.
+pub fn give_heap_back() {
+    // SAFETY: malloc_trim may be called at any time; it touches only what nobody has allocated.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Asks for huge pages behind `memory`, which makes filling it for the first time cheaper. Says whether the system has any
 /// for those who ask; whether it gives them is its own choice.
 pub fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) -> bool {
