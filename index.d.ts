@@ -11,6 +11,11 @@ declare const stopper: unique symbol
 export interface StopRef {
   readonly [stopper]: true
 }
+/** Whether one thread's environment has jobs. */
+declare const lane: unique symbol
+export interface LaneRef {
+  readonly [lane]: true
+}
 
 /**
  * Which binding artifact the generated loader actually loaded: `'native'` for
@@ -19,6 +24,9 @@ export interface StopRef {
  * can point the loader at a WASI artifact this package does not build itself.
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
+
+/** Environments that have jobs. */
+export declare function busyLanes(): number
 
 /** Begins a payload of the file backend, and gives the ticket it has until it is finished. */
 export declare function collect(pager: PagerRef): number
@@ -86,6 +94,9 @@ export declare function open(scratchDir: string | undefined | null, capacityByte
 /** The process-wide pager, with a table of payloads for this environment. */
 export declare function openDefault(): PagerRef
 
+/** A lane for this environment. */
+export declare function openLane(): LaneRef
+
 /** Copies the bytes of all views, in order, to the file backend, and gives their ticket. */
 export declare function pageout(pager: PagerRef, views: Array<ArrayBufferView>): number
 
@@ -142,6 +153,9 @@ export declare function scratchPlace(pager: PagerRef): [scratchDir: string, file
  * that JavaScript keeps. False when memory for a copy of that cannot be had; nothing has happened then.
  */
 export declare function send(pager: PagerRef, ticket: number, token: string, kind: string, views: Array<ArrayBufferView>): boolean
+
+/** Says whether an environment has jobs, running or waiting. */
+export declare function setBusy(lane: LaneRef, isBusy: boolean): void
 
 /** Makes `directory` the scratch directory of the process-wide pager. */
 export declare function setScratchDir(directory: string): void

@@ -773,7 +773,8 @@ if (
   }
 }
 
-const { collect, collectAppend, collectAppendAsync, collectFinish, collectFinishAsync, countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, keep, lookUp, makeStop, offerPages, open, openDefault, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readBatchAsync, readMany, receive, release, scratchPlace, send, setScratchDir, share, stats, stop, take, trim, usesSwap, useSwap } = nativeBinding
+const { busyLanes, collect, collectAppend, collectAppendAsync, collectFinish, collectFinishAsync, countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, keep, lookUp, makeStop, offerPages, open, openDefault, openLane, pageout, pageoutAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readBatchAsync, readMany, receive, release, scratchPlace, send, setBusy, setScratchDir, share, stats, stop, take, trim, usesSwap, useSwap } = nativeBinding
+export { busyLanes }
 export { collect }
 export { collectAppend }
 export { collectAppendAsync }
@@ -792,6 +793,7 @@ export { makeStop }
 export { offerPages }
 export { open }
 export { openDefault }
+export { openLane }
 export { pageout }
 export { pageoutAsync }
 export { pageoutOne }
@@ -806,6 +808,7 @@ export { receive }
 export { release }
 export { scratchPlace }
 export { send }
+export { setBusy }
 export { setScratchDir }
 export { share }
 export { stats }

@@ -1,6 +1,7 @@
 /** The promise forms: the same answers off the JavaScript thread, aborts, chunks handed back, and what may be pending. */
 
 import { getEventListeners } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import test from 'ava'
 import type { PageoutError } from 'pageout'
 import * as sync from 'pageout'
@@ -120,6 +121,53 @@ test('an abort rejects as Node does and hands back what had not started', async 
     t.deepEqual([handedBack.length, handedBack[0].length, handedBack[0][0]], [1, MIB, index])
   }
   t.true(outcomes.some(outcome => outcome.status === 'rejected'))
+})
+
+test('an aborted pageout is wholly in the hands of the caller again, however far it was', async t => {
+  const pager = new Pager()
+  for (let turns = 0; turns < 12; turns++) {
+    const controller = new AbortController()
+    // More than one slot, so that an abort may come between two.
+    const pending = pager.pageout(new Uint8Array(80 * MIB).fill(turns + 1), { signal: controller.signal })
+    for (let turn = 0; turn < turns ** 3; turn++) await setImmediate()
+    controller.abort('enough')
+    const [outcome] = await Promise.allSettled([pending])
+    if (outcome.status === 'fulfilled') {
+      t.is((await pager.take(outcome.value)).indexOf(0), -1)
+      continue
+    }
+    const { code, cause, chunks } = outcome.reason
+    t.deepEqual([code, cause, chunks.length, chunks[0].length], ['ABORT_ERR', 'enough', 1, 80 * MIB])
+    t.is(Buffer.compare(chunks[0], new Uint8Array(80 * MIB).fill(turns + 1)), 0)
+    t.is(pager.stats().usedBytes, 0)
+  }
+  await pager.close()
+})
+
+test('small reads that start together give what each gives alone, whatever becomes of their handles', async t => {
+  const whole = pattern(MIB)
+  const handles = Array.from({ length: 200 }, (_, index) => sync.pageout(whole.slice(0, 5000 + index)))
+  const reads = handles.map((handle, index) => {
+    if (index % 5 === 0)
+      return promises.readAtMany(handle, [[4900, 50 + index / 2].map(Math.floor) as [number, number], [7, 3]])
+    return promises.readAt(handle, index, index === 77 ? 0 : 4000)
+  })
+  for (const handle of handles) handle[Symbol.dispose]()
+  for (const [index, read] of reads.entries()) {
+    const expected =
+      index % 5 === 0
+        ? Buffer.concat([whole.subarray(4900, 4950 + Math.floor(index / 2)), whole.subarray(7, 10)])
+        : whole.subarray(index, index === 77 ? index : index + 4000)
+    t.is(Buffer.compare(await read, expected), 0, `read ${index}`)
+  }
+})
+
+test('small reads that start together take their own memory', async t => {
+  const handle = await promises.pageout(new Uint8Array(1000).fill(1))
+  const [first, second] = await Promise.all([promises.readAt(handle, 0, 500), promises.readAt(handle, 500, 500)])
+  t.not(first.buffer, second.buffer)
+  t.deepEqual([first.buffer.byteLength, second.buffer.byteLength], [500, 500])
+  handle[Symbol.dispose]()
 })
 
 test('an aborted read or take leaves handle, target and listeners as they were', async t => {

@@ -60,6 +60,11 @@ for (const [how, code] of [
   })
 }
 
+test('a thread that was terminated no longer counts among those that share the pool', async t => {
+  const printed = await output(process.execPath, [pathOf('children/lanes.mjs')])
+  t.deepEqual(JSON.parse(printed), { before: 0, meanwhile: 1, after: 0 })
+})
+
 /** Ends a process with all its calls at work. */
 async function endInFlight(t: ExecutionContext, kind: string, how: string): Promise<End> {
   const scratchDir = newDirectory(t)

@@ -1,16 +1,19 @@
 /**
  * How many jobs are on libuv's threads at a time: at most half of them, so that other work of the process, `fs` above all,
- * always finds a free one. Jobs beyond that wait here, and an abort takes them out again.
+ * always finds a free one. The threads of JavaScript that have jobs share that half; each may have one. Jobs beyond that wait
+ * here, and an abort takes them out again.
  */
 
+import * as native from '../index.js'
 import { abortError } from './errors.js'
 import { isAborted, listen, unlisten } from './signal.js'
 
 /** Threads that libuv has by default. */
 const DEFAULT_POOL_THREADS = 4
 const POOL_THREADS = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? '', 10) || DEFAULT_POOL_THREADS
-const JOBS_MAX = Math.max(1, Math.floor(POOL_THREADS / 2))
+const HALF = Math.floor(POOL_THREADS / 2)
 
+const lane = native.openLane()
 const waiting: (() => void)[] = []
 let running = 0
 
@@ -20,19 +23,32 @@ let running = 0
  * @throws AbortError when `signal` is aborted before the job starts, in which case it never does
  */
 export async function run<T>(job: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (running >= JOBS_MAX) await turn(signal)
-  else running++
+  if (running === 0) native.setBusy(lane, true)
+  if (hasRoom()) running++
+  else await turn(signal)
   try {
     if (isAborted(signal)) throw abortError(signal)
     return await job()
   } finally {
-    const next = waiting.shift()
-    if (next) next()
-    else running--
+    running--
+    startWaiting()
   }
 }
 
-/** Waits until a job that ended hands its place on. */
+/** Whether one more job may run. There is room for one where none runs, so that nothing waits for ever. */
+function hasRoom(): boolean {
+  return running < Math.max(1, Math.floor(HALF / Math.max(1, native.busyLanes())))
+}
+
+function startWaiting(): void {
+  while (waiting.length > 0 && hasRoom()) {
+    running++
+    waiting.shift()?.()
+  }
+  if (running === 0) native.setBusy(lane, false)
+}
+
+/** Waits until there is room, which is counted as taken then. */
 function turn(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const start = () => {

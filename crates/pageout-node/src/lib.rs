@@ -13,6 +13,7 @@ mod asynchronous;
 mod collect;
 mod error;
 mod exports;
+mod lane;
 mod memory;
 mod numbers;
 mod table;
