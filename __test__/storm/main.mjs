@@ -55,5 +55,6 @@ try {
   )
 } catch (error) {
   console.error(error)
-  process.exitCode = 1
+  // The threads beside the storm would go on.
+  process.exit(1)
 }

@@ -58,16 +58,15 @@ export function putOut(random, world, pieces, { verb, backend, detach }, arrive)
  * @param {boolean} isUnsure whether the call may have been refused, for one of them
  */
 function leave(pictures, detach, isUnsure = false) {
-  for (const { piece, bytes, isSpoiled } of pictures) {
+  for (const picture of pictures) {
+    const { piece, bytes, isSpoiled } = picture
     const isGone = piece.isMovable && detach !== 'never' && bytes?.length > 0
     if (!isGone) {
       insist(isSpoiled || piece.isIntact(), `a ${piece.memory.name} chunk that stays was changed by a pageout`)
       continue
     }
-    insist(
-      isUnsure || isSpoiled || !bytesOf(piece.chunk)?.length,
-      `a ${piece.memory.name} chunk is still there after a pageout`,
-    )
+    insist(isUnsure || isSpoiled || !bytesOf(piece.chunk)?.length, `a ${piece.memory.name} chunk is still there`)
+    picture.isGone = !isSpoiled
     piece.touch()
     piece.isSpoiled = true
   }
@@ -95,12 +94,12 @@ function checkFailure(error, call, pictures) {
   for (const [position, picture] of pictures.entries()) checkHandedBack(error.chunks[position], picture)
 }
 
-function checkHandedBack(chunk, { piece, bytes }) {
+function checkHandedBack(chunk, { piece, bytes, isGone }) {
   insist(classOf(chunk) === piece.kind.name, `a ${piece.kind.name} was handed back as ${classOf(chunk)}`)
   if (piece.isRacing) return
-  // The very chunk may have been written to or taken away since; what is new memory is what went in.
-  if (chunk === piece.chunk) insist(piece.isIntact(), 'a chunk was changed by a pageout that failed')
-  else insist(same(bytesOf(chunk), bytes), 'a chunk was handed back with other bytes')
+  // A chunk that stayed may have been written to or taken away since; what is new memory is what went in.
+  if (chunk === piece.chunk && !isGone) insist(piece.isIntact(), 'a chunk was changed by a pageout that failed')
+  else insist(same(bytesOf(chunk) ?? [], bytes), 'a chunk was handed back with other bytes')
 }
 
 function checkCapacity({ requestedBytes, usedBytes, capacityBytes }, { world }) {

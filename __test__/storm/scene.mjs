@@ -82,6 +82,11 @@ export class Scene {
   trace = []
   #calls = new Set()
   #waits = new Set()
+  #failure
+  #fail
+  #failed = new Promise(resolve => {
+    this.#fail = resolve
+  })
   #places
   #tally
 
@@ -161,8 +166,8 @@ export class Scene {
     const waited = promise.then(
       () => this.#waits.delete(waited),
       error => {
-        this.failure ??= error
-        this.#waits.delete(waited)
+        this.#failure ??= error
+        this.#fail()
       },
     )
     this.#waits.add(waited)
@@ -181,8 +186,9 @@ export class Scene {
   }
 
   async settle() {
-    while (this.#waits.size > 0) await Promise.all(this.#waits)
-    if (this.failure) throw this.failure
+    // What waits for a call that came to something wrong would wait for ever.
+    while (this.#waits.size > 0 && !this.#failure) await Promise.race([Promise.all(this.#waits), this.#failed])
+    if (this.#failure) throw this.#failure
   }
 
   #checkPieces() {
