@@ -9,8 +9,8 @@ import { fresh } from './memory.js'
 
 /** The longest read that rides with others; the copy of a longer one costs more than a job. */
 const SMALL_READ_BYTES = 64 * 1024
-/** The most that rides together, so that no read waits long for the others. */
-const BATCH_READS = 64
+/** The most that rides together: few enough that the threads for jobs and that of JavaScript work side by side. */
+const BATCH_READS = 32
 const BATCH_BYTES = 256 * 1024
 
 /** A read of a payload. */
@@ -23,7 +23,8 @@ interface SmallRead {
   readonly spare: ArrayBuffer | undefined
 }
 
-interface Waiting extends SmallRead {
+interface Waiting {
+  readonly read: SmallRead
   readonly resolve: (buffer: ArrayBuffer) => void
   readonly reject: (error: unknown) => void
 }
@@ -46,7 +47,7 @@ export class SmallReads {
   read(read: SmallRead): Promise<ArrayBuffer> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) queueMicrotask(() => this.#start())
-      this.#waiting.push({ ...read, resolve, reject })
+      this.#waiting.push({ read, resolve, reject })
     })
   }
 
@@ -61,11 +62,11 @@ export class SmallReads {
     if (only) return await this.#readAlone(only)
     try {
       const { buffers, failed } = await run(() => this.#readBatch(batch), undefined)
-      for (const [position, read] of batch.entries()) {
+      for (const [position, waiting] of batch.entries()) {
         const buffer = buffers[position]
         // A read that failed among others says why when it is made again by itself.
-        if (!buffer || failed.has(position)) void this.#readAlone(read)
-        else read.resolve(buffer)
+        if (!buffer || failed.has(position)) void this.#readAlone(waiting)
+        else waiting.resolve(buffer)
       }
     } catch (thrown) {
       for (const { reject } of batch) reject(thrown)
@@ -73,30 +74,32 @@ export class SmallReads {
   }
 
   async #readBatch(batch: readonly Waiting[]): Promise<{ buffers: readonly ArrayBuffer[]; failed: Set<number> }> {
-    const tickets = Float64Array.from(batch, ({ ticket }) => ticket)
-    const counts = Uint32Array.from(batch, ({ ranges }) => ranges.length / 2)
-    const ranges = new Float64Array(2 * counts.reduce((sum, count) => sum + count, 0))
+    const tickets = new Float64Array(batch.length)
+    const counts = new Uint32Array(batch.length)
+    const ranges = new Float64Array(batch.reduce((sum, { read }) => sum + read.ranges.length, 0))
     let filled = 0
-    for (const read of batch) {
+    batch.forEach(({ read }, position) => {
+      tickets[position] = read.ticket
+      counts[position] = read.ranges.length / 2
       ranges.set(read.ranges, filled)
       filled += read.ranges.length
-    }
-    const buffers = batch.map(bufferFor)
+    })
+    const buffers = batch.map(({ read }) => bufferFor(read))
     const targets = buffers.map(buffer => new Uint8Array(buffer))
     const failed = await native.readBatchAsync(this.#ref, tickets, counts, ranges, targets)
     return { buffers, failed: new Set(failed) }
   }
 
-  async #readAlone(read: Waiting): Promise<void> {
+  async #readAlone({ read, resolve, reject }: Waiting): Promise<void> {
     try {
       const buffer = await run(async () => {
         const into = bufferFor(read)
         await native.readAsync(this.#ref, read.ticket, read.ranges, new Uint8Array(into))
         return into
       }, undefined)
-      read.resolve(buffer)
+      resolve(buffer)
     } catch (thrown) {
-      read.reject(thrown)
+      reject(thrown)
     }
   }
 }
@@ -106,17 +109,18 @@ function bufferFor({ spare, byteLength }: SmallRead): ArrayBuffer {
 }
 
 /** Cuts reads into batches that are not too large. */
-function* batches(reads: readonly Waiting[]): Generator<readonly Waiting[]> {
+function* batches(all: readonly Waiting[]): Generator<readonly Waiting[]> {
   let batch: Waiting[] = []
   let batchBytes = 0
-  for (const read of reads) {
-    if (batch.length === BATCH_READS || (batch.length > 0 && batchBytes + read.byteLength > BATCH_BYTES)) {
+  for (const waiting of all) {
+    const { byteLength } = waiting.read
+    if (batch.length === BATCH_READS || (batch.length > 0 && batchBytes + byteLength > BATCH_BYTES)) {
       yield batch
       batch = []
       batchBytes = 0
     }
-    batch.push(read)
-    batchBytes += read.byteLength
+    batch.push(waiting)
+    batchBytes += byteLength
   }
   if (batch.length > 0) yield batch
 }
