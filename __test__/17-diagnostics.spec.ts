@@ -75,6 +75,21 @@ test.serial('verbs that give promises tell when they are settled', async t => {
   await pager.close()
 })
 
+test.serial('what is collected and streamed is told as pageouts and reads', async t => {
+  const pager = new promises.Pager({ scratchDir: newDirectory(t) })
+  const own = newPager(t)
+  const { events, contexts } = watch(t)
+  own.pageoutFrom([pattern(100), pattern(50)])
+  t.deepEqual([events.splice(0), contexts.splice(0).at(-1)?.byteLength], [['pageout start', 'pageout end'], 150])
+  const handle = await pager.pageoutFrom([pattern(100), pattern(60)], { backend: 'swap' })
+  t.deepEqual([events.splice(0).at(-1), contexts[0]?.byteLength], ['pageout asyncEnd', 160])
+  t.true(contexts.splice(0).every(context => context.backend === 'swap' && context.result === undefined))
+  for await (const chunk of pager.toReadableStream(handle, { chunkBytes: 100 })) t.true(chunk.length > 0)
+  t.deepEqual([...new Set(contexts.map(({ byteLength }) => byteLength))], [100, 60])
+  t.true(events.every(event => event.startsWith('read ')))
+  await pager.close()
+})
+
 test.serial('failures are told, wrong arguments are not', async t => {
   const options = { scratchDir: newDirectory(t), capacityBytes: 4 * KIB }
   const { events, contexts } = watch(t)

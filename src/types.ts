@@ -131,7 +131,7 @@ export interface PagerStats {
 
 /** What an event of the tracing channels `pageout:pageout`, `pageout:read` and `pageout:take` tells. Never the payload. */
 export interface TraceContext {
-  /** Bytes that go out, or that are asked for. */
+  /** Bytes that go out, or that are asked for; of `pageoutFrom`, those that have come so far. */
   readonly byteLength: number
   /** Where the payload lives. */
   readonly backend: Backend
