@@ -76,9 +76,15 @@ class LmdbStore {
 
   /** @param {number} key */
   back(key) {
+    const bytes = this.read(key)
+    this.#database.removeSync(key)
+    return bytes
+  }
+
+  /** @param {number} key */
+  read(key) {
     const bytes = this.#database.getBinary(key)
     if (!bytes) throw new Error(`lmdb lost payload ${key}`)
-    this.#database.removeSync(key)
     return bytes
   }
 

@@ -57,6 +57,9 @@ export interface Store {
   out(bytes: Uint8Array): any
   // biome-ignore lint/suspicious/noExplicitAny: see above
   back(handle: any): Uint8Array
+  /** Reads without removing, where the store can do that. */
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  read?(handle: any): Uint8Array
   close(): void | Promise<void>
 }
 

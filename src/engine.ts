@@ -83,7 +83,8 @@ export class Engine {
   #isClosed = false
   #isFreed = false
   #pending = 0
-  #whenIdle: (() => void) | undefined
+  /** Whoever waits until nothing is pending. */
+  #waiting: (() => void)[] = []
 
   private constructor(ref: native.PagerRef, spareBytes: number) {
     this.ref = ref
@@ -174,19 +175,15 @@ export class Engine {
       return await work()
     } finally {
       this.#pending--
-      if (this.#pending === 0) this.#whenIdle?.()
+      if (this.#pending === 0) for (const tell of this.#waiting.splice(0)) tell()
     }
   }
 
   /** Settles when nothing is pending any more. For a pager that is closing, so that nothing begins anew. */
   async idle(): Promise<void> {
     if (this.#pending === 0) return
-    const earlier = this.#whenIdle
     await new Promise<void>(resolve => {
-      this.#whenIdle = () => {
-        earlier?.()
-        resolve()
-      }
+      this.#waiting.push(resolve)
     })
   }
 

@@ -4,6 +4,7 @@ import { closeSync, openSync, readSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Pager } from '../../dist/index.js'
+import { LMDB } from '../lmdb.mjs'
 import { KIB, MIB, randomNumbers } from '../payloads.mjs'
 import { PAGEOUT } from '../stores.mjs'
 import { inTurns, row } from '../turns.mjs'
@@ -27,6 +28,7 @@ const RANGE_ELEMENTS = RANGE_BYTES / ELEMENT_BYTES
 
 const ONE_BY_ONE = 'one open file, a readSync per range'
 const IN_TURN = 'fs.promises, four reads in flight'
+const DATABASE = 'lmdb, a key per page'
 
 /**
  * @param {Bench} bench
@@ -34,12 +36,12 @@ const IN_TURN = 'fs.promises, four reads in flight'
  */
 export async function run(bench) {
   bench.say('ranges: writing the payloads')
-  const payloads = [paged(bench.folder), oneByOne(bench.folder), await inFlight(bench.folder)]
+  const payloads = [paged(bench.folder), oneByOne(bench.folder), await inFlight(bench.folder), ...inDatabase(bench)]
   try {
     bench.say('ranges: warm')
     const warmBatches = bench.quick ? 50 : 200
     const warm = await inTurns(payloads, bench.rounds, (payload, round) => rangeUs(payload, warmBatches, round))
-    return [table('ranges-warm', 'in the page cache', '', warm), await cold(bench, payloads)]
+    return [table('ranges-warm', 'in the page cache', ` ${bench.lmdbNote}`, warm), await cold(bench, payloads)]
   } finally {
     for (const payload of payloads) await payload.close()
   }
@@ -186,6 +188,29 @@ async function inFlight(folder) {
     return new Uint32Array(bytes.buffer)
   }
   return { name: IN_TURN, read, close: () => file.close() }
+}
+
+/**
+ * @param {Bench} bench
+ * @returns {Payload[]}
+ */
+function inDatabase({ makers, folder }) {
+  const store = makers[LMDB]?.({ folder, payloadBytes: RANGE_BYTES })
+  if (!store?.read) return []
+  const pages = new Uint8Array(content().buffer)
+  /** @type {unknown[]} */
+  const keys = []
+  for (let start = 0; start < PAYLOAD_BYTES; start += RANGE_BYTES) {
+    keys.push(store.out(pages.subarray(start, start + RANGE_BYTES)))
+  }
+  const read = (/** @type {readonly number[]} */ firsts) => {
+    const bytes = Buffer.allocUnsafeSlow(RANGES * RANGE_BYTES)
+    for (const [at, first] of firsts.entries()) {
+      bytes.set(store.read?.(keys[first / RANGE_ELEMENTS]) ?? [], at * RANGE_BYTES)
+    }
+    return new Uint32Array(bytes.buffer)
+  }
+  return [{ name: DATABASE, read, close: () => store.close() }]
 }
 
 /**
