@@ -106,6 +106,12 @@ export declare function pageout(pager: PagerRef, views: Array<ArrayBufferView>):
  */
 export declare function pageoutAsync(pager: PagerRef, views: Array<Uint8Array>, stop: StopRef): Promise<number>
 
+/**
+ * As `pageoutAsync` for several payloads, each of which goes out or fails by itself: gives their tickets, -1 for those that
+ * failed. The views of all of them stand one behind the other, `counts` of them for each.
+ */
+export declare function pageoutBatchAsync(pager: PagerRef, views: Array<Uint8Array>, counts: Uint32Array): Promise<number[]>
+
 /** As `pageout`, for one view. */
 export declare function pageoutOne(pager: PagerRef, view: ArrayBufferView): number
 
@@ -127,8 +133,9 @@ export declare function readAsync(pager: PagerRef, ticket: number, ranges: Float
 /**
  * Reads for several payloads, each of which succeeds or fails by itself; gives the positions of those that failed. The
  * ranges of all of them stand one behind the other, `counts` of them for each, and each read has a target as `readAsync`.
+ * Those with a 1 in `peeks` are no reads but the first halves of takes.
  */
-export declare function readBatchAsync(pager: PagerRef, tickets: Float64Array, counts: Uint32Array, ranges: Float64Array, targets: Array<Uint8Array>): Promise<number[]>
+export declare function readBatchAsync(pager: PagerRef, tickets: Float64Array, counts: Uint32Array, ranges: Float64Array, peeks: Uint8Array, targets: Array<Uint8Array>): Promise<number[]>
 
 /** Reads ranges, given as offset and length one after the other, over `target`, which has exactly their length. */
 export declare function readMany(pager: PagerRef, ticket: number, ranges: Float64Array, target: ArrayBufferView): void

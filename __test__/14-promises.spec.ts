@@ -162,6 +162,34 @@ test('small reads that start together give what each gives alone, whatever becom
   }
 })
 
+test('of small pageouts that start together, those without room hand their chunks back, and the others go out', async t => {
+  const pager = new Pager({ capacityBytes: 8 * 4096 })
+  const calls = Array.from({ length: 20 }, (_, index) => pager.pageout([Uint8Array.of(index), new Uint8Array(index)]))
+  const outcomes = await Promise.allSettled(calls)
+  t.is(outcomes.filter(({ status }) => status === 'fulfilled').length, 8)
+  for (const [index, outcome] of outcomes.entries()) {
+    if (outcome.status === 'fulfilled') {
+      t.deepEqual(await pager.take(outcome.value), Uint8Array.of(index, ...new Uint8Array(index)))
+      continue
+    }
+    const { code, requestedBytes, usedBytes, chunks } = outcome.reason
+    t.deepEqual([code, requestedBytes, usedBytes], ['ERR_PAGEOUT_CAPACITY', 4096, 8 * 4096])
+    t.deepEqual(chunks, [Uint8Array.of(index), new Uint8Array(index)])
+  }
+  await pager.close()
+})
+
+test('small calls that start together are counted as what they are', async t => {
+  const pager = new Pager()
+  const handles = await Promise.all(Array.from({ length: 40 }, (_, index) => pager.pageout(pattern(100 + index))))
+  await Promise.all(handles.map(handle => pager.readAt(handle, 1, 50)))
+  const taken = await Promise.all(handles.map(handle => pager.take(handle)))
+  for (const [index, chunk] of taken.entries()) t.deepEqual(chunk, pattern(100 + index))
+  const { pageouts, reads, readBytes, takes, takeBytes, handles: left } = pager.stats()
+  t.deepEqual([pageouts, reads, readBytes, takes, takeBytes, left], [40, 40, 2000, 40, 4780, 0])
+  await pager.close()
+})
+
 test('small reads that start together take their own memory', async t => {
   const handle = await promises.pageout(new Uint8Array(1000).fill(1))
   const [first, second] = await Promise.all([promises.readAt(handle, 0, 500), promises.readAt(handle, 500, 500)])

@@ -14,7 +14,7 @@ import type { Handle, Payload } from './handle.js'
 import { onAbort, run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
 import { isAborted } from './signal.js'
-import { isSmall } from './small-reads.js'
+import { isSmall } from './small-jobs.js'
 import { readKept, takeKept } from './sync.js'
 import { aboutOf, tracedPromise } from './tracing.js'
 import type { Chunk } from './types.js'
@@ -36,7 +36,7 @@ async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signa
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const buffers = privateCopies(outgoing)
   try {
-    const ticket = await store(engine, buffers, signal)
+    const ticket = await store(engine, buffers, outgoing.byteLength, signal)
     for (const buffer of buffers) engine.spares.giveBack(buffer)
     return engine.handle(outgoing, ticket)
   } catch (error) {
@@ -44,13 +44,28 @@ async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signa
   }
 }
 
-/** Writes memory that nobody else knows out. After an abort nothing is out, however far it was. */
-async function store(engine: Engine, buffers: readonly ArrayBuffer[], signal: Signal): Promise<number> {
-  const views = buffers.map(buffer => new Uint8Array(buffer))
-  const stop = signal ? native.makeStop() : NEVER
+/** Writes memory that nobody else knows out. */
+async function store(
+  engine: Engine,
+  buffers: readonly ArrayBuffer[],
+  byteLength: number,
+  signal: Signal,
+): Promise<number> {
+  if (signal) return await storeUnlessAborted(engine, buffers, signal)
+  if (isSmall(byteLength)) return await fromAddon(engine.smallPageouts.do({ buffers, byteLength }))
+  return await run(() => fromAddon(native.pageoutAsync(engine.ref, viewsOf(buffers), NEVER)), undefined)
+}
+
+/** After an abort nothing is out, however far it was. */
+async function storeUnlessAborted(
+  engine: Engine,
+  buffers: readonly ArrayBuffer[],
+  signal: AbortSignal,
+): Promise<number> {
+  const stop = native.makeStop()
   const forget = onAbort(signal, () => native.stop(stop))
   try {
-    const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, views, stop)), signal)
+    const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, viewsOf(buffers), stop)), signal)
     if (!isAborted(signal)) return ticket
     native.free(engine.ref, ticket)
   } catch (error) {
@@ -59,6 +74,10 @@ async function store(engine: Engine, buffers: readonly ArrayBuffer[], signal: Si
     forget()
   }
   throw abortError(signal)
+}
+
+function viewsOf(buffers: readonly ArrayBuffer[]): Uint8Array[] {
+  return buffers.map(buffer => new Uint8Array(buffer))
 }
 
 /** Adds to an error the chunks that did not go out: the caller's own where they still are, else their memory again. */
@@ -139,7 +158,7 @@ async function fill(
   return await shared(engine, payload, ticket => {
     if (!into && isSmall(byteLength)) {
       const spare = engine.spares.take(byteLength)
-      return fromAddon(engine.smallReads.read({ ticket, ranges, byteLength, spare }))
+      return fromAddon(engine.smallReads.do({ ticket, ranges, byteLength, isPeek: false, spare }))
     }
     const readInto = (view: Uint8Array) => native.readAsync(engine.ref, ticket, ranges, view)
     return filled(engine, byteLength, into, readInto, signal)
@@ -206,6 +225,11 @@ async function takeBack<C extends Chunk>(
   payload.isBeingTaken = true
   try {
     const whole = shared(engine, payload, ticket => {
+      if (isSmall(byteLength)) {
+        const ranges = Float64Array.of(0, byteLength)
+        const spare = engine.spares.take(byteLength)
+        return fromAddon(engine.smallReads.do({ ticket, ranges, byteLength, isPeek: true, spare }))
+      }
       const peek = (view: Uint8Array) => native.peekAsync(engine.ref, ticket, view)
       return filled(engine, byteLength, undefined, peek, signal)
     })

@@ -31,7 +31,7 @@ import {
 } from './errors.js'
 import { type Handle, handleOf, lengthOf, markReleased, type Payload, payloadOf } from './handle.js'
 import { defaultSpareBytes, fresh, Spares } from './memory.js'
-import { SmallReads } from './small-reads.js'
+import { SmallJobs } from './small-jobs.js'
 import type { Backend, Chunk, CollectOptions, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
 
 const NUMBERS = [
@@ -75,8 +75,9 @@ export class Engine {
   readonly ref: native.PagerRef
   /** Memory for results. */
   readonly spares: Spares
-  /** Reads that ride together. */
-  readonly smallReads: SmallReads
+  /** Calls that ride together. */
+  readonly smallReads: ReturnType<typeof SmallJobs.reads>
+  readonly smallPageouts: ReturnType<typeof SmallJobs.pageouts>
   readonly #registry: FinalizationRegistry<number>
   /** The memory of payloads of the swap backend, which nobody else knows. It goes with its payload, or when we close. */
   #kept = new WeakMap<Payload, readonly ArrayBuffer[]>()
@@ -89,7 +90,8 @@ export class Engine {
   private constructor(ref: native.PagerRef, spareBytes: number) {
     this.ref = ref
     this.spares = new Spares(spareBytes)
-    this.smallReads = new SmallReads(ref)
+    this.smallReads = SmallJobs.reads(ref)
+    this.smallPageouts = SmallJobs.pageouts(ref)
     // No unregister token: a ticket says by its generation that it was freed before, and tokens make the collector slow.
     this.#registry = new FinalizationRegistry(ticket => native.free(ref, ticket))
   }

@@ -45,30 +45,61 @@ pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>, stop: &StopRef) -
     })
 }
 
+/// Of several payloads: those that did not go out have none.
+type Handles = Vec<Option<pageout::Handle<u8>>>;
+
+/// As `pageoutAsync` for several payloads, each of which goes out or fails by itself: gives their tickets, -1 for those that
+/// failed. The views of all of them stand one behind the other, `counts` of them for each.
+#[napi(catch_unwind, ts_return_type = "Promise<number[]>")]
+pub fn pageout_batch_async(pager: &PagerRef, views: Vec<Uint8Array>, counts: Uint32Array) -> AsyncTask<Job<Handles, Vec<f64>>> {
+    let (table, core) = (Arc::clone(pager), pager.shared().pager.clone());
+    let counts = counts.to_vec();
+    let views = Arc::new(views);
+    let held = Arc::clone(&views);
+    let work = move || {
+        let chunks: Vec<&[u8]> = views.iter().map(AsRef::as_ref).collect();
+        let mut rest = &chunks[..];
+        let next = |count: u32| {
+            let (chunks, behind) = rest.split_at(rest.len().min(count as usize));
+            rest = behind;
+            core.pageout_copy(chunks).ok()
+        };
+        Ok(counts.into_iter().map(next).collect())
+    };
+    spawn(work, move |handles: Handles| {
+        drop(held);
+        let insert = |handle| table.insert(Payload::Stored(Arc::new(handle)));
+        handles.into_iter().map(|handle| handle.map_or(Ok(-1.0), insert)).collect()
+    })
+}
+
 /// Reads for several payloads, each of which succeeds or fails by itself; gives the positions of those that failed. The
 /// ranges of all of them stand one behind the other, `counts` of them for each, and each read has a target as `readAsync`.
+/// Those with a 1 in `peeks` are no reads but the first halves of takes.
 #[napi(catch_unwind, ts_return_type = "Promise<number[]>")]
 pub fn read_batch_async(
     pager: &PagerRef,
     tickets: Float64Array,
     counts: Uint32Array,
     ranges: Float64Array,
+    peeks: Uint8Array,
     targets: Vec<Uint8Array>,
 ) -> Result<AsyncTask<Job<Vec<u32>, Vec<u32>>>> {
     let handles = tickets.iter().map(|&ticket| pager.stored(ticket)).collect::<Result<Vec<_>>>()?;
     let ranges = pairs(&ranges)?;
-    let counts = counts.to_vec();
+    let kinds: Vec<(u32, bool)> = counts.iter().copied().zip(peeks.iter().map(|&peek| peek == 0)).collect();
     let targets = Arc::new(Mutex::new(targets));
     let held = Arc::clone(&targets);
     let work = move || {
         let mut targets = targets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = &ranges[..];
         let mut reads = Vec::new();
-        for ((handle, target), count) in handles.iter().zip(targets.iter_mut()).zip(counts) {
+        for ((handle, target), (count, is_counted)) in handles.iter().zip(targets.iter_mut()).zip(kinds) {
             let (ranges, behind) = rest.split_at(rest.len().min(count as usize));
             rest = behind;
             // SAFETY: as in `fill`.
-            reads.push(BatchRead { handle: &**handle, ranges, target: unsafe { target.as_mut() } });
+            let target = unsafe { target.as_mut() };
+            reads.push(BatchRead { handle, ranges, target, is_counted });
         }
         read_batch(&mut reads)
     };

@@ -23,7 +23,8 @@ fn read_all(payloads: &[(Handle, Vec<u64>)]) -> Vec<u32> {
     let len = |ranges: &[(usize, usize)]| ranges.iter().map(|range| range.1).sum();
     let mut targets: Vec<Vec<u64>> = RANGES.iter().map(|ranges| vec![0; len(ranges)]).collect();
     let reads = payloads.iter().zip(RANGES).zip(&mut targets);
-    let mut reads: Vec<_> = reads.map(|(((handle, _), ranges), target)| BatchRead { handle, ranges, target }).collect();
+    let mut reads: Vec<_> =
+        reads.map(|(((handle, _), ranges), target)| BatchRead { handle, ranges, target, is_counted: true }).collect();
     let failed = read_batch(&mut reads).expect("memory");
     for (position, ((_, whole), ranges)) in payloads.iter().zip(RANGES).enumerate() {
         if !failed.iter().any(|&at| u64::from(at) == u64_of(position)) {
@@ -83,10 +84,11 @@ fn wrong_ranges_and_targets_fail_alone() {
     let handle = pager.pageout(&mut [elements::<u64>(MIB / 8, 1)]).expect("a pageout without a fault");
     let (mut right, mut wrong, mut past) = (vec![0; 2], vec![0; 3], vec![0; 2]);
     let mut reads = [
-        BatchRead { handle: &handle, ranges: &[(0, 2)], target: &mut wrong },
-        BatchRead { handle: &handle, ranges: &[(7, 2)], target: &mut right },
-        BatchRead { handle: &handle, ranges: &[(MIB / 8 - 1, 2)], target: &mut past },
+        BatchRead { handle: &handle, ranges: &[(0, 2)], target: &mut wrong, is_counted: false },
+        BatchRead { handle: &handle, ranges: &[(7, 2)], target: &mut right, is_counted: false },
+        BatchRead { handle: &handle, ranges: &[(MIB / 8 - 1, 2)], target: &mut past, is_counted: false },
     ];
     assert_eq!(read_batch(&mut reads).expect("memory"), [0, 2]);
     assert_same(&right, &elements::<u64>(MIB / 8, 1)[7..9]);
+    assert_eq!(pager.stats().reads, 0, "none of them is counted");
 }

@@ -15,6 +15,8 @@ pub struct BatchRead<'a, T> {
     pub handle: &'a Handle<T>,
     pub ranges: &'a [(usize, usize)],
     pub target: &'a mut [T],
+    /// Whether it counts as a read; else it is the first half of a take.
+    pub is_counted: bool,
 }
 
 /// Does all reads of a batch, each of which succeeds or fails by itself as [`super::Pager::read_into`] does. Gives the
@@ -77,6 +79,9 @@ impl<T: Pod> BatchRead<'_, T> {
     }
 
     fn count(&self, request: &Request) {
+        if !self.is_counted {
+            return;
+        }
         self.handle.pager().shared.counters.read(request.len_bytes());
     }
 }
