@@ -9,15 +9,18 @@ import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import {
+  Handle,
   PageoutError,
   Pager,
   pageout,
+  pageoutFrom,
   pageoutWith,
   prefetch,
   readAt,
   readAtMany,
   stats,
   take,
+  toReadableStream,
   trim,
   tryPageout,
 } from '../../dist/index.js'
@@ -45,6 +48,9 @@ const CHECKS = [
   ['promises: many reads at once', manyReads],
   ['promises: a signal aborts, and the handle stays whole', aborts],
   ['promises: a failure hands the chunks back', handsBack],
+  ['a payload is collected from a generator', collected],
+  ['promises: a payload is collected from a stream, and becomes one', streamed],
+  ['a handle moves to a worker and back', moves],
   ['a worker uses the package', worker],
   ['what a worker leaves behind is freed when it ends', leavings],
   ['tracing channels tell of the verbs', traces],
@@ -238,6 +244,42 @@ async function handsBack() {
   await pager.close()
 }
 
+function collected() {
+  function* parts() {
+    for (let part = 0; part < 20; part++) yield pattern(100_000)
+  }
+  const handle = pageoutFrom(parts())
+  assert.equal(handle.length, 2_000_000)
+  assert.deepEqual(readAt(handle, 1_900_000, 100_000), pattern(100_000))
+  handle[Symbol.dispose]()
+}
+
+async function streamed() {
+  const { buffer } = new Uint8Array(5 * MIB).fill(9)
+  const source = new ReadableStream({
+    start(controller) {
+      for (let start = 0; start < 5 * MIB; start += MIB) controller.enqueue(new Uint8Array(buffer, start, MIB))
+      controller.close()
+    },
+  })
+  const handle = await promises.pageoutFrom(source)
+  let bytes = 0
+  for await (const chunk of toReadableStream(handle, { release: true })) {
+    assert.ok(chunk.every(byte => byte === 9))
+    bytes += chunk.length
+  }
+  assert.deepEqual([bytes, handle.released], [5 * MIB, true])
+}
+
+async function moves() {
+  const thread = new Worker(new URL(import.meta.url), { workerData: { token: pageout(pattern(1000)).move() } })
+  const [{ token, length }] = await endOf(thread)
+  assert.equal(length, 1000)
+  const handle = Handle.adopt(token)
+  assert.throws(() => Handle.adopt(token), { code: 'ERR_PAGEOUT_RELEASED' })
+  assert.deepEqual(take(handle), pattern(1000))
+}
+
 async function worker() {
   const [report] = await endOf(new Worker(new URL(import.meta.url), { workerData: 0 }))
   assert.deepEqual(report, { isSame: true, isDetached: true })
@@ -257,8 +299,12 @@ async function endOf(thread) {
   return said
 }
 
-/** What a thread does: it leaves some handles behind. */
+/** What a thread does: it sends a handle back, or leaves some handles behind. */
 function inThread() {
+  if (workerData.token) {
+    const handle = Handle.adopt(workerData.token)
+    return parentPort.postMessage({ length: handle.length, token: handle.move() })
+  }
   globalThis.leftBehind = Array.from({ length: workerData }, () => pageout(pattern(1000)))
   const chunk = pattern(100_000)
   const handle = pageout(chunk)
