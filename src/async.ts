@@ -35,13 +35,11 @@ async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signa
   if (isAborted(signal)) throw abortError(signal)
   if (outgoing.backend === 'swap') return engine.keep(outgoing)
   const buffers = privateCopies(outgoing)
-  try {
-    const ticket = await store(engine, buffers, outgoing.byteLength, signal)
-    for (const buffer of buffers) engine.spares.giveBack(buffer)
-    return engine.handle(outgoing, ticket)
-  } catch (error) {
+  const ticket = await store(engine, buffers, outgoing.byteLength, signal).catch(error => {
     throw withChunks(error, outgoing.parts, buffers)
-  }
+  })
+  for (const buffer of buffers) engine.spares.giveBack(buffer)
+  return engine.handle(outgoing, ticket)
 }
 
 /** Writes memory that nobody else knows out. */
