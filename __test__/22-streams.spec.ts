@@ -85,6 +85,26 @@ test('a reader may bring its own memory', async t => {
   }
 })
 
+test('reads with memory of their own that are still waiting at the end are told of it', async t => {
+  for (const length of [0, 50, 128]) {
+    const handle = pageout(pattern(length))
+    const reader = toReadableStream(handle, { chunkBytes: 64, release: true }).getReader({ mode: 'byob' })
+    const reads = await Promise.all([1, 2, 3, 4].map(() => reader.read(new Uint8Array(64))))
+    sameBytes(t, Buffer.concat(reads.map(({ value }) => value ?? new Uint8Array(0))), pattern(length))
+    t.true(reads.at(-1)?.done && handle.released)
+  }
+})
+
+test('a handle is left whole when elements of a waiting reader are wider than what is left', async t => {
+  const handle = pageout(pattern(7))
+  const { signal } = new AbortController()
+  const reader = toReadableStream(handle, { signal, release: true, chunkBytes: 2 }).getReader({ mode: 'byob' })
+  const reads = [1, 2, 3, 4].map(() => reader.read(new Uint16Array(4)))
+  await t.throwsAsync(Promise.all(reads), { code: 'ERR_INVALID_STATE' })
+  t.is(getEventListeners(signal, 'abort').length, 0)
+  sameBytes(t, take(handle), pattern(7))
+})
+
 test('an abort ends the stream as Node does it, and leaves handle and listeners as they were', async t => {
   const handle = pageout(pattern(MIB))
   const controller = new AbortController()

@@ -69,10 +69,10 @@ class PayloadBytes {
       this.#position += byteLength
       if (byobRequest) byobRequest.respond(byteLength)
       else controller.enqueue(bytes)
+      if (this.#position === this.#handle.byteLength) this.#end(controller)
     } catch (error) {
-      return this.#fail(controller, error)
+      this.#fail(controller, error)
     }
-    if (this.#position === this.#handle.byteLength) this.#end(controller)
   }
 
   cancel(): void {
@@ -92,8 +92,11 @@ class PayloadBytes {
   }
 
   #end(controller: ReadableByteStreamController): void {
-    this.#close()
+    // Throws when a reader waits with elements that are wider than what is left.
     controller.close()
+    // Reads that brought their own memory and still wait are told by this alone.
+    controller.byobRequest?.respond(0)
+    this.#close()
   }
 
   #close(): void {

@@ -58,20 +58,23 @@ export class Verdict {
   }
 }
 
-/** A call of a verb that does I/O, in one of its forms. */
-export class Call extends Verdict {
+/** What may be aborted, and comes to an outcome. */
+export class Abortable extends Verdict {
   /** A code, or `ok`, once it has settled. */
   outcome
   #controller
 
-  constructor(random, world) {
+  constructor(random, world, isAsync) {
     super(world)
-    this.isAsync = world.promises !== undefined && (world.sync === undefined || random.oneIn(2))
-    this.isTry = random.oneIn(4)
-    if (this.isAsync && random.oneIn(2)) this.#controller = new AbortController()
+    this.isAsync = isAsync
+    if (isAsync && random.oneIn(2)) this.#controller = new AbortController()
     if (this.#controller && random.oneIn(6)) this.#controller.abort('too early')
     if (this.isAborted) this.faults.add('ABORT_ERR')
     this.risk(() => (this.isAborted ? ['ABORT_ERR'] : []))
+  }
+
+  get canAbort() {
+    return this.#controller !== undefined
   }
 
   get isAborted() {
@@ -86,6 +89,22 @@ export class Call extends Verdict {
     this.#controller?.abort('enough')
   }
 
+  /** @param {Error | undefined} error what it failed with, if it did */
+  end(error, name) {
+    this.judge(error, name)
+    if (error?.code === 'ABORT_ERR')
+      insist(error.cause === this.#controller.signal.reason, 'an abort has another cause')
+    this.outcome = error?.code ?? 'ok'
+  }
+}
+
+/** A call of a verb that does I/O, in one of its forms. */
+export class Call extends Abortable {
+  constructor(random, world) {
+    super(random, world, world.promises !== undefined && (world.sync === undefined || random.oneIn(2)))
+    this.isTry = random.oneIn(4)
+  }
+
   /**
    * Makes the call, and gives its outcome, once it has been judged, to `settled`.
    *
@@ -94,20 +113,13 @@ export class Call extends Verdict {
   start(verb, args, settled) {
     const form = this.isTry ? `try${verb[0].toUpperCase()}${verb.slice(1)}` : verb
     const settle = outcome => {
-      this.#judgeOutcome(outcome, form)
+      this.end(outcome.error, `${form} (${this.isAsync ? 'promise' : 'sync'})`)
       settled(outcome)
     }
     if (!this.isAsync) return settle(attempt(() => outcomeOf(this.world.sync[form](...args), this.isTry)))
     const promise = this.world.promises[form](...args)
     const outcome = promise.then(result => outcomeOf(result, this.isTry))
     return outcome.catch(error => ({ error })).then(settle)
-  }
-
-  #judgeOutcome({ error }, form) {
-    this.judge(error, `${form} (${this.isAsync ? 'promise' : 'sync'})`)
-    if (error?.code === 'ABORT_ERR')
-      insist(error.cause === this.#controller.signal.reason, 'an abort has another cause')
-    this.outcome = error?.code ?? 'ok'
   }
 }
 

@@ -6,8 +6,11 @@
 import { Handle } from 'pageout'
 import { attempt, insist, Verdict } from './calls.mjs'
 import { putOut } from './pageouts.mjs'
-import { Entry, fetch, someRanges } from './payloads.mjs'
+import { Entry, fetch, RELEASED, someRanges } from './payloads.mjs'
 import { bytesOf, KINDS, same } from './pieces.mjs'
+import { Random } from './random.mjs'
+import { collect } from './sources.mjs'
+import { readStream } from './streams.mjs'
 
 const BACKENDS = ['file', 'swap']
 
@@ -23,6 +26,19 @@ function out(scene, random) {
     function arrived(entry) {
       arrive(entry)
       // Of what another thread wrote to, the first read says what all later ones have to say.
+      if (entry && entry.content === undefined) readWhole(scene, random, entry)
+    }
+  })
+}
+
+function outFrom(scene, random) {
+  const world = random.pick(scene.worlds)
+  const backend = random.oneIn(2) ? random.pick(BACKENDS) : undefined
+  const slot = scene.entries.someSlot(random)
+  scene.entries.put(slot, arrive => {
+    scene.track('pageoutFrom', collect(random, world, scene, backend, arrived))
+    function arrived(entry) {
+      arrive(entry)
       if (entry && entry.content === undefined) readWhole(scene, random, entry)
     }
   })
@@ -54,6 +70,29 @@ function read(verb) {
       )
     })
   }
+}
+
+/** Many reads in one tick, most of them small, so that they ride together. */
+function readMuch(scene, random) {
+  const count = 2 + random.below(random.pick([4, 24, 100]))
+  for (let number = 0; number < count; number += 1) {
+    const own = new Random(random.below(2 ** 32))
+    scene.entries.use(own, entry => {
+      const { length } = entry.handle
+      const { ranges, code } = own.oneIn(12) ? oneRange(own, length) : shortRange(own, length)
+      scene.track('readAt', fetch(own, entry.world, entry, { verb: 'readAt', ranges, code }, scene.keepers(own, entry)))
+    })
+  }
+}
+
+function shortRange(random, length) {
+  const at = random.below(length + 1)
+  return { ranges: [[at, random.below(Math.min(length - at, 64) + 1)]] }
+}
+
+function stream(scene, random) {
+  const foreign = random.oneIn(40) ? random.pick(scene.worlds) : undefined
+  scene.entries.use(random, entry => scene.track('stream', readStream(random, foreign ?? entry.world, entry)))
 }
 
 function oneRange(random, length) {
@@ -135,23 +174,40 @@ function prefetch(scene, random) {
 function moveAndAdopt(scene, random) {
   const isSent = random.oneIn(2)
   scene.entries.replace(random, async entry => {
-    const isFree = entry.world.isShared && entry.pending === 0 && !entry.isReleased && entry.content !== undefined
-    if (!isFree) return entry
+    const isKnown = entry.world.isShared && entry.content !== undefined
+    // A stream that disposes of the handle may have done so.
+    if (!isKnown || entry.pending > 0 || entry.handle.released) return entry
     const token = entry.handle.move()
     entry.isReleased = true
     insist(entry.handle.released, 'a handle that was moved is not released')
-    if (!isSent || !scene.adopter) return new Entry(entry.world, Handle.adopt(token), entry.kind, entry.content)
+    if (!isSent || !scene.adopter) {
+      const adopted = new Entry(entry.world, Handle.adopt(token), entry.kind, entry.content)
+      refuseTwice(token)
+      return adopted
+    }
     const chunk = await scene.adopter.take(token)
+    refuseTwice(token)
     insist(same(bytesOf(chunk), entry.content), 'other bytes came back in another thread')
     return undefined
   })
 }
 
+function refuseTwice(token) {
+  const { error } = attempt(() => ({ handle: Handle.adopt(token) }))
+  insist(
+    error?.code === RELEASED,
+    `a token was used before, and adopting it again came to ${error?.code ?? 'a handle'}`,
+  )
+}
+
 export const OPERATIONS = [
   { name: 'piece', weight: 8, run: (scene, random) => scene.putPiece(random, scene.pieces.make(random)) },
   { name: 'pageout', weight: 24, run: out },
+  { name: 'pageoutFrom', weight: 6, run: outFrom },
   { name: 'readAt', weight: 14, run: read('readAt') },
   { name: 'readAtMany', weight: 10, run: read('readAtMany') },
+  { name: 'readMuch', weight: 2, run: readMuch },
+  { name: 'stream', weight: 6, run: stream },
   { name: 'take', weight: 12, run: read('take') },
   { name: 'abort', weight: 8, run: (scene, random) => scene.abortOne(random) },
   { name: 'dispose', weight: 3, run: dispose },

@@ -72,7 +72,7 @@ function leave(pictures, detach, isUnsure = false) {
   }
 }
 
-function checkHandle(handle, pictures, backend) {
+export function checkHandle(handle, pictures, backend) {
   const byteLength = pictures.reduce((sum, { bytes }) => sum + bytes.length, 0)
   insist(handle.byteLength === byteLength, `a handle has ${handle.byteLength} bytes, not ${byteLength}`)
   insist(!handle.released, 'a new handle is released')
@@ -102,7 +102,7 @@ function checkHandedBack(chunk, { piece, bytes, isGone }) {
   else insist(same(bytesOf(chunk) ?? [], bytes), 'a chunk was handed back with other bytes')
 }
 
-function checkCapacity({ requestedBytes, usedBytes, capacityBytes }, { world }) {
+export function checkCapacity({ requestedBytes, usedBytes, capacityBytes }, { world }) {
   insist(capacityBytes === world.capacityBytes, `the capacity is said to be ${capacityBytes}`)
   insist(requestedBytes + usedBytes > capacityBytes, `${requestedBytes} bytes beside ${usedBytes} are too many`)
 }

@@ -3,7 +3,7 @@
 import { Call, insist } from './calls.mjs'
 import { bytesOf, classOf, same } from './pieces.mjs'
 
-const RELEASED = 'ERR_PAGEOUT_RELEASED'
+export const RELEASED = 'ERR_PAGEOUT_RELEASED'
 
 /** A payload that is out. */
 export class Entry {
@@ -12,6 +12,10 @@ export class Entry {
   takes = new Set()
   /** Calls that are pending. */
   pending = 0
+  /** Streams that are being read and dispose of the handle in the end. */
+  releasers = new Set()
+  /** Counts what may make the handle unusable for a while: takes, and streams that dispose of it. */
+  threats = 0
 
   /** @param {Uint8Array | undefined} content undefined while only the pager knows it */
   constructor(world, handle, kind, content) {
@@ -25,6 +29,7 @@ export class Entry {
   judgeHandle(call) {
     if (call.world !== this.world) call.faults.add('ERR_INVALID_ARG_VALUE')
     if (this.isReleased) call.faults.add(RELEASED)
+    if (this.releasers.size > 0) call.risk(() => [RELEASED])
     for (const take of this.takes) {
       if (take.isDoomed) call.risk(() => [RELEASED])
       else call.faults.add(RELEASED)
@@ -81,7 +86,10 @@ export function fetch(random, world, entry, { verb, ranges, code, target }, keep
   if (target) judgeTarget(call, target, entry.kind, byteLength)
   target?.touch()
   const version = target?.version
-  if (verb === 'take') entry.takes.add(call)
+  if (verb === 'take') {
+    entry.takes.add(call)
+    entry.threats += 1
+  }
   entry.pending += 1
   const settled = ({ error, value }) => {
     entry.pending -= 1

@@ -46,7 +46,11 @@ CONTENT.forEach((_, position) => {
 })
 
 /** The bytes of piece number `id`. */
-function contentOf(id, byteLength) {
+export function contentOf(id, byteLength) {
+  if (byteLength > CONTENT.length / 2) {
+    const half = Math.floor(byteLength / 2)
+    return Buffer.concat([contentOf(id, half), contentOf(~id, byteLength - half)])
+  }
   const start = Math.imul(id, 0x85ebca6b) >>> 0
   return CONTENT.subarray(start % (CONTENT.length - byteLength + 1)).subarray(0, byteLength)
 }

@@ -69,7 +69,8 @@ class Entries {
   /** Payloads that are there for certain. */
   live(world) {
     const entries = this.#slots.map(held => held?.entry).filter(entry => entry !== undefined)
-    return entries.filter(entry => !entry.isReleased && entry.takes.size === 0 && (!world || entry.world === world))
+    const isLive = ({ isReleased, takes, releasers }) => !isReleased && takes.size === 0 && releasers.size === 0
+    return entries.filter(entry => isLive(entry) && (!world || entry.world === world))
   }
 
   all() {
