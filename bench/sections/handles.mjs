@@ -22,7 +22,7 @@ const ABOUT = /** @type {const} */ ({ better: 'less', subject: DROPPED, plot: 'b
  */
 export async function run({ quick, folder, say }) {
   const handles = quick ? 100_000 : 1_000_000
-  const measure = (/** @type {typeof CANDIDATES[number]} */ { name, isDisposed, options }) => {
+  const measure = (/** @type {typeof CANDIDATES[number]} */ { name, isDisposed }) => {
     say(`handles: ${name}`)
     /** @type {Answer} */
     const result = ask('handles-child.mjs', { folder, handles, isDisposed }, { execArgv: ['--expose-gc'] })
