@@ -3,21 +3,18 @@
  * payload are in memory at a time. The chunks are copied and left as they are, because a source may use their memory again.
  */
 
-import * as native from '../index.js'
-import { bytesOf, inspectChunk, type Kind, kindNamed, type Part } from './chunk.js'
-import { copied, type Engine, type Made, readableBytes } from './engine.js'
-import { abortError, fromAddon, guarded, invalidArgType } from './errors.js'
+import { inspectChunk, type Kind, kindNamed, type Part } from './chunk.js'
+import type { Engine } from './engine.js'
+import { abortError, invalidArgType } from './errors.js'
 import type { Handle } from './handle.js'
-import { run, unlessAborted } from './lane.js'
-import { fresh } from './memory.js'
+import { unlessAborted } from './lane.js'
+import type { Made } from './outgoing.js'
 import { isAborted } from './signal.js'
+import { Direct, Kept, Staged } from './sinks.js'
 import { traced, tracedPromise } from './tracing.js'
 import type { Backend, Chunk, ChunkSource, CollectOptions, TraceContext } from './types.js'
 
 type Signal = AbortSignal | undefined
-
-/** Bytes that are gathered before they go out together: as many as the addon puts out at a time. */
-const PIECE_BYTES = 4 * 2 ** 20
 
 /** Collects the chunks of a source that has them at hand. */
 export function collect<C extends Chunk>(
@@ -107,129 +104,6 @@ class Intake {
     this.#engine.refuseFreed()
     return { kind: this.#kind ?? (kindNamed('Uint8Array') as Kind), byteLength: this.#byteLength }
   }
-}
-
-/** Appends to the scratch files at once. */
-class Direct<C extends Chunk> {
-  readonly #engine: Engine
-  readonly #ticket: number
-
-  constructor(engine: Engine) {
-    this.#engine = engine
-    this.#ticket = guarded(() => native.collect(engine.ref))
-  }
-
-  append(part: Part): void {
-    const bytes = readableBytes(part)
-    guarded(() => native.collectAppend(this.#engine.ref, this.#ticket, bytes))
-  }
-
-  finish(made: Made): Handle<C> {
-    const ticket = guarded(() => native.collectFinish(this.#engine.ref, this.#ticket))
-    return this.#engine.handle(made, ticket)
-  }
-
-  /** Frees what was not finished. */
-  end(): void {
-    native.free(this.#engine.ref, this.#ticket)
-  }
-}
-
-/** Gathers pieces in memory of its own, and appends one off the JavaScript thread while the next is gathered. */
-class Staged<C extends Chunk> {
-  readonly #engine: Engine
-  readonly #signal: Signal
-  readonly #ticket: number
-  /** The piece that is gathered, and how much of it there is. */
-  #piece: Uint8Array | undefined
-  #usedBytes = 0
-  /** Pieces that went out, for the next. */
-  #idle: Uint8Array[] = []
-  #appended: Promise<void> = Promise.resolve()
-
-  constructor(engine: Engine, signal: Signal) {
-    this.#engine = engine
-    this.#signal = signal
-    this.#ticket = guarded(() => native.collect(engine.ref))
-  }
-
-  async append(part: Part): Promise<void> {
-    // All of the chunk is copied before anything is waited for, because then its memory is the source's again.
-    for (const piece of this.#gather(bytesOf(part))) await this.#putOut(piece, PIECE_BYTES)
-  }
-
-  async finish(made: Made): Promise<Handle<C>> {
-    if (this.#piece) await this.#putOut(this.#piece, this.#usedBytes)
-    await this.#appended
-    const { ref } = this.#engine
-    const ticket = await run(() => fromAddon(native.collectFinishAsync(ref, this.#ticket)), this.#signal)
-    if (!isAborted(this.#signal)) return this.#engine.handle(made, ticket)
-    native.free(ref, ticket)
-    throw abortError(this.#signal)
-  }
-
-  /** Frees what was not finished. */
-  end(): void {
-    native.free(this.#engine.ref, this.#ticket)
-    for (const piece of this.#idle) this.#engine.spares.giveBack(piece.buffer as ArrayBuffer)
-    this.#idle = []
-  }
-
-  /** Copies bytes behind those that are gathered; gives the pieces that are complete. */
-  #gather(bytes: Uint8Array): Uint8Array[] {
-    const complete: Uint8Array[] = []
-    for (let start = 0; start < bytes.length; ) {
-      this.#piece ??= this.#idle.pop() ?? this.#newPiece()
-      const some = bytes.subarray(start, start + PIECE_BYTES - this.#usedBytes)
-      this.#piece.set(some, this.#usedBytes)
-      this.#usedBytes += some.length
-      start += some.length
-      if (this.#usedBytes < PIECE_BYTES) break
-      complete.push(this.#piece)
-      this.#piece = undefined
-      this.#usedBytes = 0
-    }
-    return complete
-  }
-
-  #newPiece(): Uint8Array {
-    return new Uint8Array(this.#engine.spares.take(PIECE_BYTES) ?? fresh(PIECE_BYTES))
-  }
-
-  /** Starts to append the beginning of a piece once the piece before it is out. */
-  async #putOut(piece: Uint8Array, byteLength: number): Promise<void> {
-    await this.#appended
-    this.#appended = this.#appendAsync(piece, byteLength)
-    // Whoever waits for it next is told; nobody may be left to wait after an abort.
-    this.#appended.catch(() => {})
-  }
-
-  async #appendAsync(piece: Uint8Array, byteLength: number): Promise<void> {
-    const bytes = piece.subarray(0, byteLength)
-    const job = () => fromAddon(native.collectAppendAsync(this.#engine.ref, this.#ticket, bytes))
-    await run(job, this.#signal)
-    this.#idle.push(piece)
-  }
-}
-
-/** Keeps copies in memory: the swap backend. */
-class Kept<C extends Chunk> {
-  readonly #engine: Engine
-  readonly #buffers: ArrayBuffer[] = []
-
-  constructor(engine: Engine) {
-    this.#engine = engine
-  }
-
-  append(part: Part): void {
-    this.#buffers.push(copied(part))
-  }
-
-  finish(made: Made): Handle<C> {
-    return this.#engine.keepBuffers(made, () => this.#buffers)
-  }
-
-  end(): void {}
 }
 
 /** The chunks of a source until it ends, or until an abort, which does not wait for the source. */

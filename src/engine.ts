@@ -8,7 +8,6 @@ import * as native from '../index.js'
 import {
   backendName,
   directoryPath,
-  isArray,
   isTrue,
   manyRanges,
   oneOf,
@@ -17,20 +16,19 @@ import {
   singleRange,
   wholeNumber,
 } from './arguments.js'
-import { bytesOf, hasChanged, inspectChunk, isMovable, type Kind, kindNamed, move, type Part } from './chunk.js'
-import {
-  closed,
-  guarded,
-  invalidArgType,
-  invalidArgValue,
-  notDetachable,
-  outOfMemory,
-  outOfRange,
-  released,
-  unknownToken,
-} from './errors.js'
+import { type Kind, kindNamed } from './chunk.js'
+import { closed, guarded, invalidArgType, invalidArgValue, outOfMemory, released, unknownToken } from './errors.js'
 import { type Handle, handleOf, lengthOf, markReleased, type Payload, payloadOf } from './handle.js'
+import { type Landing, landingIn } from './landing.js'
 import { defaultSpareBytes, fresh, Spares } from './memory.js'
+import {
+  inspectChunks,
+  type Made,
+  type Outgoing,
+  privateCopies,
+  refuseChanged,
+  refuseNotDetachable,
+} from './outgoing.js'
 import { SmallJobs } from './small-jobs.js'
 import type { Backend, Chunk, CollectOptions, PageoutOptions, PagerOptions, PagerStats, Range } from './types.js'
 
@@ -43,31 +41,10 @@ const NUMBERS = [
 /** What a token looks like. */
 const TOKEN = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
-/** What a handle is made for. */
-export interface Made {
-  readonly kind: Kind
-  readonly byteLength: number
-}
-
-/** Chunks that were checked and are about to go out. */
-export interface Outgoing extends Made {
-  readonly parts: readonly Part[]
-  readonly backend: Backend
-  readonly detach: 'auto' | 'never' | 'required'
-}
-
 /** Checked ranges of a payload that may be used. */
 export interface Requested {
   readonly payload: Payload
   readonly request: Request
-}
-
-/** Where a result goes. */
-export interface Landing<C extends Chunk> {
-  /** Private or the caller's memory, to be filled whole. */
-  readonly bytes: Uint8Array
-  /** The result, once the bytes are there. */
-  readonly result: () => C
 }
 
 export class Engine {
@@ -260,12 +237,11 @@ export class Engine {
     const detach =
       detachOption === undefined ? 'auto' : oneOf(detachOption, 'options.detach', ['auto', 'never', 'required'])
     const backend = named ? backendName(named.backend, 'backend') : this.#backendOf(options.backend)
-    const parts = inspectAll(chunks)
-    const kind = commonKind(parts, chunks)
+    const inspected = inspectChunks(chunks)
     // The caller's code, if any ran, is done.
     this.refuseClosed()
-    if (detach === 'required') parts.forEach(refuseNotDetachable)
-    return { kind, parts, byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0), backend, detach }
+    if (detach === 'required') inspected.parts.forEach(refuseNotDetachable)
+    return { ...inspected, backend, detach }
   }
 
   #backendOf(option: Backend | undefined): Backend {
@@ -343,10 +319,9 @@ export class Engine {
   }
 
   /** As {@link refuseUnusable}, for chunks that are about to go out. */
-  refuseChanged({ parts }: Outgoing): void {
+  refuseChanged(outgoing: Outgoing): void {
     this.refuseClosed()
-    const changed = parts.find(hasChanged)
-    if (changed) throw invalidArgValue('chunks', 'must stay as it is while it is paged out', changed.chunk)
+    refuseChanged(outgoing)
   }
 
   /** What began before the pager was closed may go on until its payloads are freed. */
@@ -366,107 +341,6 @@ export function setSharedScratchDir(directory: unknown): void {
   guarded(() => native.setScratchDir(path))
 }
 
-function inspectAll(chunks: unknown): Part[] {
-  if (!isArray(chunks)) return [inspectChunk(chunks, 'chunks')]
-  // All are read before the first is looked at: reading one may run code of the caller, which may change another.
-  const list = Array.from({ length: chunks.length }, (_, position) => chunks[position])
-  return list.map((chunk, position) => inspectChunk(chunk, `chunks[${position}]`))
-}
-
-function commonKind(parts: readonly Part[], chunks: unknown): Kind {
-  const [first] = parts
-  if (!first) throw invalidArgType('chunks', 'a chunk or an array of at least one', chunks)
-  const other = parts.findIndex(part => part.kind !== first.kind)
-  if (other > 0) {
-    const all = chunks as readonly unknown[]
-    throw invalidArgType(`chunks[${other}]`, `of the class of chunks[0], ${first.kind.name}`, all[other])
-  }
-  return first.kind
-}
-
-function refuseNotDetachable(part: Part, position: number): void {
-  if (part.byteLength === 0) return
-  const name = `chunks[${position}]`
-  if (part.isShared) throw notDetachable(name, 'other threads can reach its memory')
-  if (!part.isWhole) throw notDetachable(name, 'it is only a part of its ArrayBuffer')
-  if (!isMovable(part.buffer as ArrayBuffer)) throw notDetachable(name, 'its ArrayBuffer cannot be transferred')
-}
-
-/** The bytes of a part that the addon may read: memory that other threads can reach is copied first. */
-export function readableBytes(part: Part): Uint8Array {
-  const bytes = bytesOf(part)
-  return part.isShared ? new Uint8Array(bytes) : bytes
-}
-
-/** The bytes of each part in memory that nobody else knows: moved where the options allow it, else copied. */
-export function privateCopies({ parts, detach }: Outgoing): ArrayBuffer[] {
-  return detach === 'never' ? parts.map(copied) : moveAll(parts)
-}
-
 function isFilled(buffer: ArrayBuffer): boolean {
   return buffer.byteLength > 0
-}
-
-/** The bytes of a part in memory of ours. */
-export function copied(part: Part): ArrayBuffer {
-  const buffer = fresh(part.byteLength)
-  new Uint8Array(buffer).set(bytesOf(part))
-  return buffer
-}
-
-/** The memory of all parts: copies first, which may fail; then what can be moved, which cannot. */
-function moveAll(parts: readonly Part[]): ArrayBuffer[] {
-  const [only] = parts
-  // Where there is one part, nothing has to be known before: it is moved, or else copied.
-  if (only && parts.length === 1 && only.isWhole && only.byteLength > 0) {
-    return [move(only.buffer as ArrayBuffer) ?? copied(only)]
-  }
-  const seen = new Set<ArrayBufferLike>()
-  const movable = parts.map(part => {
-    if (!part.isWhole || part.byteLength === 0 || seen.has(part.buffer)) return false
-    seen.add(part.buffer)
-    return isMovable(part.buffer as ArrayBuffer)
-  })
-  const copies = parts.map((part, position) => (movable[position] ? undefined : copied(part)))
-  return parts.map((part, position) => copies[position] ?? move(part.buffer as ArrayBuffer) ?? copied(part))
-}
-
-/** Copies ranges of bytes of a payload that lies in `buffers` to `into`, one behind the other. */
-export function copyRanges(buffers: readonly ArrayBuffer[], ranges: ArrayLike<number>, into: Uint8Array): void {
-  let filled = 0
-  for (let pair = 0; pair < ranges.length; pair += 2) {
-    const start = ranges[pair] ?? 0
-    const end = start + (ranges[pair + 1] ?? 0)
-    let bufferStart = 0
-    for (const buffer of buffers) {
-      const from = Math.max(start - bufferStart, 0)
-      const to = Math.min(end - bufferStart, buffer.byteLength)
-      bufferStart += buffer.byteLength
-      if (from >= to) continue
-      into.set(new Uint8Array(buffer, from, to - from), filled)
-      filled += to - from
-    }
-  }
-}
-
-/** A result at the start of the caller's own memory. */
-function landingIn<C extends Chunk>(kind: Kind, byteLength: number, target: C): Landing<C> {
-  const part = inspectChunk(target, 'target')
-  if (part.kind !== kind) throw invalidArgType('target', `an instance of ${kind.name}, as the payload is`, target)
-  if (part.byteLength < byteLength) {
-    const { elementBytes } = kind
-    throw outOfRange('target.length', `>= ${byteLength / elementBytes}`, part.byteLength / elementBytes)
-  }
-  const result = () => kind.over(part.buffer, part.byteOffset, byteLength) as C
-  const bytes = new Uint8Array(part.buffer, part.byteOffset, byteLength)
-  if (!part.isShared) return { bytes, result }
-  // Memory that other threads can reach is filled by JavaScript, whose rules for that are defined.
-  const own = new Uint8Array(fresh(byteLength))
-  return {
-    bytes: own,
-    result: () => {
-      bytes.set(own)
-      return result()
-    },
-  }
 }

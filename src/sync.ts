@@ -3,9 +3,11 @@
 import * as native from '../index.js'
 import type { Request } from './arguments.js'
 import { isEmptied, move } from './chunk.js'
-import { copyRanges, type Engine, type Outgoing, type Requested, readableBytes } from './engine.js'
+import type { Engine, Requested } from './engine.js'
 import { guarded, isSystemFailure, type Result } from './errors.js'
 import { type Handle, markReleased, type Payload } from './handle.js'
+import { copyRanges } from './landing.js'
+import { type Outgoing, readableBytes } from './outgoing.js'
 import { aboutOf, traced } from './tracing.js'
 import type { Chunk } from './types.js'
 
