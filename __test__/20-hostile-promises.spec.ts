@@ -103,6 +103,24 @@ for (const backend of backends) {
     t.is(error?.cause, 'why')
   })
 
+  test(`what Node asks of a signal when it listens costs no chunk of the ${backend} backend`, async t => {
+    const chunk = pattern(MIB)
+    const { signal } = new AbortController()
+    let thrown: unknown
+    Object.defineProperty(signal, 'constructor', {
+      get: () => {
+        throw thrown
+      },
+    })
+    for (thrown of [new Error('trap'), 'a primitive', undefined]) {
+      const [outcome] = await Promise.allSettled([promises.pageoutWith(backend, chunk, { signal })])
+      // A runtime that does not ask lets the chunk go out.
+      if (outcome.status === 'fulfilled') return sameBytes(t, await promises.take(outcome.value), pattern(MIB))
+      t.is(outcome.reason, thrown)
+      sameBytes(t, chunk, pattern(MIB))
+    }
+  })
+
   test(`what only looks like a signal is refused by the ${backend} backend`, async t => {
     const { signal } = new AbortController()
     const chunk = pattern(64)

@@ -33,47 +33,41 @@ export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, sig
 }
 
 async function putOut<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {
-  engine.refuseChanged(outgoing)
-  if (isAborted(signal)) throw abortError(signal)
-  if (outgoing.backend === 'swap') return engine.keep(outgoing)
-  const buffers = privateCopies(outgoing)
-  const ticket = await store(engine, buffers, outgoing.byteLength, signal).catch(error => {
-    throw withChunks(error, outgoing.parts, buffers)
-  })
-  for (const buffer of buffers) engine.spares.giveBack(buffer)
-  return engine.handle(outgoing, ticket)
+  const stop = signal ? native.makeStop() : NEVER
+  // Listening may run code of the caller, so it comes before the last look at the chunks and before they are taken.
+  const forget = onAbort(signal, () => native.stop(stop))
+  try {
+    engine.refuseChanged(outgoing)
+    if (isAborted(signal)) throw abortError(signal)
+    if (outgoing.backend === 'swap') return engine.keep(outgoing)
+    const buffers = privateCopies(outgoing)
+    const ticket = await store(engine, buffers, outgoing.byteLength, signal, stop).catch(error => {
+      throw withChunks(error, outgoing.parts, buffers)
+    })
+    for (const buffer of buffers) engine.spares.giveBack(buffer)
+    return engine.handle(outgoing, ticket)
+  } finally {
+    forget()
+  }
 }
 
-/** Writes memory that nobody else knows out. */
+/** Writes memory that nobody else knows out. After an abort nothing is out, however far it was. */
 async function store(
   engine: Engine,
   buffers: readonly ArrayBuffer[],
   byteLength: number,
   signal: Signal,
+  stop: native.StopRef,
 ): Promise<number> {
-  if (signal) return await storeUnlessAborted(engine, buffers, signal)
-  if (isSmall(byteLength)) return await fromAddon(engine.smallPageouts.do({ buffers, byteLength }))
-  return await run(() => fromAddon(native.pageoutAsync(engine.ref, viewsOf(buffers), NEVER)), undefined)
-}
-
-/** After an abort nothing is out, however far it was. */
-async function storeUnlessAborted(
-  engine: Engine,
-  buffers: readonly ArrayBuffer[],
-  signal: AbortSignal,
-): Promise<number> {
-  const stop = native.makeStop()
-  const forget = onAbort(signal, () => native.stop(stop))
+  if (!signal && isSmall(byteLength)) return await fromAddon(engine.smallPageouts.do({ buffers, byteLength }))
   try {
     const ticket = await run(() => fromAddon(native.pageoutAsync(engine.ref, viewsOf(buffers), stop)), signal)
     if (!isAborted(signal)) return ticket
     native.free(engine.ref, ticket)
   } catch (error) {
     if (!isAborted(signal)) throw error
-  } finally {
-    forget()
   }
-  throw abortError(signal)
+  throw abortError(signal as AbortSignal)
 }
 
 function viewsOf(buffers: readonly ArrayBuffer[]): Uint8Array[] {

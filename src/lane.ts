@@ -95,9 +95,10 @@ export function onAbort(signal: AbortSignal | undefined, react: () => void): () 
 }
 
 function watch(signal: AbortSignal): Set<() => void> {
+  // First, because it may fail: what Node asks of the signal there may be the caller's.
+  listen(signal, 'abort', tellAll)
   const reactions = new Set<() => void>()
   watched.set(signal, reactions)
-  listen(signal, 'abort', tellAll)
   return reactions
 }
 
