@@ -8,7 +8,7 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { setImmediate } from 'node:timers/promises'
 import test from 'ava'
-import { type Handle, pageout, pageoutWith, take, toReadableStream } from 'pageout'
+import { type Handle, Pager, pageout, pageoutWith, take, toReadableStream } from 'pageout'
 import * as promises from 'pageout/promises'
 import { runChild } from './helpers/child.js'
 import { backends, chunkOf, KIB, kinds, MIB, pattern, sameBytes } from './helpers/chunks.js'
@@ -56,14 +56,15 @@ test('a stream reads ahead by one chunk and no more', async t => {
   const pager = newPager(t)
   const handle = pager.pageout(pattern(MIB))
   const reader = pager.toReadableStream(handle, { chunkBytes: 64 * KIB }).getReader()
-  const readBytes = async () => {
-    // More turns than a read takes.
+  const readBytes = async (expected: number) => {
+    while (pager.stats().readBytes < expected) await setImmediate()
+    // More turns than one more read takes, as a rule.
     for (let turn = 0; turn < 1000; turn++) await setImmediate()
     return pager.stats().readBytes
   }
-  t.is(await readBytes(), 64 * KIB)
+  t.is(await readBytes(64 * KIB), 64 * KIB)
   t.is((await reader.read()).value?.length, 64 * KIB)
-  t.is(await readBytes(), 128 * KIB)
+  t.is(await readBytes(128 * KIB), 128 * KIB)
   await reader.cancel()
   handle[Symbol.dispose]()
 })
@@ -138,6 +139,21 @@ test('a handle that goes away ends its streams with an error', async t => {
   }
   await t.throwsAsync(readAll(), { code: 'ERR_PAGEOUT_RELEASED' })
   t.throws(() => toReadableStream(handle), { code: 'ERR_PAGEOUT_RELEASED' })
+})
+
+test('a pager that is closed ends its streams, wherever their reads are', async t => {
+  for (const length of [100, MIB]) {
+    for (let turns = 0; turns < 12; turns++) {
+      const pager = new Pager()
+      const streams = Array.from({ length: 6 }, () => pager.toReadableStream(pager.pageout(pattern(length))))
+      const reads = streams.map(stream => stream.getReader().read())
+      for (let turn = 0; turn < turns; turn++) await undefined
+      pager.close()
+      const outcomes = await Promise.allSettled(reads)
+      const codes = outcomes.flatMap(outcome => (outcome.status === 'rejected' ? [outcome.reason.code] : []))
+      t.deepEqual([...new Set([...codes, 'ERR_PAGEOUT_CLOSED'])], ['ERR_PAGEOUT_CLOSED'], `${turns} turns`)
+    }
+  }
 })
 
 test('wrong arguments are refused at the call', t => {

@@ -240,6 +240,10 @@ async function shared<T>(engine: Engine, payload: Payload, job: (ticket: number)
   const ticket = native.share(engine.ref, payload.ticket)
   try {
     return await job(ticket)
+  } catch (error) {
+    // Closing a pager at once frees the tickets of what still waits: that is no mistake of ours.
+    engine.refuseFreed()
+    throw error
   } finally {
     native.free(engine.ref, ticket)
   }
