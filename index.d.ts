@@ -70,6 +70,9 @@ export declare function hintCold(view: ArrayBufferView): void
 /** Says that a view's memory will be used soon. */
 export declare function hintSoon(view: ArrayBufferView): void
 
+/** Payloads that were sent and not received yet. */
+export declare function inTransit(): number
+
 /** Counts a payload of `lenBytes` that JavaScript keeps in memory, and gives its ticket. */
 export declare function keep(pager: PagerRef, lenBytes: number): number
 

@@ -204,6 +204,7 @@ test('stats have every number, and nothing else', t => {
   const counts = [
     'handles',
     'payloadBytes',
+    'movingHandles',
     'usedBytes',
     'capacityBytes',
     'scratchBytes',

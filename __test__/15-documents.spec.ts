@@ -45,6 +45,7 @@ test('every link to a file leads somewhere', t => {
     'docs/ARCHITECTURE.md',
     'docs/performance.md',
     'docs/platforms.md',
+    'docs/reliability.md',
   ]) {
     const links = [...readFileSync(join(ROOT, document), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)]
     for (const [, path = ''] of links) t.notThrows(() => readFileSync(join(ROOT, document, '..', path)))

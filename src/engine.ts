@@ -129,6 +129,7 @@ export class Engine {
     const counts = Object.fromEntries(NUMBERS.map((name, position) => [name, numbers[position] ?? 0]))
     return {
       ...counts,
+      movingHandles: native.inTransit(),
       spareBytes: this.spares.bytes,
       spareHits: this.spares.hits,
       scratchDir,

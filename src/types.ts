@@ -91,6 +91,8 @@ export interface PagerStats {
   handles: number
   /** Bytes of their payloads. */
   payloadBytes: number
+  /** Handles of all pagers that `move()` has sent and nobody has adopted yet; each still counts in its own pager. */
+  movingHandles: number
   /** Bytes of scratch slots in use. */
   usedBytes: number
   /** The most that `usedBytes` may become; 0 while neither an option nor an open scratch directory decides it. */

@@ -89,8 +89,10 @@ async function playOne(keys, worlds, around) {
 async function leaveNothing(worlds, isAlone) {
   // What other threads have out is theirs.
   const pagers = worlds.filter(world => !world.isClosed && !(isAlone && world.isShared))
-  const left = () =>
-    pagers.map(world => world.controls.stats()).filter(({ handles, usedBytes }) => handles + usedBytes > 0)
+  // A thread that was terminated between sending a handle and adopting it has lost the token.
+  const isLeft = ({ handles, movingHandles, usedBytes }) =>
+    handles > movingHandles || (movingHandles === 0 && usedBytes > 0)
+  const left = () => pagers.map(world => world.controls.stats()).filter(isLeft)
   for (let round = 0; round < COLLECTIONS_MAX && left().length > 0; round += 1) {
     globalThis.gc()
     await setImmediate()

@@ -7,6 +7,7 @@
  */
 
 import { parseArgs } from 'node:util'
+import { stats } from 'pageout'
 import { buildIfMissing } from '../../scripts/prepare.mjs'
 
 buildIfMissing()
@@ -50,9 +51,8 @@ try {
   await campaign(plan, tally, tell)
   report()
   const seconds = ((Date.now() - beganAt) / 1000).toFixed(1)
-  console.log(
-    `${tally.interleavings} interleavings, ${tally.terminated} threads terminated, seed ${plan.seed}: all well after ${seconds} s`,
-  )
+  const threads = `${tally.terminated} threads terminated, ${stats().movingHandles} of them between move() and adopt()`
+  console.log(`${tally.interleavings} interleavings, ${threads}, seed ${plan.seed}: all well after ${seconds} s`)
 } catch (error) {
   console.error(error)
   // The threads beside the storm would go on.

@@ -91,6 +91,12 @@ pub fn receive(pager: &PagerRef, token: String, mut target: ArrayBufferView) -> 
     }
 }
 
+/// Payloads that were sent and not received yet.
+#[napi(catch_unwind)]
+pub fn in_transit() -> u32 {
+    u32::try_from(lock().len()).unwrap_or(u32::MAX)
+}
+
 fn lock() -> MutexGuard<'static, HashMap<String, Moving>> {
     IN_TRANSIT.lock().unwrap_or_else(PoisonError::into_inner)
 }
