@@ -7,11 +7,11 @@
  */
 
 import { parseArgs } from 'node:util'
-import { stats } from 'pageout'
 import { buildIfMissing } from '../../scripts/prepare.mjs'
 
 buildIfMissing()
 const { campaign, Tally } = await import('./campaign.mjs')
+const { stats } = await import('pageout')
 
 const PROGRESS_EVERY_MS = 10_000
 
