@@ -1,17 +1,22 @@
 /** The same as main.ts for `pageout/promises`: what differs. */
 
+import { createReadStream } from 'node:fs'
+import { Readable } from 'node:stream'
 import {
   type Chunk,
   Handle,
+  type HandleToken,
   PageoutError,
   Pager,
   pageout,
+  pageoutFrom,
   pageoutWith,
   type Result,
   readAt,
   readAtMany,
   type SignalOptions,
   take,
+  toReadableStream,
   tryTake,
 } from 'pageout/promises'
 
@@ -37,6 +42,19 @@ const text: Promise<Buffer<ArrayBuffer>> = take(await pageoutWith('swap', Buffer
   const closed: Promise<void> = pager.close()
   await closed
 }
+const collected = await pageoutFrom([new Int16Array(1), new Int16Array(2)], options)
+yes<Same<typeof collected, Handle<Int16Array<ArrayBuffer>>>>()
+const fromFile: Handle<Buffer> = await pageoutFrom<Buffer>(createReadStream('file'))
+const stream = toReadableStream(fromFile, { chunkBytes: 4096, release: true, ...options })
+for await (const chunk of stream) yes<Same<typeof chunk, Uint8Array>>()
+const readable: Readable = Readable.fromWeb(stream)
+const token: HandleToken<Int16Array<ArrayBuffer>> = collected.move()
+const adopted = Handle.adopt(token)
+yes<Same<typeof adopted, Handle<Int16Array<ArrayBuffer>>>>()
+// @ts-expect-error not every string is a token
+Handle.adopt('token')
+// @ts-expect-error a source gives chunks
+await pageoutFrom(['text'])
 const error: unknown = await readAt(doubles, 0, 1).catch((thrown: unknown) => thrown)
 if (error instanceof PageoutError) yes<Same<typeof error.chunks, readonly Chunk[] | undefined>>()
 
@@ -56,4 +74,4 @@ await pageoutWith('disk', new Uint8Array(1))
 // @ts-expect-error only pageout makes handles
 new Handle()
 
-export { text, wrongHandle, wrongResult }
+export { readable, text, wrongHandle, wrongResult }
