@@ -157,3 +157,23 @@ test.serial('a thread that ends frees what it adopted', async t => {
   await worker.terminate()
   t.is(stats().handles, before)
 })
+
+for (const backend of backends) {
+  test.serial(
+    `of a thread that is terminated in the middle of moving, only what is counted stays (${backend})`,
+    async t => {
+      const before = stats()
+      for (let thread = 0; thread < 40; thread++) {
+        const program = new URL('helpers/workers/move.mjs', import.meta.url)
+        const worker = new Worker(program, { workerData: backend, execArgv: [] })
+        await once(worker, 'message')
+        await worker.terminate()
+      }
+      const after = stats()
+      const lost = after.movingHandles - before.movingHandles
+      t.log(`${lost} of 40 were terminated between move() and adopt()`)
+      t.deepEqual([after.handles, after.payloadBytes], [before.handles + lost, before.payloadBytes + 5000 * lost])
+      t.true(after.usedBytes === before.usedBytes + (backend === 'file' ? 8192 * lost : 0))
+    },
+  )
+}

@@ -86,6 +86,7 @@ export function fetch(random, world, entry, { verb, ranges, code, target }, keep
   if (target) judgeTarget(call, target, entry.kind, byteLength)
   target?.touch()
   const version = target?.version
+  if (target) target.fillers += 1
   if (verb === 'take') {
     entry.takes.add(call)
     entry.threats += 1
@@ -94,9 +95,10 @@ export function fetch(random, world, entry, { verb, ranges, code, target }, keep
   const settled = ({ error, value }) => {
     entry.pending -= 1
     entry.takes.delete(call)
+    const isTouched = target !== undefined && wasTouched(target, version, call.isAsync)
     if (error) return
     if (verb === 'take') entry.isReleased = true
-    checkResult(entry, value, ranges, byteLength, target, version)
+    checkResult(entry, value, ranges, byteLength, target, isTouched)
     if (!target) keep(value)
   }
   const done = call.start(verb, argumentsOf(verb, entry.handle, ranges, target, call), settled)
@@ -110,9 +112,17 @@ function argumentsOf(verb, handle, ranges, target, call) {
   return [handle, ranges, ...last]
 }
 
-function checkResult(entry, value, ranges, byteLength, target, version) {
+/** Ends a call that fills a target. Says whether someone else may have written to it since: a later call, or another that is pending. */
+function wasTouched(target, version, isAsync) {
+  const isTouched = target.version !== version || (isAsync && target.fillers > 1)
+  target.fillers -= 1
+  // What this one has written is not what the others will find.
+  if (target.fillers > 0) target.touch()
+  return isTouched
+}
+
+function checkResult(entry, value, ranges, byteLength, target, isTouched) {
   insist(classOf(value) === entry.kind.name, `a ${entry.kind.name} came back as ${classOf(value)}`)
-  const isTouched = target !== undefined && target.version !== version
   // Memory that was taken away right after the call ended well is not there to be looked at.
   const bytes = isTouched ? undefined : bytesOf(value)
   if (target) checkPlace(value, target, isTouched)

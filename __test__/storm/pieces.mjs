@@ -125,6 +125,8 @@ export class Piece {
   content
   /** Counts what happens to the memory. */
   version = 0
+  /** Pending calls that fill it. */
+  fillers = 0
   /** Whether the memory may be gone or of another length. */
   isSpoiled = false
 
