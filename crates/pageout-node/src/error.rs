@@ -47,8 +47,12 @@ fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>
             object.set("path", path.to_string_lossy().into_owned())?;
             object.set("fileSystem", file_system.as_str())?;
         }
+        pageout::Error::Exposed { path, .. } => object.set("path", path.to_string_lossy().into_owned())?,
         pageout::Error::ScratchDirInUse { current, .. } => object.set("path", current.to_string_lossy().into_owned())?,
-        pageout::Error::Corrupt { byte_offset } => object.set("byteOffset", double(*byte_offset))?,
+        pageout::Error::Corrupt { byte_offset, write_back_errno } => {
+            object.set("byteOffset", double(*byte_offset))?;
+            set_some(&mut object, "errno", write_back_errno.map(|errno| -errno))?;
+        }
         _ => {}
     }
     Ok(object)

@@ -46,6 +46,14 @@ pub enum Error {
         /// Name of its file system.
         file_system: String,
     },
+    /// The scratch directory is in other hands: it belongs to a user who is neither this one nor root, everybody may write
+    /// to it, and no sticky bit keeps them from each other's files.
+    Exposed {
+        /// The directory.
+        path: Arc<Path>,
+        /// Number of the user it belongs to.
+        owner: u32,
+    },
     /// The pager has a scratch directory already, and it is another one.
     ScratchDirInUse {
         /// The directory asked for.
@@ -57,6 +65,8 @@ pub enum Error {
     Corrupt {
         /// Where in the payload the first wrong page begins.
         byte_offset: u64,
+        /// The error number with which the device lost something that was written to the same file, where the system said so.
+        write_back_errno: Option<i32>,
     },
     /// A range does not lie within the payload. Caller's error.
     OutOfRange {
@@ -122,7 +132,7 @@ impl Error {
         match self {
             Self::System { errno, .. } => errno_name(*errno),
             Self::Capacity(_) => "ERR_PAGEOUT_CAPACITY",
-            Self::ScratchDir { .. } | Self::ScratchDirInUse { .. } => "ERR_PAGEOUT_SCRATCH_DIR",
+            Self::ScratchDir { .. } | Self::Exposed { .. } | Self::ScratchDirInUse { .. } => "ERR_PAGEOUT_SCRATCH_DIR",
             Self::RamBacked { .. } => "ERR_PAGEOUT_RAM_BACKED",
             Self::Corrupt { .. } => "ERR_PAGEOUT_CORRUPT",
             Self::Overlap { .. } => "ERR_PAGEOUT_OVERLAP",
@@ -140,6 +150,7 @@ impl Error {
             Self::Capacity(_) => io::ErrorKind::QuotaExceeded,
             Self::ScratchDir { tried } => tried.last().map_or(io::ErrorKind::NotFound, |refused| refused.reason.kind()),
             Self::ScratchDirInUse { .. } => io::ErrorKind::AlreadyExists,
+            Self::Exposed { .. } => io::ErrorKind::PermissionDenied,
             Self::RamBacked { .. } => io::ErrorKind::Unsupported,
             Self::Corrupt { .. } => io::ErrorKind::InvalidData,
             Self::OutOfRange { .. }
@@ -223,14 +234,27 @@ impl fmt::Display for Error {
                  an option allows it",
                 path.display()
             ),
+            Self::Exposed { path, owner } => write!(
+                out,
+                "the directory '{}' belongs to user {owner} and everybody may write to it; a sticky bit, or a directory of \
+                 this user's own, would do",
+                path.display()
+            ),
             Self::ScratchDirInUse { requested, current } => write!(
                 out,
                 "the scratch directory is '{}' already and cannot become '{}'",
                 current.display(),
                 requested.display()
             ),
-            Self::Corrupt { byte_offset } => {
-                write!(out, "the bytes read back fail their checksum at byte {byte_offset} of the payload")
+            Self::Corrupt { byte_offset, write_back_errno } => {
+                write!(out, "the bytes read back fail their checksum at byte {byte_offset} of the payload")?;
+                match write_back_errno {
+                    Some(errno) => {
+                        let reason = io::Error::from_raw_os_error(*errno);
+                        write!(out, "; the device could not write all of their file: {}: {reason}", errno_name(*errno))
+                    }
+                    None => Ok(()),
+                }
             }
             Self::OutOfRange { offset, len, payload_len } => write!(
                 out,
@@ -313,7 +337,12 @@ mod tests {
 
     #[test]
     fn conversion_into_an_io_error_keeps_the_kind() {
-        for error in [system(libc::EDQUOT), Error::Corrupt { byte_offset: 0 }, Error::ForeignHandle, Error::out_of_memory()] {
+        for error in [
+            system(libc::EDQUOT),
+            Error::Corrupt { byte_offset: 0, write_back_errno: None },
+            Error::ForeignHandle,
+            Error::out_of_memory(),
+        ] {
             let kind = error.kind();
             assert_eq!(io::Error::from(error).kind(), kind);
         }

@@ -150,7 +150,7 @@ fn damage_in_any_piece_is_said_by_its_place() {
     let mut some = Vec::new();
     pager.read_at(&handle, 0, PIECE, &mut some).expect("the first piece is good");
     let error = pager.read_at(&handle, 0, whole.len(), &mut some).expect_err("a byte is wrong");
-    assert!(matches!(error, Error::Corrupt { byte_offset } if byte_offset == u64_of(PIECE + 4_096)), "{error:?}");
+    assert!(matches!(error, Error::Corrupt { byte_offset, .. } if byte_offset == u64_of(PIECE + 4_096)), "{error:?}");
 }
 
 proptest! {

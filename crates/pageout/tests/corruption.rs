@@ -19,7 +19,7 @@ fn check_pages(pager: &Pager, mut handle: Handle<u8>, whole: &[u8], wrong_page: 
             };
             assert!(!ranges.iter().any(touches), "wrong bytes in page {wrong_page:?} were not noticed by {ranges:?}");
         }
-        Err(Error::Corrupt { byte_offset }) => assert_eq!(Some(byte_offset), wrong_page.map(|page| u64_of(page * PAGE))),
+        Err(Error::Corrupt { byte_offset, .. }) => assert_eq!(Some(byte_offset), wrong_page.map(|page| u64_of(page * PAGE))),
         Err(error) => panic!("{error:?}"),
     };
     let read = |ranges: &[(usize, usize)]| {
@@ -100,7 +100,7 @@ fn a_flipped_bit_on_the_way_back_is_found_and_the_next_read_is_right() {
         let mut all = Vec::new();
         let failed = pager.take(handle, &mut all).expect_err("a flipped bit");
         let expected = place / u64_of(PAGE) * u64_of(PAGE);
-        assert!(matches!(failed.error(), Error::Corrupt { byte_offset } if *byte_offset == expected), "{failed:?}");
+        assert!(matches!(failed.error(), Error::Corrupt { byte_offset, .. } if *byte_offset == expected), "{failed:?}");
         assert_eq!((failed.error().code(), failed.error().kind()), ("ERR_PAGEOUT_CORRUPT", ErrorKind::InvalidData));
         handle = failed.into_handle();
     }
@@ -118,7 +118,7 @@ fn a_flipped_bit_in_a_later_slot_is_placed_in_the_payload() {
     let (file, start) = disk.last_place();
     disk.flip(file, start + u64_of(PAGE) + 5);
     let error = pager.read_at(&handle, LARGEST_SLOT - 9, 2 * PAGE, &mut Vec::new()).expect_err("a flipped bit");
-    assert!(matches!(error, Error::Corrupt { byte_offset } if byte_offset == u64_of(LARGEST_SLOT + PAGE)), "{error:?}");
+    assert!(matches!(error, Error::Corrupt { byte_offset, .. } if byte_offset == u64_of(LARGEST_SLOT + PAGE)), "{error:?}");
     pager.read_at(&handle, LARGEST_SLOT - 9, PAGE, &mut Vec::new()).expect("the other pages are right");
 }
 
@@ -135,7 +135,7 @@ fn lost_torn_and_misplaced_writes_are_found() {
         for _ in 0..2 {
             let mut all = vec![1];
             let failed = pager.take(handle, &mut all).expect_err("wrong bytes");
-            assert!(matches!(failed.error(), Error::Corrupt { byte_offset } if *byte_offset == wrong_from), "{failed:?}");
+            assert!(matches!(failed.error(), Error::Corrupt { byte_offset, .. } if *byte_offset == wrong_from), "{failed:?}");
             assert!(all.is_empty() || all == [1]);
             handle = failed.into_handle();
         }
@@ -158,7 +158,7 @@ fn a_misplaced_write_is_found_in_the_payload_that_it_hit_as_well() {
     let stray = pager.pageout(&mut [elements::<u8>(4_000, 2)]).expect("the device says that all is well");
     for handle in [second, stray] {
         let failed = pager.take(handle, &mut Vec::new()).expect_err("wrong bytes");
-        assert!(matches!(failed.error(), Error::Corrupt { byte_offset: 0 }), "{failed:?}");
+        assert!(matches!(failed.error(), Error::Corrupt { byte_offset: 0, .. }), "{failed:?}");
     }
     let mut all = Vec::new();
     pager.take(third, &mut all).expect("a take");
@@ -174,7 +174,7 @@ fn a_misplaced_read_is_found() {
     for further_bytes in [1, 512, u64_of(PAGE), 24_576] {
         disk.arm(Fault { call: Call::Read, index: 0, effect: Effect::MisplaceRead(further_bytes), lasts: Lasts::Once });
         let failed = pager.take(handle, &mut Vec::new()).expect_err("wrong bytes");
-        assert!(matches!(failed.error(), Error::Corrupt { byte_offset: 0 }), "{failed:?}");
+        assert!(matches!(failed.error(), Error::Corrupt { byte_offset: 0, .. }), "{failed:?}");
         handle = failed.into_handle();
     }
     let mut all = Vec::new();
@@ -224,7 +224,7 @@ fn the_first_page_that_a_short_file_lacks_is_named() {
             disk.truncate(file, start + u64_of(kept));
             let error = pager.read_at(&handle, 0, 20_000, &mut Vec::new()).expect_err("the file is too short");
             let missing = u64_of(kept / PAGE * PAGE);
-            assert!(matches!(error, Error::Corrupt { byte_offset } if byte_offset == missing), "{kept}: {error:?}");
+            assert!(matches!(error, Error::Corrupt { byte_offset, .. } if byte_offset == missing), "{kept}: {error:?}");
         }
     }
 }

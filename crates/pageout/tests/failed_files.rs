@@ -3,7 +3,8 @@
 mod common;
 
 use common::faulty::{Call, Disk, Effect, Fault, Lasts};
-use common::{KIB, assert_same, check_works, cut, elements, slot_bytes};
+use common::{KIB, MIB, assert_same, check_works, cut, elements, slot_bytes};
+use pageout::{Backend, Error, Handle, Pager};
 
 #[test]
 fn a_file_that_fails_is_set_aside_and_its_payloads_stay_readable() {
@@ -94,4 +95,73 @@ fn a_limit_of_descriptors_leaves_open_files_working() {
     let mut all = Vec::new();
     pager.take(held, &mut all).expect("a take");
     assert_same(&all, &whole);
+}
+
+/// A payload that went out and whose bytes the device then lost.
+fn lost(disk: &Disk, pager: &Pager) -> Handle<u8> {
+    disk.arm(Fault { call: Call::Write, index: 0, effect: Effect::LoseWrite, lasts: Lasts::Once });
+    let handle = pager.pageout(&mut [elements::<u8>(10_000, 5)]).expect("a write that says all is well");
+    assert_eq!(disk.disarm(), 1);
+    handle
+}
+
+#[test]
+fn what_the_device_loses_is_reported_with_what_the_device_said() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let good = pager.pageout(&mut [elements::<u8>(10_000, 4)]).expect("a pageout");
+    let swapped = pager.pageout_with(Backend::Swap, &mut [elements::<u8>(10_000, 6)]).expect("a pageout");
+    let lost = lost(&disk, &pager);
+    let of_other_file = pager.pageout(&mut [elements::<u8>(100, 7)]).expect("a pageout");
+    disk.arm(Fault { call: Call::CheckWriteBack, index: 0, effect: Effect::Fail(libc::EIO), lasts: Lasts::Once });
+    for _ in 0..2 {
+        let error = pager.read_at(&lost, 0, 10_000, &mut Vec::new()).expect_err("the bytes are gone");
+        assert!(matches!(error, Error::Corrupt { byte_offset: 0, write_back_errno: Some(libc::EIO) }), "{error:?}");
+        assert!(error.to_string().contains("could not write all of their file: EIO"), "{error}");
+    }
+    assert_eq!([&lost, &good, &of_other_file, &swapped].map(Handle::is_at_risk), [true, true, false, false]);
+    let stats = pager.stats();
+    assert_eq!((stats.write_back_failures, stats.at_risk_bytes), (1, 2 * slot_bytes(10_000)));
+    let mut back = Vec::new();
+    pager.read_at(&good, 0, 10_000, &mut back).expect("a good payload of the same file");
+    assert_same(&back, &elements::<u8>(10_000, 4));
+    disk.forget();
+    let new = pager.pageout(&mut [elements::<u8>(10_000, 8)]).expect("a pageout");
+    assert_eq!((disk.count(Call::Create), new.is_at_risk()), (1, false), "a new file");
+    drop((good, lost));
+    let stats = pager.stats();
+    assert_eq!((stats.write_back_failures, stats.at_risk_bytes), (1, 0));
+}
+
+#[test]
+fn bytes_that_are_wrong_for_another_reason_name_no_write_back() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let lost = lost(&disk, &pager);
+    let error = pager.read_at(&lost, 0, 10_000, &mut Vec::new()).expect_err("the bytes are gone");
+    assert!(matches!(error, Error::Corrupt { byte_offset: 0, write_back_errno: None }), "{error:?}");
+    assert_eq!((lost.is_at_risk(), pager.stats().write_back_failures, pager.stats().at_risk_bytes), (false, 0, 0));
+}
+
+#[test]
+fn a_trim_asks_whether_the_device_lost_something() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let handle = pager.pageout(&mut [elements::<u8>(10_000, 4)]).expect("a pageout");
+    disk.arm(Fault { call: Call::CheckWriteBack, index: 0, effect: Effect::Fail(libc::ENOSPC), lasts: Lasts::Once });
+    pager.trim().expect("a trim");
+    assert!(disk.disarm() == 1 && handle.is_at_risk());
+    assert_eq!((pager.stats().write_back_failures, pager.stats().at_risk_bytes), (1, slot_bytes(10_000)));
+}
+
+#[test]
+fn every_64_mib_the_device_is_asked_whether_it_lost_something() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let len = 4 * MIB;
+    let chunk = vec![1u8; len];
+    for _ in 0..2 * 64 * MIB / len {
+        drop(pager.pageout_copy(&[&chunk[..]]).expect("a pageout"));
+    }
+    assert_eq!(disk.count(Call::CheckWriteBack), 2);
 }

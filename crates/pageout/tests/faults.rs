@@ -21,7 +21,7 @@ fn errnos(call: Call) -> &'static [i32] {
         Call::Reserve => &[ENOSPC, EDQUOT, EIO, EFBIG, ENOMEM, EROFS, EINVAL, ENODEV],
         Call::Punch => &[EOPNOTSUPP, ENOSPC, EDQUOT, EIO, EPERM],
         // The first has no answer; the second is made only when memory is short, which write_behind.rs is about.
-        Call::Announce | Call::Evict | Call::WriteBack => &[],
+        Call::Announce | Call::Evict | Call::WriteBack | Call::CheckWriteBack => &[],
     }
 }
 

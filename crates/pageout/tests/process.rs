@@ -385,6 +385,26 @@ fn a_directory_without_permission_is_refused() {
 }
 
 #[test]
+fn a_directory_in_other_hands_is_refused() {
+    let test = "a_directory_in_other_hands_is_refused";
+    let root = scratch();
+    let set_mode =
+        |mode| std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(mode)).expect("the own directory");
+    set_mode(0o777);
+    drop(builder(root.path()).build().expect("everybody may write to it, and it is this user's own"));
+    if std::os::unix::fs::chown(root.path(), Some(54_321), None).is_err() {
+        return skip(test, "this user may not give a directory away");
+    }
+    let error = refusal(root.path());
+    assert_eq!((error.code(), error.kind()), ("ERR_PAGEOUT_SCRATCH_DIR", ErrorKind::PermissionDenied));
+    assert!(error.to_string().contains("belongs to user 54321"), "{error}");
+    set_mode(0o1777);
+    drop(builder(root.path()).build().expect("nobody may touch the files of others"));
+    set_mode(0o755);
+    drop(builder(root.path()).build().expect("only its owner and root may write to it"));
+}
+
+#[test]
 fn a_missing_directory_is_made_with_its_parents() {
     for setup in Setup::ALL {
         let root = scratch();

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use super::{Extent, Extents, Payload};
 use crate::block::{Checksums, PAGE_BYTES};
 use crate::error::Error;
-use crate::store::{Place, Store};
+use crate::store::{Place, Slot, Store};
 use crate::sys::{Destination, destination};
 use crate::units::{self, KIB};
 
@@ -117,18 +117,24 @@ impl Stored {
         segment.slot.read(parts, segment.slot_start).map_err(|error| {
             let filled_bytes: usize = parts.iter().map(|part| part.filled().len()).sum();
             let end = pages.start + units::to_u64(filled_bytes);
-            error.unwrap_or(Error::Corrupt { byte_offset: units::round_down(end, PAGE_BYTES) })
+            error.unwrap_or_else(|| corrupt(units::round_down(end, PAGE_BYTES), segment.slot))
         })?;
         let mut start = pages.start;
         for part in parts {
-            self.prove(start, part.filled())?;
+            self.prove(start, part.filled(), segment.slot)?;
             start += units::to_u64(part.filled().len());
         }
         Ok(())
     }
 
-    fn prove(&self, start: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.checksums.verify(start, bytes).map_err(|byte_offset| Error::Corrupt { byte_offset })
+    /// Proves whole pages of the payload, from `start` on, which came from `slot`.
+    fn prove(&self, start: u64, bytes: &[u8], slot: &Slot) -> Result<(), Error> {
+        self.checksums.verify(start, bytes).map_err(|byte_offset| corrupt(byte_offset, slot))
+    }
+
+    /// Whether the device has lost something of a file that the payload lies in, as far as the system has said so.
+    pub(crate) fn is_at_risk(&self) -> bool {
+        self.place.is_at_risk()
     }
 
     /// What has to be read to prove `wanted`: its pages, up to the payload's end; without checksums just itself.
@@ -233,7 +239,7 @@ impl<'a, 'd> Reader<'a, 'd> {
             if !segment.slot.read_cached(&mut all, segment.slot_start)? {
                 return Ok(false);
             }
-            payload.prove(pages.start, all.filled())?;
+            payload.prove(pages.start, all.filled(), segment.slot)?;
             hand_out(requested, parts, run, pages.start, all.filled());
             Ok(true)
         })
@@ -254,6 +260,11 @@ impl<'a, 'd> Reader<'a, 'd> {
             Ok(())
         })
     }
+}
+
+/// The page at `byte_offset` of the payload, which lies in `slot`, is not what was written.
+fn corrupt(byte_offset: u64, slot: &Slot) -> Error {
+    Error::Corrupt { byte_offset, write_back_errno: slot.write_back_errno() }
 }
 
 /// Gives `read` the front of the buffer, as much as `pages` need.

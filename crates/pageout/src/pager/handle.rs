@@ -65,6 +65,14 @@ impl<T> Handle<T> {
         }
     }
 
+    /// Whether the system has said that the device could not write all of a file that the payload lies in. Its bytes may be
+    /// lost, or the system may still have them in memory: to take such a payload back soon is the best chance. Always false
+    /// for the swap backend. What is lost is found in any case, by its checksum, when it is read.
+    #[must_use]
+    pub fn is_at_risk(&self) -> bool {
+        matches!(&self.body, Body::File(stored) if stored.is_at_risk())
+    }
+
     /// The pager that the payload belongs to. Not covered by semantic versioning.
     #[doc(hidden)]
     #[must_use]

@@ -282,6 +282,8 @@ impl Pager {
             stats.dirty_bytes = write_behind.dirty_bytes();
             stats.dirty_budget_bytes = write_behind.budget_bytes();
             stats.pushed_bytes = write_behind.pushed_bytes();
+            stats.write_back_failures = write_behind.failed_files();
+            stats.at_risk_bytes = store.at_risk_bytes();
             stats.scratch_dir = Some(store.path().to_owned());
             stats.file_system = Some(store.file_system().to_owned());
         }

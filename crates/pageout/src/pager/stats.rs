@@ -29,6 +29,11 @@ pub struct PagerStats {
     pub dirty_budget_bytes: u64,
     /// Bytes whose writing was started because of that.
     pub pushed_bytes: u64,
+    /// Scratch files of which the device has lost something after it was written, as far as the system has said so. No new
+    /// payload goes there.
+    pub write_back_failures: u64,
+    /// Bytes of slots in use in such files: what may be lost ([`Handle::is_at_risk`](crate::Handle::is_at_risk)).
+    pub at_risk_bytes: u64,
     /// Bytes of buffers kept for later results: none in Rust, where results go into the caller's vectors.
     pub spare_bytes: u64,
     /// The scratch directory, once one is open.

@@ -127,6 +127,12 @@ impl FreeSlots {
         self.bound - self.holes.len()
     }
 
+    /// Slots that are claimed, those that were drained and not yet put back included.
+    pub(crate) fn in_use(&self) -> u32 {
+        let free = self.warm.len() + units::index(self.idle.len()) + units::index(self.holes.len());
+        self.fresh_first - u32::try_from(free).expect("fewer free slots than slots")
+    }
+
     fn claim_fresh(&mut self) -> Option<u32> {
         (self.fresh_first < self.bound).then(|| {
             self.fresh_first += 1;

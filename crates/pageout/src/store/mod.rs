@@ -12,6 +12,9 @@
 //!   before the call fails. Neither a full disk nor a reached capacity is remembered.
 //! - **Failure of a file** (any write error but missing room): the file is set aside. What is in it stays readable, and new
 //!   slots come from a new file.
+//! - **Lost write-back**: what the device fails to write after the write has returned is known by its checksum alone. Where
+//!   the system tells of it (it is asked when write-back is started, after every 64 MiB, by a trim, and when a checksum
+//!   fails), the file is set aside as well, and its payloads are marked as being at risk.
 
 mod place;
 mod slot_file;
@@ -24,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use place::Place;
+pub(crate) use slot_file::Slot;
 use slot_file::{SlotFile, UnchargedSlot};
 use space::{Reservation, Space};
 use write_behind::WriteBehind;
@@ -80,7 +84,7 @@ impl Store {
     /// Opens the scratch directory `path`, creating it with its parents, and proves that a scratch file works there.
     ///
     /// # Errors
-    /// The call that failed, or [`Error::RamBacked`]. A full disk is no reason to refuse a directory.
+    /// The call that failed, [`Error::RamBacked`] or [`Error::Exposed`]. A full disk is no reason to refuse a directory.
     pub(crate) fn open(device: &dyn Device, path: &Path, options: StoreOptions) -> Result<Self, Error> {
         let path: Arc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
         let system = |failure| Error::from_failure(failure, &path);
@@ -88,6 +92,9 @@ impl Store {
         let facts = directory.facts().map_err(system)?;
         if facts.ram_backed && !options.allow_ram_backed {
             return Err(Error::RamBacked { path, file_system: facts.file_system });
+        }
+        if let Some(owner) = facts.exposed_by {
+            return Err(Error::Exposed { path, owner });
         }
         probe(&*directory).map_err(system)?;
         let capacity_bytes = options.capacity_bytes.unwrap_or_else(|| default_capacity(facts.free_bytes));
@@ -166,12 +173,7 @@ impl Store {
         while remaining_bytes > 0
             && let Some(file) = self.dirtiest_file()
         {
-            match file.push(remaining_bytes) {
-                Ok(pushed_bytes) => remaining_bytes = remaining_bytes.saturating_sub(pushed_bytes),
-                // Something that was written before may be lost: its checksum says so when it is read. What is written
-                // from now on goes to another file.
-                Err(_) => return file.set_failed(),
-            }
+            remaining_bytes = remaining_bytes.saturating_sub(file.push(remaining_bytes));
         }
     }
 
@@ -203,6 +205,14 @@ impl Store {
     pub(crate) fn trim(&self) -> Result<(), Error> {
         let _turn = lock(&self.growth);
         self.reclaim().map_err(|failure| Error::from_failure(failure, &self.path))
+    }
+
+    /// Bytes of slots in use in files of which the device has lost something, as far as the system has said so.
+    pub(crate) fn at_risk_bytes(&self) -> u64 {
+        let current = self.current.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone));
+        let set_aside = lock(&self.set_aside).clone();
+        let lost = current.chain(set_aside).filter(|file| file.write_back_errno().is_some());
+        lost.map(|file| file.used_bytes()).sum()
     }
 
     fn claim_slot(&self, class: Class, shard: usize) -> Result<UnchargedSlot, Error> {
@@ -293,7 +303,10 @@ fn reclaim_shard(shard: &Mutex<Option<Arc<SlotFile>>>) -> Outcome<()> {
         return Ok(());
     }
     let file = lock(shard).as_ref().map(Arc::clone);
-    file.map_or(Ok(()), |file| file.give_space_back())
+    file.map_or(Ok(()), |file| {
+        file.check_write_back();
+        file.give_space_back()
+    })
 }
 
 /// The capacity for a file system with this much room.

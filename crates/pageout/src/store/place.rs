@@ -121,6 +121,14 @@ impl Place {
         })
     }
 
+    /// Whether the device has lost something of a file that the payload lies in, as far as the system has said so.
+    pub(crate) fn is_at_risk(&self) -> bool {
+        match self {
+            Self::One(slot) => slot.is_at_risk(),
+            Self::Many { slots, .. } => slots.iter().any(Slot::is_at_risk),
+        }
+    }
+
     /// Whether the payload's bytes `range`, which is not empty, lie in one slot.
     pub(crate) fn is_in_one_slot(&self, range: &Range<u64>) -> bool {
         range.start / self.piece_bytes() == (range.end - 1) / self.piece_bytes()

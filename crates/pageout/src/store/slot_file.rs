@@ -3,7 +3,7 @@
 use std::collections::TryReserveError;
 use std::io::IoSlice;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::lock;
@@ -23,6 +23,8 @@ pub(super) struct SlotFile {
     slots: Mutex<Slots>,
     /// Set for good by the first write that failed for another reason than missing room.
     failed: AtomicBool,
+    /// The error number with which the device lost something of this file; 0 as long as it said nothing of the kind.
+    write_back_errno: AtomicI32,
     space: Arc<Space>,
     write_behind: Arc<WriteBehind>,
     /// The scratch directory, for errors.
@@ -66,7 +68,8 @@ impl SlotFile {
         path: Arc<Path>,
     ) -> Self {
         let slots = Mutex::new(Slots { free: FreeSlots::new(class.slot_bytes()), dirty: BitSet::default(), unseen_bytes: 0 });
-        Self { file, class, slots, failed: AtomicBool::new(false), space, write_behind, path }
+        let (failed, write_back_errno) = (AtomicBool::new(false), AtomicI32::new(0));
+        Self { file, class, slots, failed, write_back_errno, space, write_behind, path }
     }
 
     pub(super) fn class(&self) -> Class {
@@ -86,6 +89,31 @@ impl SlotFile {
         }
     }
 
+    /// The error number with which the device lost something of this file, where the system has said so.
+    pub(super) fn write_back_errno(&self) -> Option<i32> {
+        Some(self.write_back_errno.load(Relaxed)).filter(|&errno| errno != 0)
+    }
+
+    /// Asks the system whether the device has lost something of this file. A file that it lost something of is set aside.
+    pub(super) fn check_write_back(&self) {
+        if let Err(failure) = self.file.check_write_back() {
+            self.set_lost(failure);
+        }
+    }
+
+    /// The device has lost something of this file. Which bytes their checksums say.
+    fn set_lost(&self, failure: Failure) {
+        if self.write_back_errno.swap(failure.errno, Relaxed) == 0 {
+            self.write_behind.add_failed_file();
+        }
+        self.set_failed();
+    }
+
+    /// Bytes of slots in use.
+    pub(super) fn used_bytes(&self) -> u64 {
+        u64::from(lock(&self.slots).free.in_use()) * self.class.slot_bytes()
+    }
+
     /// The free slot that `choose` takes; the file where there is none. The slot is not charged to the accounting yet.
     pub(super) fn claim(self: Arc<Self>, choose: ChooseSlot) -> Result<UnchargedSlot, Arc<Self>> {
         let slot_bytes = self.class.slot_bytes();
@@ -97,6 +125,7 @@ impl SlotFile {
         let Some((index, is_limit_due)) = claimed else { return Err(self) };
         if is_limit_due {
             self.write_behind.refresh();
+            self.check_write_back();
         }
         Ok(UnchargedSlot { file: self, index })
     }
@@ -106,17 +135,17 @@ impl SlotFile {
         u64::from(lock(&self.slots).dirty.len()) * self.class.slot_bytes()
     }
 
-    /// Starts the write-back of up to `bytes_max` bytes of neighbouring dirty slots, the lowest; says how many.
-    ///
-    /// # Errors
-    /// What the operating system said; the slots count as pushed all the same.
-    pub(super) fn push(&self, bytes_max: u64) -> Outcome<u64> {
+    /// Starts the write-back of up to `bytes_max` bytes of neighbouring dirty slots, the lowest; says how many. Where the
+    /// system refuses, or has lost something that was written before, the file is set aside.
+    pub(super) fn push(&self, bytes_max: u64) -> u64 {
         let count_max = u32::try_from(bytes_max.div_ceil(self.class.slot_bytes())).unwrap_or(u32::MAX);
         let run = lock(&self.slots).dirty.pop_run(count_max);
-        let Some(run) = run else { return Ok(0) };
+        let Some(run) = run else { return 0 };
         self.write_behind.add_pushed(self.run_bytes(run));
-        self.file.start_write_back(self.offset(run.first), self.run_bytes(run))?;
-        Ok(self.run_bytes(run))
+        if let Err(failure) = self.file.start_write_back(self.offset(run.first), self.run_bytes(run)) {
+            self.set_lost(failure);
+        }
+        self.run_bytes(run)
     }
 
     pub(super) fn has_free(&self) -> bool {
@@ -305,6 +334,18 @@ impl Slot {
             0 => Err(Failure::new("pwritev", libc::EIO)),
             written => Ok(written),
         }
+    }
+
+    /// Why bytes of the slot may not be what was written: the error number with which the device lost something of its
+    /// file, where the system says so when it is asked now.
+    pub(crate) fn write_back_errno(&self) -> Option<i32> {
+        self.file.check_write_back();
+        self.file.write_back_errno()
+    }
+
+    /// Whether the device has lost something of the slot's file, as far as the system has said so.
+    pub(crate) fn is_at_risk(&self) -> bool {
+        self.file.write_back_errno().is_some()
     }
 
     /// Fills `destinations` with the slot's bytes from `start` on.

@@ -35,13 +35,14 @@ pub(crate) struct WriteBehind {
     budget_bytes: AtomicU64,
     dirty_bytes: AtomicU64,
     pushed_bytes: AtomicU64,
+    failed_files: AtomicU64,
 }
 
 impl WriteBehind {
     pub(super) fn new(limit: MemoryLimit) -> Self {
         let budget_bytes = AtomicU64::new(budget_bytes(&limit));
         let zero = || AtomicU64::new(0);
-        Self { limit, budget_bytes, dirty_bytes: zero(), pushed_bytes: zero() }
+        Self { limit, budget_bytes, dirty_bytes: zero(), pushed_bytes: zero(), failed_files: zero() }
     }
 
     /// Bytes of slots that were written and not pushed.
@@ -57,6 +58,16 @@ impl WriteBehind {
     /// Bytes whose write-back was started.
     pub(crate) fn pushed_bytes(&self) -> u64 {
         self.pushed_bytes.load(Relaxed)
+    }
+
+    /// Files of which the device has lost something.
+    pub(crate) fn failed_files(&self) -> u64 {
+        self.failed_files.load(Relaxed)
+    }
+
+    /// The device has lost something of one more file.
+    pub(super) fn add_failed_file(&self) {
+        self.failed_files.fetch_add(1, Relaxed);
     }
 
     /// A clean slot is about to be written.

@@ -69,6 +69,9 @@ pub struct DirectoryFacts {
     pub ram_backed: bool,
     /// Bytes that this user may still write there.
     pub free_bytes: u64,
+    /// The owner, where that is neither this user nor root, everybody may write there, and nothing (no sticky bit) keeps
+    /// users from each other's files.
+    pub exposed_by: Option<u32>,
 }
 
 /// An open scratch directory. It stays the same directory when its path is renamed, replaced or mounted over.
@@ -119,6 +122,13 @@ pub trait ScratchFile: Debug + Send + Sync {
     /// # Errors
     /// What the operating system said: something written to this file earlier may be lost.
     fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
+
+    /// Asks whether something written to this file earlier did not reach the device, without waiting for what is under way.
+    /// The system says so once. Where it cannot be asked there is no answer.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn check_write_back(&self) -> Outcome<()>;
 
     /// Makes sure that writing to a range cannot run out of space, where the file system can promise that.
     ///

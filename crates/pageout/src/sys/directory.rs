@@ -2,15 +2,29 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 
+use super::call::of;
 use super::device::{DirectoryFacts, Outcome};
-use super::file::file_system;
+use super::file::{file_system, user};
+
+/// Everybody may write there; nobody may touch what belongs to others.
+const WRITABLE_BY_ALL: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+const ROOT: u32 = 0;
 
 pub(super) fn facts(directory: &File) -> Outcome<DirectoryFacts> {
     let raw = file_system(directory.as_raw_fd())?;
     let free_bytes = raw.f_bavail.saturating_mul(block_bytes(&raw));
     let (file_system, ram_backed) = platform::kind(directory, &raw);
-    Ok(DirectoryFacts { file_system, ram_backed, free_bytes })
+    let status = directory.metadata().map_err(|error| of("fstat", &error))?;
+    Ok(DirectoryFacts { file_system, ram_backed, free_bytes, exposed_by: exposed_by(status.uid(), status.mode()) })
+}
+
+/// The owner of a directory that everybody may rename and remove in, unless that is this user or root.
+fn exposed_by(owner: u32, mode: u32) -> Option<u32> {
+    let is_open = mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0;
+    (is_open && owner != ROOT && owner != user()).then_some(owner)
 }
 
 #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a block size is positive; its type differs by platform")]
@@ -145,5 +159,19 @@ mod platform {
         let name = String::from_utf8_lossy(&name).into_owned();
         let ram_backed = name == "tmpfs";
         (name, ram_backed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_exposed_by_another_user_who_lets_everybody_write() {
+        let other = user() + 1;
+        assert_eq!(exposed_by(other, 0o040_777), Some(other));
+        assert_eq!(exposed_by(other, 0o041_777), None, "sticky");
+        assert_eq!(exposed_by(other, 0o040_775), None, "not for everybody");
+        assert_eq!((exposed_by(user(), 0o040_777), exposed_by(ROOT, 0o040_777)), (None, None));
     }
 }

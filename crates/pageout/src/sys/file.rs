@@ -14,6 +14,8 @@ pub(super) const SLICES_MAX: usize = 1024;
 const DESTINATIONS_MAX: usize = 3;
 /// Only this user may open the file, whatever the umask.
 const MODE: libc::c_uint = 0o600;
+/// Only this user may look into the directory, or change what is in it.
+const DIRECTORY_MODE: libc::mode_t = 0o700;
 
 /// Creates a file without a name in `directory`. Nothing can link it back into view.
 #[cfg(target_os = "linux")]
@@ -26,14 +28,34 @@ pub(super) fn create_named(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<Ow
     open_at(directory, name, libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_RDWR | libc::O_CLOEXEC)
 }
 
+/// Creates the directory `name` in `directory`; fails where something has that name.
+pub(super) fn create_directory(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<()> {
+    // SAFETY: `directory` is open for the call and `name` ends in NUL.
+    retried_int("mkdirat", || unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), DIRECTORY_MODE) }).map(drop)
+}
+
+/// Opens the directory `name` in `directory`; fails where that is a symbolic link.
+pub(super) fn open_directory(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<OwnedFd> {
+    open_at(directory, name, libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_RDONLY | libc::O_CLOEXEC)
+}
+
 /// Removes the file `name` from `directory`.
 pub(super) fn unlink(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<()> {
+    unlink_at(directory, name, 0)
+}
+
+/// Removes the empty directory `name` from `directory`.
+pub(super) fn remove_directory(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<()> {
+    unlink_at(directory, name, libc::AT_REMOVEDIR)
+}
+
+fn unlink_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<()> {
     // SAFETY: `directory` is open for the call and `name` ends in NUL.
-    retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+    retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) }).map(drop)
 }
 
 fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<OwnedFd> {
-    // SAFETY: `directory` is open for the call and `name` ends in NUL; the mode is passed because the flags create.
+    // SAFETY: `directory` is open for the call and `name` ends in NUL; the mode is passed since the flags may create.
     let raw = retried_int("openat", || unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, MODE) })?;
     // SAFETY: openat just made this descriptor, and nothing else knows of it.
     above_standard_streams(unsafe { OwnedFd::from_raw_fd(raw) })
@@ -159,6 +181,16 @@ pub(super) fn start_write_back(file: BorrowedFd<'_>, offset: u64, len_bytes: u64
     retried_int("sync_file_range", || unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) }).map(drop)
 }
 
+/// Gives the error of a write-back that failed since the file was last asked.
+#[cfg(target_os = "linux")]
+pub(super) fn check_write_back(file: BorrowedFd<'_>) -> Outcome<()> {
+    // The call waits for what is under way in a range; a range that no file reaches has nothing, and the answer is about
+    // the whole file.
+    let (offset, len, flags) = (libc::off_t::MAX / 2, 1, libc::SYNC_FILE_RANGE_WAIT_BEFORE);
+    // SAFETY: `file` is open for the call, which takes no memory.
+    retried_int("sync_file_range", || unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) }).map(drop)
+}
+
 /// Reserves disk space for a range and lengthens the file to it.
 #[cfg(target_os = "linux")]
 pub(super) fn reserve(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
@@ -184,6 +216,12 @@ fn file_offset(syscall: &'static str, offset: u64) -> Outcome<libc::off_t> {
 
 fn slice_count(count: usize) -> libc::c_int {
     libc::c_int::try_from(count).expect("at most 1,024 slices")
+}
+
+/// The user whose rights this process has.
+pub(super) fn user() -> u32 {
+    // SAFETY: geteuid has no precondition and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// Facts about the file system of an open directory.

@@ -1,13 +1,14 @@
 //! The real device: the operating system's files.
 //!
 //! Linux offers unnamed files, reserved space, holes and cached reads; where a kernel or file system lacks one of them,
-//! and on macOS, the portable way is taken: a random name that is unlinked at once, no reservation, no holes, plain
-//! reads. [`Kernel::portable`] takes it everywhere, so that it is tested on Linux too.
+//! and on macOS, the portable way is taken: a name that is removed at once, in a private directory that is too; no
+//! reservation, no holes, plain reads. [`Kernel::portable`] takes it everywhere, so that it is tested on Linux too.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,6 +18,10 @@ use super::call::of;
 use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, ScratchFile};
 use super::{directory, file};
 
+/// Rights of others than the owner.
+const OTHERS: u32 = 0o077;
+/// Name that a file has for a moment in a directory of its own.
+const FILE_NAME: &CStr = c"scratch";
 /// How often a random name may turn out to be taken before something else must be wrong.
 const NAME_ATTEMPTS: u32 = 8;
 
@@ -97,17 +102,36 @@ impl KernelDirectory {
         None
     }
 
-    /// A file with a name nobody can guess, removed at once.
+    /// A file that has a name for a moment, in a directory that is this user's alone for as long, with a name nobody can
+    /// guess.
     fn create_and_unlink(&self) -> Outcome<OwnedFd> {
+        let name = self.create_private_directory()?;
+        let created = self.create_in_private_directory(&name);
+        let removed = file::remove_directory(self.directory.as_fd(), &name);
+        created.and_then(|created| removed.map(|()| created))
+    }
+
+    fn create_private_directory(&self) -> Outcome<CString> {
         let mut attempts = 1;
         loop {
             let name = random_name()?;
-            match file::create_named(self.directory.as_fd(), &name) {
-                Ok(created) => return file::unlink(self.directory.as_fd(), &name).map(|()| created),
+            match file::create_directory(self.directory.as_fd(), &name) {
+                Ok(()) => return Ok(name),
                 Err(Failure { errno: libc::EEXIST, .. }) if attempts < NAME_ATTEMPTS => attempts += 1,
                 Err(failure) => return Err(failure),
             }
         }
+    }
+
+    fn create_in_private_directory(&self, name: &CStr) -> Outcome<OwnedFd> {
+        let private = File::from(file::open_directory(self.directory.as_fd(), name)?);
+        let facts = private.metadata().map_err(|error| of("fstat", &error))?;
+        // Whoever may rename in the scratch directory could have put another one in its place.
+        if facts.uid() != file::user() || facts.mode() & OTHERS != 0 {
+            return Err(Failure::new("fstat", libc::EPERM));
+        }
+        let created = file::create_named(private.as_fd(), FILE_NAME)?;
+        file::unlink(private.as_fd(), FILE_NAME).map(|()| created)
     }
 }
 
@@ -197,6 +221,19 @@ impl ScratchFile for KernelFile {
     }
 
     #[cfg(target_os = "linux")]
+    fn check_write_back(&self) -> Outcome<()> {
+        if !self.linux {
+            return Ok(());
+        }
+        unless_unsupported(file::check_write_back(self.file.as_fd()))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn check_write_back(&self) -> Outcome<()> {
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
         if !self.linux {
             return Ok(());
@@ -230,7 +267,8 @@ impl ScratchFile for KernelFile {
 mod tests {
     use std::io::IoSlice;
     #[cfg(target_os = "linux")]
-    use std::os::{fd::AsRawFd, unix::fs::PermissionsExt};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::sys::destination;
@@ -278,6 +316,24 @@ mod tests {
     }
 
     #[test]
+    fn a_private_directory_that_was_exchanged_is_not_used() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let directory = File::open(scratch.path()).expect("a scratch directory");
+        let kernel = KernelDirectory { directory, linux: false, unnamed: AtomicBool::new(false) };
+        let place = scratch.path().join("other");
+        std::fs::create_dir(&place).expect("a new directory");
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o710)).expect("the own directory");
+        let failure = kernel.create_in_private_directory(c"other").expect_err("others may look into it");
+        assert_eq!(failure, Failure::new("fstat", libc::EPERM));
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o700)).expect("the own directory");
+        kernel.create_in_private_directory(c"other").expect("a private directory");
+        std::os::unix::fs::symlink(&place, scratch.path().join("link")).expect("a new link");
+        let failure = kernel.create_in_private_directory(c"link").expect_err("a link is not followed");
+        assert!(matches!(failure.errno, libc::ELOOP | libc::ENOTDIR), "{failure:?}");
+        assert_eq!(std::fs::read_dir(place).expect("a listing").count(), 0);
+    }
+
+    #[test]
     fn a_file_is_no_directory() {
         let scratch = tempfile::NamedTempFile::new().expect("a temporary file");
         let failure = Kernel::native().open_directory(scratch.path()).expect_err("a file is refused");
@@ -301,6 +357,7 @@ mod tests {
         file.reserve(0, 1 << 20).expect("space");
         file.announce(0, 4096);
         file.start_write_back(0, 1 << 20).expect("write-back");
+        file.check_write_back().expect("nothing is lost");
         file.evict(0, 1 << 20);
         file.punch(0, 1 << 20).expect("a hole");
     }

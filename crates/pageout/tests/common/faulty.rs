@@ -31,10 +31,11 @@ pub(crate) enum Call {
     Reserve,
     Punch,
     WriteBack,
+    CheckWriteBack,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Open,
         Self::Facts,
         Self::Create,
@@ -46,6 +47,7 @@ impl Call {
         Self::Reserve,
         Self::Punch,
         Self::WriteBack,
+        Self::CheckWriteBack,
     ];
 
     pub(crate) fn syscall(self) -> &'static str {
@@ -58,7 +60,7 @@ impl Call {
             Self::ReadCached => "preadv2",
             Self::Announce | Self::Evict => "posix_fadvise",
             Self::Reserve | Self::Punch => "fallocate",
-            Self::WriteBack => "sync_file_range",
+            Self::WriteBack | Self::CheckWriteBack => "sync_file_range",
         }
     }
 }
@@ -396,7 +398,7 @@ impl Directory for Root {
         let mut state = self.0.state();
         state.begin(Call::Facts, 0, 0, 0)?;
         let free_bytes = state.room_pages * PAGE_BYTES;
-        Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, free_bytes })
+        Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, free_bytes, exposed_by: None })
     }
 
     fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {
@@ -510,6 +512,10 @@ impl ScratchFile for OpenFile {
 
     fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
         self.disk.state().begin(Call::WriteBack, self.number, offset, len_bytes).map(drop)
+    }
+
+    fn check_write_back(&self) -> Outcome<()> {
+        self.disk.state().begin(Call::CheckWriteBack, self.number, 0, 0).map(drop)
     }
 
     fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
