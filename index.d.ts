@@ -73,6 +73,9 @@ export declare function hintSoon(view: ArrayBufferView): void
 /** Payloads that were sent and not received yet. */
 export declare function inTransit(): number
 
+/** Whether the device has lost something of a file that a payload lies in, as far as the system has said so. */
+export declare function isAtRisk(pager: PagerRef, ticket: number): boolean
+
 /** Counts a payload of `lenBytes` that JavaScript keeps in memory, and gives its ticket. */
 export declare function keep(pager: PagerRef, lenBytes: number): number
 
@@ -175,7 +178,7 @@ export declare function share(pager: PagerRef, ticket: number): number
 
 /**
  * Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
- * scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes,
+ * scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes,
  * swapBytes, swapFreeBytes.
  */
 export declare function stats(pager: PagerRef, numbers: Float64Array): void

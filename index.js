@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { busyLanes, collect, collectAppend, collectAppendAsync, collectFinish, collectFinishAsync, countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, inTransit, keep, lookUp, makeStop, offerPages, open, openDefault, openLane, pageout, pageoutAsync, pageoutBatchAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readBatchAsync, readMany, receive, release, scratchPlace, send, setBusy, setScratchDir, share, stats, stop, take, trim, usesSwap, useSwap } = nativeBinding
+const { busyLanes, collect, collectAppend, collectAppendAsync, collectFinish, collectFinishAsync, countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, inTransit, isAtRisk, keep, lookUp, makeStop, offerPages, open, openDefault, openLane, pageout, pageoutAsync, pageoutBatchAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readBatchAsync, readMany, receive, release, scratchPlace, send, setBusy, setScratchDir, share, stats, stop, take, trim, usesSwap, useSwap } = nativeBinding
 export { busyLanes }
 export { collect }
 export { collectAppend }
@@ -788,6 +788,7 @@ export { freeAll }
 export { hintCold }
 export { hintSoon }
 export { inTransit }
+export { isAtRisk }
 export { keep }
 export { lookUp }
 export { makeStop }

@@ -14,6 +14,7 @@ import {
   statfsSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -179,6 +180,35 @@ where(canMount)('a disk that is full from the beginning is no reason to refuse i
   failureOf(t, () => pager.pageout(pattern(100)), 'ENOSPC')
   rmSync(join(scratchDir, 'filler'))
   sameBytes(t, pager.take(pager.pageout(pattern(100))), pattern(100))
+})
+
+where(canMount && hasLoop())('what the device loses is reported as that, and the rest goes on', async t => {
+  // 256 MiB on a device that has 48: what is written is well until the kernel writes it back.
+  const device = newMount(t, '48m')
+  const [image, place] = [join(device, 'image'), newDirectory(t)]
+  writeFileSync(image, '')
+  truncateSync(image, 256 * MIB)
+  execFileSync('mkfs.ext4', ['-q', '-F', image])
+  execFileSync('mount', ['-o', 'loop', image, place])
+  t.teardown(() => execFileSync('umount', [place]))
+  const outcomes = await runChild<Record<string, number> & { errors: [string, number][] }>('lost.ts', [place])
+  const { right, wrong, lost, errors, writeBackFailures, atRisk, atRiskBytes } = outcomes
+  t.is(wrong, 0)
+  t.true(right !== undefined && right > 0 && lost !== undefined && lost > 0, JSON.stringify(outcomes))
+  t.deepEqual([writeBackFailures, atRisk, atRiskBytes], [1, 100, 100 * MIB])
+  for (const [code, errno] of errors) {
+    t.is(code, 'ERR_PAGEOUT_CORRUPT')
+    t.true([-28, -5].includes(errno), `ENOSPC or EIO, not ${errno}`)
+  }
+})
+
+test('a payload of a device that says nothing is not at risk', t => {
+  const pager = newPager(t)
+  const [handle, kept] = [pager.pageout(pattern(100)), pager.pageoutWith('swap', pattern(100))]
+  t.deepEqual([handle.atRisk, kept.atRisk], [false, false])
+  handle[Symbol.dispose]()
+  t.false(handle.atRisk)
+  t.deepEqual([pager.stats().writeBackFailures, pager.stats().atRiskBytes], [0, 0])
 })
 
 test('a reached capacity is an ordinary error with its numbers', t => {
@@ -411,6 +441,16 @@ function newMount(t: ExecutionContext, size: string): string {
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory])
   t.teardown(() => execFileSync('umount', ['--lazy', directory]))
   return directory
+}
+
+/** Whether a file can be mounted as a file system. */
+function hasLoop(): boolean {
+  try {
+    execFileSync('sh', ['-c', 'command -v mkfs.ext4 && losetup -f'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
 }
 
 function mountWorks(): boolean {

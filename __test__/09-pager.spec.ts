@@ -211,6 +211,8 @@ test('stats have every number, and nothing else', t => {
     'dirtyBytes',
     'dirtyBudgetBytes',
     'pushedBytes',
+    'writeBackFailures',
+    'atRiskBytes',
     'spareBytes',
     'spareHits',
     'pageouts',

@@ -34,7 +34,7 @@ import type { Backend, Chunk, CollectOptions, PageoutOptions, PagerOptions, Page
 
 const NUMBERS = [
   ['handles', 'payloadBytes', 'usedBytes', 'capacityBytes', 'scratchBytes'],
-  ['dirtyBytes', 'dirtyBudgetBytes', 'pushedBytes'],
+  ['dirtyBytes', 'dirtyBudgetBytes', 'pushedBytes', 'writeBackFailures', 'atRiskBytes'],
   ['pageouts', 'pageoutBytes', 'reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes'],
 ].flat() as (keyof PagerStats)[]
 
@@ -175,6 +175,11 @@ export class Engine {
     this.#kept = new WeakMap()
     native.freeAll(this.ref)
     guarded(() => native.trim(this.ref))
+  }
+
+  /** Whether the device has lost something of a file that the payload lies in. */
+  isAtRisk(payload: Payload): boolean {
+    return native.isAtRisk(this.ref, payload.ticket)
   }
 
   /** Frees a payload's place. */

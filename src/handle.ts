@@ -8,6 +8,8 @@ import type { Backend, Chunk, HandleToken } from './types.js'
 interface Owner {
   /** Frees the payload's place. */
   free(payload: Payload): void
+  /** Whether the device has lost something of a file that the payload lies in. */
+  isAtRisk(payload: Payload): boolean
   /** Sends the payload away; the token stands for it. */
   send(payload: Payload): string
 }
@@ -75,6 +77,15 @@ export class Handle<out C extends Chunk = Chunk> {
   /** Whether the payload was taken or disposed of. */
   get released(): boolean {
     return this.#payload.ticket === RELEASED
+  }
+
+  /**
+   * Whether the system has said that the device could not write all of a file that the payload lies in. Its bytes may be
+   * lost, or the system may still have them in memory: to take such a payload back soon is the best chance. Always false
+   * for the swap backend and a released handle. What is lost is found in any case, by its checksum, when it is read.
+   */
+  get atRisk(): boolean {
+    return !this.released && this.#payload.owner.isAtRisk(this.#payload)
   }
 
   /**

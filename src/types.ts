@@ -105,6 +105,10 @@ export interface PagerStats {
   dirtyBudgetBytes: number
   /** Bytes whose writing was started because of that. */
   pushedBytes: number
+  /** Scratch files of which the device has lost something after it was written, as far as the system has said so. */
+  writeBackFailures: number
+  /** Bytes of slots in use in such files: what may be lost (`handle.atRisk`). */
+  atRiskBytes: number
   /** Bytes of buffers that this thread keeps for results. */
   spareBytes: number
   /** Results of this thread that found a buffer among them, and so needed no fresh memory. */

@@ -130,6 +130,12 @@ pub fn share(pager: &PagerRef, ticket: f64) -> Result<f64> {
     pager.insert(Payload::Stored(pager.stored(ticket)?))
 }
 
+/// Whether the device has lost something of a file that a payload lies in, as far as the system has said so.
+#[napi(catch_unwind)]
+pub fn is_at_risk(pager: &PagerRef, ticket: f64) -> bool {
+    pager.stored(ticket).is_ok_and(|handle| handle.is_at_risk())
+}
+
 /// Counts a take whose bytes JavaScript has, and frees the payload.
 #[napi(catch_unwind)]
 pub fn finish_take(pager: &PagerRef, ticket: f64) {
@@ -157,7 +163,7 @@ pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
 }
 
 /// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
-/// scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes,
+/// scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes,
 /// swapBytes, swapFreeBytes.
 #[napi(catch_unwind)]
 pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
@@ -172,6 +178,8 @@ pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
         double(stats.dirty_bytes),
         double(stats.dirty_budget_bytes),
         double(stats.pushed_bytes),
+        double(stats.write_back_failures),
+        double(stats.at_risk_bytes),
         plus(stats.pageouts, &kept.pageouts),
         plus(stats.pageout_bytes, &kept.pageout_bytes),
         plus(stats.reads, &kept.reads),
