@@ -7,7 +7,7 @@ use super::stats::Counters;
 use super::{AtomicBackend, Backend, Pager, Shared};
 use crate::error::Error;
 use crate::store::StoreOptions;
-use crate::sys::{Device, Kernel};
+use crate::sys::{Device, Kernel, memory};
 
 /// Options of a [`Pager`], made by [`Pager::builder`].
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct PagerBuilder {
     backend: Backend,
     store: StoreOptions,
     integrity: bool,
+    exclude_from_core_dumps: bool,
     device: Box<dyn Device>,
 }
 
@@ -27,6 +28,7 @@ impl Default for PagerBuilder {
             backend: Backend::File,
             store: StoreOptions::default(),
             integrity: true,
+            exclude_from_core_dumps: false,
             device: Box::new(Kernel::native()),
         }
     }
@@ -65,6 +67,15 @@ impl PagerBuilder {
         self
     }
 
+    /// Whether the memory of payloads of the swap backend is kept out of core dumps (`MADV_DONTDUMP`) while they are out; a
+    /// pageout fails where that cannot be had for its chunks. Payloads of the file backend have no memory in the process.
+    /// Memory that is taken back is the caller's and dumped again, but for pages that it shares with others. Default: no.
+    /// Linux only.
+    pub fn exclude_from_core_dumps(mut self, exclude: bool) -> Self {
+        self.exclude_from_core_dumps = exclude;
+        self
+    }
+
     /// Puts another device under the store. For tests; not covered by semantic versioning.
     #[doc(hidden)]
     pub fn device(mut self, device: impl Device + 'static) -> Self {
@@ -87,6 +98,9 @@ impl PagerBuilder {
         if self.store.capacity_bytes == Some(0) {
             return Err(Error::Option { name: "capacity_bytes", problem: "must be at least 1, not 0".to_owned() });
         }
+        if self.exclude_from_core_dumps && !memory::CAN_EXCLUDE_FROM_CORE_DUMPS {
+            return Err(Error::Option { name: "exclude_from_core_dumps", problem: "cannot be had on this system".to_owned() });
+        }
         let scratch_dir = self.scratch_dir.take();
         let pager = self.assemble();
         if let Some(root) = scratch_dir {
@@ -101,6 +115,7 @@ impl PagerBuilder {
                 device: self.device,
                 store_options: self.store,
                 integrity: self.integrity,
+                exclude_from_core_dumps: self.exclude_from_core_dumps,
                 backend: AtomicBackend::new(self.backend),
                 store: OnceLock::new(),
                 opening: Mutex::default(),

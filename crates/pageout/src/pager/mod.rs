@@ -80,6 +80,7 @@ pub(crate) struct Shared {
     device: Box<dyn Device>,
     store_options: StoreOptions,
     integrity: bool,
+    exclude_from_core_dumps: bool,
     backend: AtomicBackend,
     /// The scratch directory, opened by the first call that needs it.
     store: OnceLock<Store>,
@@ -124,7 +125,7 @@ impl Pager {
     pub fn pageout_with<T: Pod>(&self, backend: Backend, chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
         let len_bytes = total_bytes(chunks)?;
         match backend {
-            Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks)?), len_bytes)),
+            Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes)),
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::Empty, 0)),
             Backend::File => {
                 let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;

@@ -5,6 +5,10 @@
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
+#[cfg(target_os = "linux")]
+use super::call::last;
+use super::device::{Failure, Outcome};
+
 /// Bytes of a page of virtual memory.
 pub(crate) fn page_bytes() -> usize {
     static PAGE_BYTES: OnceLock<usize> = OnceLock::new();
@@ -48,6 +52,42 @@ pub fn give_heap_back() {
     }
 }
 
+/// Whether memory can be kept out of core dumps here.
+pub const CAN_EXCLUDE_FROM_CORE_DUMPS: bool = cfg!(target_os = "linux");
+
+/// Keeps every page that `memory` touches out of core dumps.
+///
+/// # Errors
+/// What the system said, for instance ENOMEM when the process has as many mappings as it may; ENOSYS where the system has no
+/// such thing.
+pub fn exclude_from_core_dumps(memory: &[u8]) -> Outcome<()> {
+    #[cfg(target_os = "linux")]
+    if let Some(pages) = touched_pages(memory) {
+        // SAFETY: pages that hold a byte of `memory` are mapped; the advice changes neither content nor mapping, so that
+        // whoever else has memory in the first and the last page is not disturbed.
+        let answer = unsafe { libc::madvise(pages.start.cast_mut().cast(), pages.len_bytes, libc::MADV_DONTDUMP) };
+        return if answer == 0 { Ok(()) } else { Err(last("madvise")) };
+    }
+    if memory.is_empty() { Ok(()) } else { Err(Failure::new("madvise", libc::ENOSYS)) }
+}
+
+/// Lets the whole pages of `memory` into core dumps again. Those that it shares with others stay out: somebody else may
+/// have excluded them too.
+pub fn include_in_core_dumps(memory: &[u8]) {
+    #[cfg(target_os = "linux")]
+    advise(memory, libc::MADV_DODUMP);
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
+}
+
+/// Gives the whole pages of `memory`, which was excluded from core dumps, back to the system and lets them into core dumps
+/// again; what they held is lost. Does not wait for pages that were swapped out.
+pub(crate) fn discard_excluded<T>(memory: &mut [MaybeUninit<T>]) {
+    advise_unused(memory, DISCARD);
+    #[cfg(target_os = "linux")]
+    advise_unused(memory, libc::MADV_DODUMP);
+}
+
 /// Asks for huge pages behind `memory`, which makes filling it for the first time cheaper. Says whether the system has any
 /// for those who ask; whether it gives them is its own choice.
 pub fn prefer_huge_pages(memory: &mut [MaybeUninit<u8>]) -> bool {
@@ -86,8 +126,8 @@ fn advise(memory: &[u8], advice: libc::c_int) {
 }
 
 /// Advises the whole pages inside memory whose content nobody needs.
-fn advise_unused(memory: &mut [MaybeUninit<u8>], advice: libc::c_int) {
-    if let Some(pages) = whole_pages(memory.as_ptr().cast(), memory.len()) {
+fn advise_unused<T>(memory: &mut [MaybeUninit<T>], advice: libc::c_int) {
+    if let Some(pages) = whole_pages(memory.as_ptr().cast(), size_of_val(memory)) {
         // SAFETY: the pages lie inside `memory`, which is borrowed exclusively and may be left with any content; the
         // mapping itself stays. The answer does not matter: memory that the kernel does not take stays usable.
         unsafe { libc::madvise(pages.start.cast_mut().cast(), pages.len_bytes, advice) };
@@ -98,6 +138,14 @@ fn advise_unused(memory: &mut [MaybeUninit<u8>], advice: libc::c_int) {
 struct Pages {
     start: *const u8,
     len_bytes: usize,
+}
+
+/// The pages that hold bytes of `memory`, if it has any.
+#[cfg(target_os = "linux")]
+fn touched_pages(memory: &[u8]) -> Option<Pages> {
+    let before_bytes = memory.as_ptr().addr() % page_bytes();
+    let len_bytes = (before_bytes + memory.len()).next_multiple_of(page_bytes());
+    (!memory.is_empty()).then(|| Pages { start: memory.as_ptr().wrapping_sub(before_bytes), len_bytes })
 }
 
 /// The whole pages inside `len_bytes` bytes from `start` on, if there are any.
