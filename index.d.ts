@@ -50,10 +50,19 @@ export declare function collectFinishAsync(pager: PagerRef, ticket: number): Pro
 export declare function countRead(pager: PagerRef, lenBytes: number): void
 
 /**
+ * Gives the whole pages of a view's memory back to the operating system and lets them into core dumps again. Its content is
+ * lost. Only for memory that nobody uses any more.
+ */
+export declare function discardExcluded(view: ArrayBufferView): void
+
+/**
  * Gives a view's memory back to the operating system now; the view stays, and is zero when it is read. Only for memory
  * that V8 allocated itself and that nobody uses any more.
  */
 export declare function discardPages(view: ArrayBufferView): void
+
+/** Keeps every page that a view's memory touches out of core dumps. */
+export declare function excludeFromCoreDumps(view: ArrayBufferView): void
 
 /** Counts a take whose bytes JavaScript has, and frees the payload. */
 export declare function finishTake(pager: PagerRef, ticket: number): void
@@ -70,6 +79,9 @@ export declare function hintCold(view: ArrayBufferView): void
 /** Says that a view's memory will be used soon. */
 export declare function hintSoon(view: ArrayBufferView): void
 
+/** Lets the whole pages of a view's memory into core dumps again. */
+export declare function includeInCoreDumps(view: ArrayBufferView): void
+
 /** Payloads that were sent and not received yet. */
 export declare function inTransit(): number
 
@@ -80,10 +92,10 @@ export declare function isAtRisk(pager: PagerRef, ticket: number): boolean
 export declare function keep(pager: PagerRef, lenBytes: number): number
 
 /**
- * What a token stands for: the class of chunks, bytes, and whether JavaScript is to keep the memory. `null` when it stands for
- * nothing.
+ * What a token stands for: the class of chunks, bytes, whether JavaScript is to keep the memory, and whether it is to keep that
+ * out of core dumps. `null` when it stands for nothing.
  */
-export declare function lookUp(token: string): [kind: string, byteLength: number, isKept: boolean] | null
+export declare function lookUp(token: string): [kind: string, byteLength: number, isKept: boolean, isExcluded: boolean] | null
 
 /** Something to stop a pageout with. */
 export declare function makeStop(): StopRef
@@ -95,7 +107,7 @@ export declare function makeStop(): StopRef
 export declare function offerPages(view: ArrayBufferView): void
 
 /** A pager of its own. A scratch directory that is given is opened now. */
-export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean): PagerRef
+export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean): PagerRef
 
 /** The process-wide pager, with a table of payloads for this environment. */
 export declare function openDefault(): PagerRef
@@ -163,9 +175,10 @@ export declare function scratchPlace(pager: PagerRef): [scratchDir: string, file
 
 /**
  * Sends a payload away: its ticket is free, and `token`, which nobody can guess, stands for it. `views` are the memory of one
- * that JavaScript keeps. False when memory for a copy of that cannot be had; nothing has happened then.
+ * that JavaScript keeps, `is_excluded` whether that is kept out of core dumps. False when memory for a copy of it cannot be
+ * had; nothing has happened then.
  */
-export declare function send(pager: PagerRef, ticket: number, token: string, kind: string, views: Array<ArrayBufferView>): boolean
+export declare function send(pager: PagerRef, ticket: number, token: string, kind: string, views: Array<ArrayBufferView>, isExcluded: boolean): boolean
 
 /** Says whether an environment has jobs, running or waiting. */
 export declare function setBusy(lane: LaneRef, isBusy: boolean): void

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { busyLanes, collect, collectAppend, collectAppendAsync, collectFinish, collectFinishAsync, countRead, discardPages, finishTake, free, freeAll, hintCold, hintSoon, inTransit, isAtRisk, keep, lookUp, makeStop, offerPages, open, openDefault, openLane, pageout, pageoutAsync, pageoutBatchAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readBatchAsync, readMany, receive, release, scratchPlace, send, setBusy, setScratchDir, share, stats, stop, take, trim, usesSwap, useSwap } = nativeBinding
+const { busyLanes, collect, collectAppend, collectAppendAsync, collectFinish, collectFinishAsync, countRead, discardExcluded, discardPages, excludeFromCoreDumps, finishTake, free, freeAll, hintCold, hintSoon, includeInCoreDumps, inTransit, isAtRisk, keep, lookUp, makeStop, offerPages, open, openDefault, openLane, pageout, pageoutAsync, pageoutBatchAsync, pageoutOne, peekAsync, preferHugePages, prefetch, read, readAsync, readBatchAsync, readMany, receive, release, scratchPlace, send, setBusy, setScratchDir, share, stats, stop, take, trim, usesSwap, useSwap } = nativeBinding
 export { busyLanes }
 export { collect }
 export { collectAppend }
@@ -781,12 +781,15 @@ export { collectAppendAsync }
 export { collectFinish }
 export { collectFinishAsync }
 export { countRead }
+export { discardExcluded }
 export { discardPages }
+export { excludeFromCoreDumps }
 export { finishTake }
 export { free }
 export { freeAll }
 export { hintCold }
 export { hintSoon }
+export { includeInCoreDumps }
 export { inTransit }
 export { isAtRisk }
 export { keep }

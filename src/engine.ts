@@ -56,6 +56,8 @@ export class Engine {
   readonly smallReads: ReturnType<typeof SmallJobs.reads>
   readonly smallPageouts: ReturnType<typeof SmallJobs.pageouts>
   readonly #registry: FinalizationRegistry<number>
+  /** Whether the memory of payloads of the swap backend is kept out of core dumps. */
+  readonly #excludes: boolean
   /** The memory of payloads of the swap backend, which nobody else knows. It goes with its payload, or when we close. */
   #kept = new WeakMap<Payload, readonly ArrayBuffer[]>()
   #isClosed = false
@@ -64,8 +66,9 @@ export class Engine {
   /** Whoever waits until nothing is pending. */
   #waiting: (() => void)[] = []
 
-  private constructor(ref: native.PagerRef, spareBytes: number) {
+  private constructor(ref: native.PagerRef, spareBytes: number, excludes: boolean) {
     this.ref = ref
+    this.#excludes = excludes
     this.spares = new Spares(spareBytes)
     this.smallReads = SmallJobs.reads(ref)
     this.smallPageouts = SmallJobs.pageouts(ref)
@@ -75,13 +78,14 @@ export class Engine {
 
   /** The process-wide pager. */
   static shared(): Engine {
-    return new Engine(native.openDefault(), defaultSpareBytes())
+    return new Engine(native.openDefault(), defaultSpareBytes(), false)
   }
 
   /** A pager of its own. */
   static open(given: PagerOptions | undefined): Engine {
     const options = optionsBag(given)
-    const { scratchDir, backend, capacityBytes, allowRamBacked, integrity, spareBytes } = options
+    const { scratchDir, backend, capacityBytes, allowRamBacked, integrity, excludeFromCoreDumps, spareBytes } = options
+    const excludes = excludeFromCoreDumps !== undefined && isTrue(excludeFromCoreDumps, 'options.excludeFromCoreDumps')
     const pager = [
       scratchDir === undefined ? undefined : directoryPath(scratchDir, 'options.scratchDir'),
       capacityBytes === undefined
@@ -90,14 +94,18 @@ export class Engine {
       backend !== undefined && backendName(backend, 'options.backend') === 'swap',
       allowRamBacked !== undefined && isTrue(allowRamBacked, 'options.allowRamBacked'),
       integrity === undefined || oneOf(integrity, 'options.integrity', ['checksum', 'none']) === 'checksum',
+      excludes,
     ] as const
     const spares =
       spareBytes === undefined
-        ? defaultSpareBytes()
+        ? excludes
+          ? 0
+          : defaultSpareBytes()
         : wholeNumber(spareBytes, 'options.spareBytes', 0, Number.MAX_SAFE_INTEGER)
     return new Engine(
       guarded(() => native.open(...pager)),
       spares,
+      excludes,
     )
   }
 
@@ -185,15 +193,28 @@ export class Engine {
   /** Frees a payload's place. */
   free(payload: Payload): void {
     native.free(this.ref, payload.ticket)
-    this.#kept.delete(payload)
+    this.#forgetKept(payload)
     markReleased(payload)
   }
 
-  /** Ends a take whose result is there: counts it, and frees the payload's place. */
-  finishTake(payload: Payload): void {
+  /** Ends a take whose result is there: counts it, and frees the payload's place. `result` is kept memory that becomes it. */
+  finishTake(payload: Payload, result?: ArrayBuffer): void {
     native.finishTake(this.ref, payload.ticket)
-    this.#kept.delete(payload)
+    if (result && this.#excludes) native.includeInCoreDumps(new Uint8Array(result))
+    this.#forgetKept(payload, result)
     markReleased(payload)
+  }
+
+  /** Lets the memory of a payload of the swap backend go, but for `result`. */
+  #forgetKept(payload: Payload, result?: ArrayBuffer): void {
+    const forgotten = this.#excludes ? (this.#kept.get(payload) ?? []).filter(buffer => buffer !== result) : []
+    for (const buffer of forgotten) native.discardExcluded(new Uint8Array(buffer))
+    this.#kept.delete(payload)
+  }
+
+  /** Keeps memory out of core dumps where the options say so. */
+  exclude(bytes: Uint8Array): void {
+    if (this.#excludes) guarded(() => native.excludeFromCoreDumps(bytes))
   }
 
   /** Sends a payload away; the token stands for it. */
@@ -202,7 +223,7 @@ export class Engine {
     const token = randomUUID()
     const kept = this.#kept.get(payload) ?? []
     const views = kept.map(buffer => new Uint8Array(buffer))
-    const isSent = guarded(() => native.send(this.ref, payload.ticket, token, payload.kind.name, views))
+    const isSent = guarded(() => native.send(this.ref, payload.ticket, token, payload.kind.name, views, this.#excludes))
     if (!isSent) throw outOfMemory(payload.byteLength)
     for (const buffer of kept) this.spares.giveBack(buffer)
     this.#kept.delete(payload)
@@ -214,10 +235,11 @@ export class Engine {
   receive(token: unknown): Handle<Chunk> {
     if (typeof token !== 'string') throw invalidArgType('token', 'a token that move() gave', token)
     if (!TOKEN.test(token)) throw invalidArgValue('token', 'must be a token that move() gave', token)
-    const [kindName, byteLength, isKept] = native.lookUp(token) ?? []
+    const [kindName, byteLength, isKept, isExcluded] = native.lookUp(token) ?? []
     const kind = kindName === undefined ? undefined : kindNamed(kindName)
     if (!kind || byteLength === undefined) throw unknownToken()
     const buffer = fresh(isKept ? byteLength : 0)
+    if (isExcluded) guarded(() => native.excludeFromCoreDumps(new Uint8Array(buffer)))
     // Another thread may have been faster.
     const ticket = guarded(() => native.receive(this.ref, token, new Uint8Array(buffer)))
     if (ticket < 0) throw unknownToken()
@@ -256,7 +278,7 @@ export class Engine {
 
   /** Moves chunks into a handle of the swap backend; those that cannot be moved are copied. */
   keep<C extends Chunk>(outgoing: Outgoing): Handle<C> {
-    return this.keepBuffers(outgoing, () => privateCopies(outgoing))
+    return this.keepBuffers(outgoing, () => privateCopies(outgoing, bytes => this.exclude(bytes)))
   }
 
   /** Makes a handle of the swap backend from memory that nobody else knows, which `takeBuffers` gives. */

@@ -19,6 +19,9 @@ export interface Outgoing extends Made {
   readonly detach: 'auto' | 'never' | 'required'
 }
 
+/** What is done with memory before it becomes ours. */
+type Prepare = (bytes: Uint8Array) => void
+
 /** What is known about all chunks of a call, of which there is at least one, and all of one class. */
 export function inspectChunks(chunks: unknown): Pick<Outgoing, 'kind' | 'parts' | 'byteLength'> {
   const parts = inspectAll(chunks)
@@ -65,9 +68,17 @@ export function readableBytes(part: Part): Uint8Array {
   return part.isShared ? new Uint8Array(bytes) : bytes
 }
 
-/** The bytes of each part in memory that nobody else knows: moved where the options allow it, else copied. */
-export function privateCopies({ parts, detach }: Outgoing): ArrayBuffer[] {
-  return detach === 'never' ? parts.map(copied) : moveAll(parts)
+/**
+ * The bytes of each part in memory that nobody else knows: moved where the options allow it, else copied. `prepare` sees all of
+ * that memory, and may fail, before anything is moved.
+ */
+export function privateCopies({ parts, detach }: Outgoing, prepare: Prepare = () => {}): ArrayBuffer[] {
+  const copy = (part: Part) => {
+    const buffer = copied(part)
+    prepare(new Uint8Array(buffer))
+    return buffer
+  }
+  return detach === 'never' ? parts.map(copy) : moveAll(parts, copy, prepare)
 }
 
 /** The bytes of a part in memory of ours. */
@@ -78,11 +89,12 @@ export function copied(part: Part): ArrayBuffer {
 }
 
 /** The memory of all parts: copies first, which may fail; then what can be moved, which cannot. */
-function moveAll(parts: readonly Part[]): ArrayBuffer[] {
+function moveAll(parts: readonly Part[], copy: (part: Part) => ArrayBuffer, prepare: Prepare): ArrayBuffer[] {
   const [only] = parts
   // Where there is one part, nothing has to be known before: it is moved, or else copied.
   if (only && parts.length === 1 && only.isWhole && only.byteLength > 0) {
-    return [move(only.buffer as ArrayBuffer) ?? copied(only)]
+    prepare(bytesOf(only))
+    return [move(only.buffer as ArrayBuffer) ?? copy(only)]
   }
   const seen = new Set<ArrayBufferLike>()
   const movable = parts.map(part => {
@@ -90,6 +102,9 @@ function moveAll(parts: readonly Part[]): ArrayBuffer[] {
     seen.add(part.buffer)
     return isMovable(part.buffer as ArrayBuffer)
   })
-  const copies = parts.map((part, position) => (movable[position] ? undefined : copied(part)))
-  return parts.map((part, position) => copies[position] ?? move(part.buffer as ArrayBuffer) ?? copied(part))
+  const copies = parts.map((part, position) => (movable[position] ? undefined : copy(part)))
+  parts.forEach((part, position) => {
+    if (movable[position]) prepare(bytesOf(part))
+  })
+  return parts.map((part, position) => copies[position] ?? move(part.buffer as ArrayBuffer) ?? copy(part))
 }

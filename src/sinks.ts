@@ -127,7 +127,9 @@ export class Kept<C extends Chunk> {
   }
 
   append(part: Part): void {
-    this.#buffers.push(copied(part))
+    const buffer = copied(part)
+    this.#engine.exclude(new Uint8Array(buffer))
+    this.#buffers.push(buffer)
   }
 
   finish(made: Made): Handle<C> {

@@ -97,7 +97,7 @@ export function takeKept<C extends Chunk>(
   const [only] = kept.length === 1 && target === undefined ? kept : []
   const landing = only ? undefined : engine.landing<C>(payload.kind, payload.byteLength, target)
   if (landing) copyRanges(kept, [0, payload.byteLength], landing.bytes)
-  engine.finishTake(payload)
+  engine.finishTake(payload, only)
   return landing ? landing.result() : (payload.kind.over(only as ArrayBuffer, 0, payload.byteLength) as C)
 }
 

@@ -79,6 +79,12 @@ export interface PagerOptions {
   /** Whether bytes that come back are proven by checksums. Default: `checksum`. */
   integrity?: 'checksum' | 'none'
   /**
+   * Whether the memory of payloads of the swap backend is kept out of core dumps while they are out; a pageout fails where
+   * that cannot be had. Payloads of the file backend have no memory in the process; `spareBytes` is 0 by default then, so
+   * that none of what they had is kept. Linux only. Default: false.
+   */
+  excludeFromCoreDumps?: boolean
+  /**
    * Most bytes of buffers kept for results of the same length, in each thread. The operating system may take their pages
    * at any time; until then they count as resident. Default: 32 MiB, or a sixteenth of the memory limit if that is less.
    */

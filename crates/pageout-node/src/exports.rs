@@ -26,6 +26,7 @@ pub fn open_default() -> PagerRef {
 }
 
 /// A pager of its own. A scratch directory that is given is opened now.
+#[allow(clippy::fn_params_excessive_bools, reason = "options, named where JavaScript passes them")]
 #[napi(catch_unwind, ts_return_type = "PagerRef")]
 pub fn open(
     env: Env,
@@ -34,8 +35,13 @@ pub fn open(
     swap: bool,
     allow_ram_backed: bool,
     integrity: bool,
+    exclude_from_core_dumps: bool,
 ) -> Result<PagerRef> {
-    let mut builder = Pager::builder().backend(backend_of(swap)).allow_ram_backed(allow_ram_backed).integrity(integrity);
+    let mut builder = Pager::builder()
+        .backend(backend_of(swap))
+        .allow_ram_backed(allow_ram_backed)
+        .integrity(integrity)
+        .exclude_from_core_dumps(exclude_from_core_dumps);
     if let Some(scratch_dir) = scratch_dir {
         builder = builder.scratch_dir(scratch_dir);
     }

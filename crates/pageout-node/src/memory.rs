@@ -1,8 +1,10 @@
 //! Advice about memory that JavaScript holds.
 
 use napi::Env;
+use napi::bindgen_prelude::Result;
 use napi_derive::napi;
 
+use crate::error::throw;
 use crate::view::ArrayBufferView;
 
 /// Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory that V8 allocated
@@ -32,6 +34,28 @@ pub fn discard_pages(mut view: ArrayBufferView) {
 #[napi(catch_unwind)]
 pub fn prefer_huge_pages(mut view: ArrayBufferView) -> bool {
     pageout::memory::prefer_huge_pages(view.unused())
+}
+
+/// Keeps every page that a view's memory touches out of core dumps.
+#[napi(catch_unwind)]
+pub fn exclude_from_core_dumps(env: Env, view: ArrayBufferView) -> Result<()> {
+    pageout::memory::exclude_from_core_dumps(view.bytes()).map_err(|failure| {
+        let (syscall, errno) = (failure.syscall, failure.errno);
+        throw(&env, &pageout::Error::System { syscall, errno, path: None, space: None })
+    })
+}
+
+/// Lets the whole pages of a view's memory into core dumps again.
+#[napi(catch_unwind)]
+pub fn include_in_core_dumps(view: ArrayBufferView) {
+    pageout::memory::include_in_core_dumps(view.bytes());
+}
+
+/// Gives the whole pages of a view's memory back to the operating system and lets them into core dumps again. Its content is
+/// lost. Only for memory that nobody uses any more.
+#[napi(catch_unwind)]
+pub fn discard_excluded(mut view: ArrayBufferView) {
+    pageout::memory::discard_excluded(view.unused());
 }
 
 /// Says that a view's memory will not be used for a while, so that the operating system swaps it out first.

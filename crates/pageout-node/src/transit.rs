@@ -30,6 +30,8 @@ enum Cargo {
     /// A copy of memory that JavaScript kept: memory of one environment cannot become another's.
     Kept {
         bytes: Vec<u8>,
+        /// Whether the copy is kept out of core dumps.
+        is_excluded: bool,
         counted_in: Arc<Shared>,
     },
 }
@@ -44,34 +46,51 @@ impl Moving {
 }
 
 /// Sends a payload away: its ticket is free, and `token`, which nobody can guess, stands for it. `views` are the memory of one
-/// that JavaScript keeps. False when memory for a copy of that cannot be had; nothing has happened then.
+/// that JavaScript keeps, `is_excluded` whether that is kept out of core dumps. False when memory for a copy of it cannot be
+/// had; nothing has happened then.
 #[napi(catch_unwind)]
-pub fn send(pager: &PagerRef, ticket: f64, token: String, kind: String, views: Vec<ArrayBufferView>) -> Result<bool> {
-    let mut bytes = Vec::new();
-    if bytes.try_reserve_exact(views.iter().map(|view| view.bytes().len()).sum()).is_err() {
-        return Ok(false);
-    }
-    for view in &views {
-        bytes.extend_from_slice(view.bytes());
-    }
+pub fn send(
+    pager: &PagerRef,
+    ticket: f64,
+    token: String,
+    kind: String,
+    views: Vec<ArrayBufferView>,
+    is_excluded: bool,
+) -> Result<bool> {
+    let Some(bytes) = copy_of(&views, is_excluded) else { return Ok(false) };
     let cargo = match pager.remove(ticket) {
         Some(Payload::Stored(handle)) => Cargo::Stored(handle),
-        Some(Payload::Kept(_)) => Cargo::Kept { bytes, counted_in: Arc::clone(pager.shared()) },
+        Some(Payload::Kept(_)) => Cargo::Kept { bytes, is_excluded, counted_in: Arc::clone(pager.shared()) },
         Some(Payload::Collecting(_)) | None => return Err(internal("the ticket stands for no payload")),
     };
     lock().insert(token, Moving { kind, cargo });
     Ok(true)
 }
 
-/// What a token stands for: the class of chunks, bytes, and whether JavaScript is to keep the memory. `null` when it stands for
-/// nothing.
-#[napi(catch_unwind, ts_return_type = "[kind: string, byteLength: number, isKept: boolean] | null")]
+/// The bytes of `views`, one after the other; nothing where the memory cannot be had, or not be kept out of core dumps.
+fn copy_of(views: &[ArrayBufferView], is_excluded: bool) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(views.iter().map(|view| view.bytes().len()).sum()).ok()?;
+    for view in views {
+        bytes.extend_from_slice(view.bytes());
+    }
+    let is_ready = !is_excluded || pageout::memory::exclude_from_core_dumps(&bytes).is_ok();
+    is_ready.then_some(bytes)
+}
+
+/// What a token stands for: the class of chunks, bytes, whether JavaScript is to keep the memory, and whether it is to keep that
+/// out of core dumps. `null` when it stands for nothing.
+#[napi(catch_unwind, ts_return_type = "[kind: string, byteLength: number, isKept: boolean, isExcluded: boolean] | null")]
 pub fn look_up(token: String) -> Option<Vec<Either3<String, f64, bool>>> {
     let in_transit = lock();
     let moving = in_transit.get(&token)?;
     let len_bytes = double(u64::try_from(moving.len_bytes()).ok()?);
-    let is_kept = matches!(moving.cargo, Cargo::Kept { .. });
-    Some(vec![Either3::A(moving.kind.clone()), Either3::B(len_bytes), Either3::C(is_kept)])
+    let (is_kept, is_excluded) = match moving.cargo {
+        Cargo::Stored(_) => (false, false),
+        Cargo::Kept { is_excluded, .. } => (true, is_excluded),
+    };
+    let kind = Either3::A(moving.kind.clone());
+    Some(vec![kind, Either3::B(len_bytes), Either3::C(is_kept), Either3::C(is_excluded)])
 }
 
 /// Takes the payload of a token in, and gives its ticket. What JavaScript is to keep is copied to `target`, which has exactly
@@ -81,7 +100,7 @@ pub fn receive(pager: &PagerRef, token: String, mut target: ArrayBufferView) -> 
     let Some(moving) = lock().remove(&token) else { return Ok(-1.0) };
     match moving.cargo {
         Cargo::Stored(handle) => pager.insert(Payload::Stored(handle)),
-        Cargo::Kept { bytes, counted_in } => {
+        Cargo::Kept { bytes, counted_in, .. } => {
             let len_bytes = u64::try_from(bytes.len()).map_err(|_| internal("a length that does not fit"))?;
             target.bytes_mut().copy_from_slice(&bytes);
             counted_in.kept.end(len_bytes);

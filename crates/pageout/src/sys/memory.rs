@@ -82,7 +82,7 @@ pub fn include_in_core_dumps(memory: &[u8]) {
 
 /// Gives the whole pages of `memory`, which was excluded from core dumps, back to the system and lets them into core dumps
 /// again; what they held is lost. Does not wait for pages that were swapped out.
-pub(crate) fn discard_excluded<T>(memory: &mut [MaybeUninit<T>]) {
+pub fn discard_excluded<T>(memory: &mut [MaybeUninit<T>]) {
     advise_unused(memory, DISCARD);
     #[cfg(target_os = "linux")]
     advise_unused(memory, libc::MADV_DODUMP);
