@@ -46,6 +46,7 @@ test('every link to a file leads somewhere', t => {
     'docs/performance.md',
     'docs/platforms.md',
     'docs/reliability.md',
+    'SECURITY.md',
   ]) {
     const links = [...readFileSync(join(ROOT, document), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)]
     for (const [, path = ''] of links) t.notThrows(() => readFileSync(join(ROOT, document, '..', path)))
@@ -54,6 +55,27 @@ test('every link to a file leads somewhere', t => {
 })
 
 const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+/** The text of each file below a directory, by its name without the directories. */
+function sources(directory: string): Map<string, string> {
+  const entries = readdirSync(join(ROOT, directory), { recursive: true, withFileTypes: true })
+  return new Map(
+    entries
+      .filter(entry => entry.isFile())
+      .map(entry => [entry.name, readFileSync(join(entry.parentPath, entry.name), 'utf8')]),
+  )
+}
+
+for (const document of ['SECURITY.md']) {
+  test(`the tests that ${document} names exist`, t => {
+    const rust = new Map(['tests', 'src'].flatMap(folder => [...sources(`crates/pageout/${folder}`)]))
+    const names = [...text(document).matchAll(/`(\w+\.rs): (\w+)`/g)]
+    t.true(names.length > 0)
+    for (const [, file = '', name = ''] of names) t.true(rust.get(file)?.includes(`fn ${name}(`), `${file}: ${name}`)
+    const specs = readdirSync(join(ROOT, '__test__'))
+    for (const [spec] of text(document).matchAll(/\d\d-[\w-]+\.spec\.ts/g)) t.true(specs.includes(spec), spec)
+  })
+}
 
 /** What docs/api.md names: words in headings, examples and inline code, so that no word of a sentence counts. */
 const named = new Set(
