@@ -15,7 +15,8 @@ const ROOT: u32 = 0;
 
 pub(super) fn facts(directory: &File) -> Outcome<DirectoryFacts> {
     let raw = file_system(directory.as_raw_fd())?;
-    let free_bytes = raw.f_bavail.saturating_mul(block_bytes(&raw));
+    // A file system that counts no blocks at all (ramfs, some in FUSE) says nothing about its room.
+    let free_bytes = if raw.f_blocks == 0 { u64::MAX } else { raw.f_bavail.saturating_mul(block_bytes(&raw)) };
     let (file_system, ram_backed) = platform::kind(directory, &raw);
     let status = directory.metadata().map_err(|error| of("fstat", &error))?;
     Ok(DirectoryFacts { file_system, ram_backed, free_bytes, exposed_by: exposed_by(status.uid(), status.mode()) })
