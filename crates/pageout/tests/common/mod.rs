@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test binary uses a part of this module")]
 
 pub(crate) mod faulty;
+#[cfg(target_os = "linux")]
+pub(crate) mod mounts;
 
 use std::io::Write;
 use std::path::Path;
@@ -217,7 +219,7 @@ pub(crate) fn assert_passed(test: &str, output: &Output) {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "the process of {test} ended with {}:\n{said}", output.status);
     assert!(said.contains("1 passed"), "{test} is not the name of a test:\n{said}");
-    for line in said.lines().filter(|line| line.starts_with(SKIPPED)) {
+    for line in said.lines().filter(|line| line.starts_with(SKIPPED) || line.starts_with(REPORT)) {
         tell(line);
     }
 }
@@ -241,6 +243,19 @@ const SKIPPED: &str = "skipped: ";
 /// Says that a test, or a part of it, cannot run here.
 pub(crate) fn skip(test: &str, reason: &str) {
     tell(&format!("{SKIPPED}{test}: {reason}"));
+}
+
+const REPORT: &str = "report: ";
+
+/// Says what a scenario came to, for the table of the long form: how often it ran, and how many refusals, damaged places or
+/// kills it has seen.
+pub(crate) fn report(scenario: &str, file_system: &str, rounds: usize, faults: usize, outcome: &str) {
+    tell(&format!("{REPORT}{scenario} | {file_system} | {rounds} | {faults} | {outcome}"));
+}
+
+/// A number for every run of the tests, and a larger one for the long form, which `PAGEOUT_TEST_LONG` asks for.
+pub(crate) fn short_or_long(short: usize, long: usize) -> usize {
+    if std::env::var_os("PAGEOUT_TEST_LONG").is_some() { long } else { short }
 }
 
 /// Writes a line past the test harness, which would swallow it.
