@@ -268,10 +268,13 @@ impl Store {
         let mut bytes = file.space_bytes().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX).min(room_bytes).max(slot_bytes);
         loop {
             match file.add_space(bytes / slot_bytes) {
-                Err(failure) if failure.is_out_of_space() && bytes > slot_bytes => bytes = (bytes / 2).max(slot_bytes),
                 Err(failure) if failure.errno == libc::EFBIG && file.space_bytes() > 0 => {
                     file.set_failed();
                     return Ok(());
+                }
+                // An empty file that may not be this long may be long enough for one slot.
+                Err(failure) if (failure.is_out_of_space() || failure.errno == libc::EFBIG) && bytes > slot_bytes => {
+                    bytes = (bytes / 2).max(slot_bytes);
                 }
                 outcome => return outcome.map_err(|failure| Error::from_failure(failure, &self.path)),
             }
