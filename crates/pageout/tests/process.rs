@@ -153,17 +153,19 @@ fn programs_that_are_started_inherit_no_scratch_file() {
 
 /// Says that all is well where standard output is closed.
 const ALL_IS_WELL: i32 = 42;
+/// Tells a process which standard streams to close: the sum of 1 for input, 2 for output and 4 for errors.
+const CLOSED: &str = "PAGEOUT_TEST_CLOSED";
 
 #[test]
 #[allow(unsafe_code, reason = "closing a standard stream has no safe form")]
 fn scratch_files_never_become_standard_streams() {
     let test = "scratch_files_never_become_standard_streams";
     if !is_own_process(test) {
-        let status = own_process(test).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        return assert_eq!(status.expect("this executable runs again").code(), Some(ALL_IS_WELL));
+        return (0..8).for_each(|closed| with_closed_streams(closed, test));
     }
+    let closed: i32 = variable(CLOSED).parse().expect("a number");
     for setup in [Setup::Native, Setup::Portable] {
-        for stream in 0..3 {
+        for stream in (0..3).filter(|stream| closed & (1 << stream) != 0) {
             // SAFETY: nothing owns the standard streams; what prints to them from now on gets an error or harmless files.
             unsafe { libc::close(stream) };
         }
@@ -181,6 +183,17 @@ fn scratch_files_never_become_standard_streams() {
         }
     }
     std::process::exit(ALL_IS_WELL);
+}
+
+/// Starts a process without some of the standard streams. The standard library opens harmless files in their place before
+/// `main`, so the process closes them once more.
+fn with_closed_streams(closed: u32, test: &str) {
+    let redirections = [(1, " <&-"), (2, " >&-"), (4, " 2>&-")].map(|(bit, close)| if closed & bit != 0 { close } else { "" });
+    let script = format!("exec \"$0\" \"$@\"{}", redirections.concat());
+    let mut command = by_way_of("sh", &["-c", &script], &own_process(test));
+    command.env(CLOSED, closed.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = command.status().expect("a shell");
+    assert_eq!(status.code(), Some(ALL_IS_WELL), "with {closed} closed");
 }
 
 /// The part of the process that is killed: puts payloads out, says so, and ends as it is told.

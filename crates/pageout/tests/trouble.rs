@@ -244,7 +244,7 @@ fn a_file_system_that_stops_is_an_ordinary_error() {
 type PageOf = (usize, usize);
 
 /// Where the image holds each page of the payloads, all of which are on the device.
-fn pages_in_image(system: &FileSystem, payloads: &[Payload]) -> HashMap<PageOf, u64> {
+fn places_in_image(system: &FileSystem, payloads: &[Payload]) -> HashMap<PageOf, u64> {
     let wanted: HashMap<_, PageOf> = (0..)
         .zip(payloads)
         .flat_map(|(place, payload)| {
@@ -273,11 +273,11 @@ fn flips_are_found(
     system: &FileSystem,
     pager: &Pager,
     payloads: &[Payload],
-    pages: &HashMap<PageOf, u64>,
+    places: &HashMap<PageOf, u64>,
     round: usize,
 ) -> Reads {
     let flip_all = || {
-        for (&(payload, page), &start) in pages {
+        for (&(payload, page), &start) in places {
             let place = (payload * 7919 + page * 104_729 + round * 1_299_709) % (PAGE * 8);
             system.flip(start + u64_of(place / 8), u32::try_from(place % 8).expect("below 8"));
         }
@@ -285,7 +285,7 @@ fn flips_are_found(
     };
     flip_all();
     let mut reads = Reads::default();
-    for &(payload, page) in pages.keys() {
+    for &(payload, page) in places.keys() {
         let Payload { handle, .. } = &payloads[payload];
         let mut some = Vec::new();
         match pager.read_at(handle, page * PAGE + 9, 1, &mut some) {
@@ -318,10 +318,10 @@ fn every_bit_that_flips_below_the_file_system_is_found() {
             let pager = builder(&system.place).build().expect("a pager");
             let payloads = put_all(&pager, short_or_long(32, 256), 64 * KIB);
             system.sync();
-            let pages = pages_in_image(&system, &payloads);
+            let places = places_in_image(&system, &payloads);
             let (rounds, mut flips) = (short_or_long(1, 90), 0);
             for round in 0..rounds {
-                let reads = flips_are_found(&system, &pager, &payloads, &pages, round);
+                let reads = flips_are_found(&system, &pager, &payloads, &places, round);
                 assert_eq!(reads.right, 0, "{reads:?}");
                 // btrfs finds them by its own checksums.
                 let is_named = if kind == "btrfs" { reads.only_refused_with("EIO") } else { reads.refused.is_empty() };
