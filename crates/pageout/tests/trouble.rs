@@ -141,6 +141,9 @@ fn loses_what_was_written(below: &FileSystem, thin: &FileSystem) -> Lost {
     // btrfs keeps some of what it cannot write in memory for a while.
     let is_settled = thin.kind != "btrfs";
     assert!(reads.failed() > 0 || !is_settled, "{reads:?}");
+    if reads.corrupt > 0 {
+        check_loss_is_known(&pager, &payloads);
+    }
 
     below.remount("size=400m").expect("more room");
     let works_again = works(&pager, thin);
@@ -149,6 +152,22 @@ fn loses_what_was_written(below: &FileSystem, thin: &FileSystem) -> Lost {
     let lost = Lost { payloads: later.failed(), works_again };
     free(&pager, payloads);
     lost
+}
+
+/// What the kernel told of the write-back that failed is not swallowed: it is in the statistics, in the handles of the file
+/// and in the error.
+fn check_loss_is_known(pager: &Pager, payloads: &[Payload]) {
+    let stats = pager.stats();
+    assert!(stats.write_back_failures > 0 && stats.at_risk_bytes > 0, "{stats:?}");
+    for Payload { handle, .. } in payloads {
+        match pager.read_at(handle, 0, handle.len(), &mut Vec::new()) {
+            Err(Error::Corrupt { write_back_errno, .. }) => {
+                assert!(matches!(write_back_errno, Some(libc::EIO | libc::ENOSPC)), "{write_back_errno:?}");
+                assert!(handle.is_at_risk());
+            }
+            outcome => drop(outcome),
+        }
+    }
 }
 
 /// Whether payloads go to the device and come back.
