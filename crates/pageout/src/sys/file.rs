@@ -49,6 +49,13 @@ pub(super) fn remove_directory(directory: BorrowedFd<'_>, name: &CStr) -> Outcom
     unlink_at(directory, name, libc::AT_REMOVEDIR)
 }
 
+/// Moves the file `name` of `directory` to `target_name` in `target`.
+pub(super) fn rename(directory: BorrowedFd<'_>, name: &CStr, target: BorrowedFd<'_>, target_name: &CStr) -> Outcome<()> {
+    let (from, to) = (directory.as_raw_fd(), target.as_raw_fd());
+    // SAFETY: both directories are open for the call and both names end in NUL.
+    retried_int("renameat", || unsafe { libc::renameat(from, name.as_ptr(), to, target_name.as_ptr()) }).map(drop)
+}
+
 fn unlink_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<()> {
     // SAFETY: `directory` is open for the call and `name` ends in NUL.
     retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) }).map(drop)

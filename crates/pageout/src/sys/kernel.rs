@@ -131,7 +131,20 @@ impl KernelDirectory {
             return Err(Failure::new("fstat", libc::EPERM));
         }
         let created = file::create_named(private.as_fd(), FILE_NAME)?;
-        file::unlink(private.as_fd(), FILE_NAME).map(|()| created)
+        self.unlink_from(&private).map(|()| created)
+    }
+
+    /// Removes the new file's name, by way of the scratch directory: file systems without unnamed files (FUSE, NFS) keep an
+    /// open file under a hidden name beside the one that was removed, and then the private directory could not be removed.
+    fn unlink_from(&self, private: &File) -> Outcome<()> {
+        let moved = random_name().and_then(|name| {
+            file::rename(private.as_fd(), FILE_NAME, self.directory.as_fd(), &name)?;
+            Ok(name)
+        });
+        match moved {
+            Ok(name) => file::unlink(self.directory.as_fd(), &name),
+            Err(failure) => file::unlink(private.as_fd(), FILE_NAME).and(Err(failure)),
+        }
     }
 }
 
