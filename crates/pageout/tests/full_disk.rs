@@ -172,7 +172,7 @@ fn is_refused_and_recovers(pager: &Pager, other: &mut OtherWriter, refusals: usi
 #[test]
 fn another_writer_may_fill_the_disk_and_free_it_at_any_time() {
     on_each("another_writer_may_fill_the_disk_and_free_it_at_any_time", &["tmpfs", "ext4", "ext2", "xfs", "btrfs"], |system| {
-        let (rounds, refusals) = (short_or_long(1, 100), 100);
+        let (rounds, refusals) = (short_or_long(1, 25), short_or_long(100, 400));
         let pager = builder(&system.place).capacity_bytes(1 << 40).build().expect("a pager");
         let mut other = OtherWriter::new(&system.place);
         for round in 0..rounds {

@@ -183,7 +183,7 @@ fn what_a_thin_device_loses_is_never_read_back_wrong() {
     let test = "what_a_thin_device_loses_is_never_read_back_wrong";
     in_own_mounts(test, |root| {
         for kind in ["ext4", "ext2", "btrfs"] {
-            let (rounds, mut lost) = (short_or_long(1, 20), 0);
+            let (rounds, mut lost) = (short_or_long(1, 10), 0);
             for _ in 0..rounds {
                 let (below, thin) = match on_thin_device(kind, root) {
                     Ok(both) => both,
