@@ -319,6 +319,7 @@ fn a_copy_of_the_process_disturbs_nothing_and_leaves_nothing() {
                 pager.take(held, &mut all).expect("a take");
                 assert_same(&all, &elements::<u8>(2 * MIB, seed));
             }
+            assert_eq!(pager.stats().used_bytes, 0);
             drop(pager);
             assert_eq!((remove_empty_names(&system.place), system.free_blocks()), (0, before));
         }
