@@ -120,7 +120,7 @@ fn on_thin_device(kind: &'static str, root: &Path) -> Result<(FileSystem, FileSy
         "btrfs" => &["--nodiscard"],
         _ => &["-b", "4096", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard"],
     };
-    let thin = FileSystem::with_options(kind, 256, &below.place, options)?;
+    let thin = FileSystem::in_image(kind, 256, &below.place, root, options)?;
     Ok((below, thin))
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::{MIB, in_own_mounts, skip, text, u64_of};
 
 /// Kinds of file systems, and the smallest size that each can well have, in MiB.
-pub(crate) const KINDS: [(&str, usize); 5] = [("tmpfs", 32), ("ext4", 64), ("ext2", 64), ("xfs", 320), ("btrfs", 192)];
+const KINDS: [(&str, usize); 5] = [("tmpfs", 32), ("ext4", 64), ("ext2", 64), ("xfs", 320), ("btrfs", 192)];
 
 /// A file system in a file, or in memory, and where it is mounted.
 #[derive(Debug)]
@@ -30,7 +30,18 @@ impl FileSystem {
 
     /// As [`Self::mounted`], of another size and with options for the program that makes it; tmpfs takes `option=value`.
     pub(crate) fn with_options(kind: &'static str, size_mib: usize, root: &Path, options: &[&str]) -> Result<Self, String> {
-        let this = Self { kind, image: root.join(format!("{kind} image")), place: root.join(kind) };
+        Self::in_image(kind, size_mib, &images(root), root, options)
+    }
+
+    /// As [`Self::with_options`], with the image in the directory `images`.
+    pub(crate) fn in_image(
+        kind: &'static str,
+        size_mib: usize,
+        images: &Path,
+        root: &Path,
+        options: &[&str],
+    ) -> Result<Self, String> {
+        let this = Self { kind, image: images.join(format!("{kind} image")), place: root.join(kind) };
         std::fs::create_dir_all(&this.place).expect("a new directory");
         if kind == "tmpfs" {
             let mut list = vec![format!("size={size_mib}m")];
@@ -78,6 +89,16 @@ impl FileSystem {
         image.read_exact_at(&mut byte, place).expect("a byte of the image");
         image.write_all_at(&[byte[0] ^ (1 << bit)], place).expect("a byte of the image");
     }
+}
+
+/// The directory for images below `root`: in memory where that can be, so that no disk slows them down.
+fn images(root: &Path) -> PathBuf {
+    let images = root.join("images");
+    if !images.exists() {
+        std::fs::create_dir(&images).expect("a new directory");
+        let _ = run("mount", &["-t", "tmpfs", "-o", "size=2g", "none", text(&images)]);
+    }
+    images
 }
 
 /// Runs `body` on an empty file system of each kind that this machine has; `test` must be the name of the calling test.
