@@ -381,7 +381,7 @@ fn a_device_that_is_cut_off_costs_what_it_held() {
     let test = "a_device_that_is_cut_off_costs_what_it_held";
     in_own_mounts(test, |root| {
         for kind in ["ext4", "xfs"] {
-            let (rounds, mut lost) = (short_or_long(1, 20), 0);
+            let (rounds, mut lost) = (short_or_long(1, 8), 0);
             for _ in 0..rounds {
                 let system = match FileSystem::mounted(kind, root) {
                     Ok(system) => system,
