@@ -3,7 +3,7 @@
 //! It keeps the promises that the device traits make and breaks them only where a [`Fault`] says so. Space is counted in
 //! pages: a page that was reserved or written has space, until it is punched or its file is closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use pageout::device::{Destination, Device, Directory, DirectoryFacts, Failure, MemoryLimit, Outcome, ScratchFile};
 use pageout::{Pager, PagerBuilder};
+
+use super::weather;
 
 const PAGE_BYTES: u64 = 4096;
 /// The most slices that one call takes, as on Linux and macOS.
@@ -92,6 +94,10 @@ pub(crate) enum Effect {
     MisplaceRead(u64),
     /// A bit of the byte at this place of the read is flipped; the place counts from the end round and round.
     FlipRead(u64),
+    /// The same of a write.
+    FlipWrite(u64),
+    /// The read brings what was written there before, where the device remembers that.
+    StaleRead,
 }
 
 /// How many of the bytes asked for a call moves.
@@ -156,7 +162,23 @@ struct State {
     memory_limit: Option<File>,
     /// Bytes of a file from here on are not in memory.
     cold_from: u64,
+    /// Pages, by file, that may not hold what was last written there, though the write said so.
+    damaged: HashSet<(u64, u64)>,
+    /// The last writes of threads whose reads may be stale, oldest first.
+    past: VecDeque<PastWrite>,
 }
+
+/// A write that stale reads bring back.
+#[derive(Debug)]
+struct PastWrite {
+    file: u64,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+/// Writes that are remembered, and the longest of them.
+const PAST_WRITES_MAX: usize = 32;
+const PAST_BYTES_MAX: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -180,6 +202,8 @@ impl Disk {
             has_punch: true,
             memory_limit: None,
             cold_from: u64::MAX,
+            damaged: HashSet::new(),
+            past: VecDeque::new(),
         })))
     }
 
@@ -284,12 +308,15 @@ impl Disk {
         self.state().files.len()
     }
 
+    /// Whether some of these bytes lie in a page that may not hold what was last written there, though the write said so.
+    pub(crate) fn is_damaged(&self, file: u64, bytes: std::ops::Range<u64>) -> bool {
+        let state = self.state();
+        !state.damaged.is_empty() && pages_touched(bytes).any(|page| state.damaged.contains(&(file, page)))
+    }
+
     /// Flips a bit of a byte on the device.
     pub(crate) fn flip(&self, file: u64, offset: u64) {
-        let mut state = self.state();
-        let contents = state.files.get_mut(&file).expect("an open file");
-        let page = contents.pages.get_mut(&(offset / PAGE_BYTES)).expect("a page with space");
-        page.get_or_insert_with(zero_page)[usize_of(offset % PAGE_BYTES)] ^= 0x10;
+        self.state().flip(file, offset);
     }
 
     /// Makes a file end at `len_bytes`.
@@ -306,6 +333,12 @@ impl State {
     /// Records a call and says what goes wrong with it.
     fn begin(&mut self, call: Call, file: u64, offset: u64, len_bytes: u64) -> Outcome<Option<Effect>> {
         self.log.push(Entry { call, file, offset, len_bytes });
+        if let Some(effect) = weather::effect(call, file, offset) {
+            return match effect {
+                Effect::Fail(errno) => Err(Failure::new(call.syscall(), errno)),
+                effect => Ok(Some(effect)),
+            };
+        }
         let seen = self.seen.entry(call).or_default();
         let index = *seen;
         *seen += 1;
@@ -356,6 +389,49 @@ impl State {
             contents.len_bytes = contents.len_bytes.max(position + u64_of(part));
         }
         done
+    }
+
+    fn flip(&mut self, file: u64, offset: u64) {
+        let contents = self.files.get_mut(&file).expect("an open file");
+        let page = contents.pages.get_mut(&(offset / PAGE_BYTES)).expect("a page with space");
+        page.get_or_insert_with(zero_page)[usize_of(offset % PAGE_BYTES)] ^= 0x10;
+    }
+
+    /// Knows what a write did to pages: one that `effect` spoiled leaves them damaged, a whole one makes them whole again.
+    fn note_write(&mut self, file: u64, offset: u64, len_bytes: u64, effect: Option<Effect>) {
+        let further_bytes = match effect {
+            Some(Effect::MisplaceWrite(further_bytes)) => further_bytes,
+            Some(Effect::LoseWrite | Effect::TearWrite | Effect::FlipWrite(_)) => 0,
+            _ if self.damaged.is_empty() => return,
+            _ => {
+                for page in offset.div_ceil(PAGE_BYTES)..(offset + len_bytes) / PAGE_BYTES {
+                    self.damaged.remove(&(file, page));
+                }
+                return;
+            }
+        };
+        for start in [offset, offset + further_bytes] {
+            self.damaged.extend(pages_touched(start..start + len_bytes).map(|page| (file, page)));
+        }
+    }
+
+    fn remember(&mut self, file: u64, offset: u64, sources: &[IoSlice<'_>], len_bytes: usize) {
+        if len_bytes > PAST_BYTES_MAX || !weather::has_stale_reads() {
+            return;
+        }
+        if self.past.len() == PAST_WRITES_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back(PastWrite { file, offset, bytes: joined(sources) });
+    }
+
+    /// What the oldest write that is remembered put there.
+    fn recall(&self, file: u64, offset: u64, len_bytes: u64) -> Option<Vec<u8>> {
+        let covers =
+            |write: &&PastWrite| write.file == file && (write.offset..write.offset + u64_of(write.bytes.len())).contains(&offset);
+        let write = self.past.iter().find(covers)?;
+        let bytes = &write.bytes[usize_of(offset - write.offset)..];
+        Some(bytes[..bytes.len().min(usize_of(len_bytes))].to_vec())
     }
 
     /// The bytes of a file from `offset` on, at most `len_bytes`, fewer where it ends.
@@ -429,6 +505,11 @@ impl OpenFile {
         };
         let further_bytes = if let Some(Effect::MisplaceRead(further_bytes)) = effect { further_bytes } else { 0 };
         let mut bytes = state.load(self.number, offset + further_bytes, len_bytes.min(memory_bytes));
+        if effect == Some(Effect::StaleRead)
+            && let Some(stale) = state.recall(self.number, offset, len_bytes.min(memory_bytes))
+        {
+            bytes = stale;
+        }
         if let (Some(Effect::FlipRead(place)), false) = (effect, bytes.is_empty()) {
             let place = usize_of(place) % bytes.len();
             bytes[place] ^= 0x04;
@@ -457,6 +538,7 @@ impl ScratchFile for OpenFile {
             Some(Effect::MisplaceWrite(further_bytes)) => target += further_bytes,
             _ => {}
         }
+        state.remember(self.number, offset, sources, len_bytes);
         let mut done = 0;
         for source in sources {
             let part = &source[..source.len().min(max_bytes - done)];
@@ -466,6 +548,11 @@ impl ScratchFile for OpenFile {
                 break;
             }
         }
+        if let (Some(Effect::FlipWrite(place)), true) = (effect, done > 0) {
+            state.flip(self.number, target + place % u64_of(done));
+        }
+        let said_bytes = if matches!(effect, Some(Effect::LoseWrite | Effect::TearWrite)) { len_bytes } else { done };
+        state.note_write(self.number, offset, u64_of(said_bytes), effect);
         match effect {
             Some(Effect::LoseWrite | Effect::TearWrite) => Ok(len_bytes),
             _ if done == 0 && max_bytes > 0 => Err(Failure::new("pwritev", libc::ENOSPC)),
@@ -539,6 +626,8 @@ impl Drop for OpenFile {
         let mut state = self.disk.state();
         let contents = state.files.remove(&self.number).expect("an open file");
         state.room_pages += u64_of(contents.pages.len());
+        state.damaged.retain(|&(file, _)| file != self.number);
+        state.past.retain(|write| write.file != self.number);
     }
 }
 
@@ -549,6 +638,16 @@ fn pages(offset: u64, len_bytes: u64) -> std::ops::Range<u64> {
         "space is asked for and given back in whole pages"
     );
     offset / PAGE_BYTES..(offset + len_bytes) / PAGE_BYTES
+}
+
+/// The pages that have some of these bytes.
+fn pages_touched(bytes: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    bytes.start / PAGE_BYTES..bytes.end.div_ceil(PAGE_BYTES)
+}
+
+fn joined(sources: &[IoSlice<'_>]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = sources.iter().map(|source| &**source).collect();
+    parts.concat()
 }
 
 fn zero_page() -> Box<[u8]> {

@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of this module")]
 
+pub(crate) mod draws;
 pub(crate) mod faulty;
 #[cfg(target_os = "linux")]
 pub(crate) mod mounts;
+pub(crate) mod weather;
 
 use std::io::Write;
 use std::path::Path;
@@ -174,6 +176,12 @@ pub(crate) struct Memory {
     address: usize,
     capacity: usize,
     bytes: Vec<u8>,
+}
+
+impl Memory {
+    pub(crate) fn address(&self) -> usize {
+        self.address
+    }
 }
 
 pub(crate) fn memory<T: Pod>(vec: &Vec<T>) -> Memory {
