@@ -76,7 +76,8 @@ function fromNative(thrown: unknown): PageoutError {
   if (tried === undefined) return new PageoutError(code, message, details)
   const refused = tried.map(({ path, reason }) => ({ path, error: fromNative(reason) }))
   const [only] = refused.length === 1 ? refused : []
-  const place = only && { path: only.path, errno: only.error.errno, syscall: only.error.syscall }
+  const { errno, syscall } = only?.error ?? {}
+  const place = only && { path: only.path, ...(errno !== undefined && { errno, syscall }) }
   return new PageoutError(code, message, { ...details, ...place, tried: refused }, { cause: refused.at(-1)?.error })
 }
 

@@ -311,7 +311,9 @@ impl Pager {
 
     fn open_named(&self, root: PathBuf) -> Result<Store, Error> {
         match self.open(&root) {
-            Err(reason @ Error::System { .. }) => Err(Error::ScratchDir { tried: vec![RefusedDir { path: root, reason }] }),
+            Err(reason @ (Error::System { .. } | Error::Exposed { .. })) => {
+                Err(Error::ScratchDir { tried: vec![RefusedDir { path: root, reason }] })
+            }
             outcome => outcome,
         }
     }

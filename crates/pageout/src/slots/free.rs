@@ -95,16 +95,23 @@ impl FreeSlots {
         self.bound += count;
     }
 
-    /// Takes all free slots that have disk space out of circulation, as runs; each comes back by [`Self::put_holes`]
-    /// or [`Self::put_idle`].
-    pub(crate) fn drain(&mut self) -> Vec<Run> {
+    /// Takes all free slots that have disk space out of circulation and appends them to `runs`; each comes back by
+    /// [`Self::put_holes`] or [`Self::put_idle`].
+    ///
+    /// # Errors
+    /// When the memory for the list cannot be had: what is not in it stays free.
+    pub(crate) fn drain(&mut self, runs: &mut Vec<Run>) -> Result<(), TryReserveError> {
         while let Some(slot) = self.warm.pop() {
             self.keep_idle(slot.index);
         }
         while let Some(index) = self.claim_fresh() {
             self.keep_idle(index);
         }
-        std::iter::from_fn(|| self.idle.pop_run(u32::MAX)).collect()
+        while self.idle.len() > 0 {
+            runs.try_reserve(1)?;
+            runs.extend(self.idle.pop_run(u32::MAX));
+        }
+        Ok(())
     }
 
     /// Brings a drained run back, its disk space given up.
@@ -166,6 +173,12 @@ mod tests {
         free
     }
 
+    fn drained(free: &mut FreeSlots) -> Vec<Run> {
+        let mut runs = Vec::new();
+        free.drain(&mut runs).expect("memory for a short list");
+        runs
+    }
+
     #[test]
     fn fresh_slots_ascend() {
         let mut free = with_slots(4096, 3);
@@ -198,7 +211,7 @@ mod tests {
     fn drained_slots_come_back_as_holes_that_need_space_again() {
         let mut free = with_slots(4096, 6);
         let kept = free.claim().expect("first");
-        assert_eq!(free.drain(), [Run { first: 1, count: 5 }]);
+        assert_eq!(drained(&mut free), [Run { first: 1, count: 5 }]);
         free.put_holes(Run { first: 1, count: 2 });
         free.put_idle(Run { first: 3, count: 3 });
         assert_eq!(free.with_space(), 4);
@@ -265,7 +278,7 @@ mod tests {
                         spacious.extend(first..free.bound());
                     }
                     Step::Drain(punched) => {
-                        let runs = free.drain();
+                        let runs = drained(&mut free);
                         let drained: BTreeSet<_> = runs.iter().flat_map(|run| run.first..run.first + run.count).collect();
                         prop_assert_eq!(&drained, &spacious);
                         for run in runs {

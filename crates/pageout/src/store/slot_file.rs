@@ -209,8 +209,9 @@ impl SlotFile {
     /// # Errors
     /// The first refusal, unless it only says that this cannot be done here. All slots stay ready for use.
     pub(super) fn give_space_back(&self) -> Outcome<()> {
-        let runs = lock(&self.slots).free.drain();
-        let mut outcome = Ok(());
+        let mut runs = Vec::new();
+        let listed = lock(&self.slots).free.drain(&mut runs);
+        let mut outcome = listed.map_err(|_| Failure::new("malloc", libc::ENOMEM));
         for run in runs {
             outcome = outcome.and(self.give_run_back(run));
         }

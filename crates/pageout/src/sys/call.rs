@@ -29,6 +29,16 @@ pub(super) fn retried_int(syscall: &'static str, mut call: impl FnMut() -> libc:
     }
 }
 
+/// As [`retried`], for calls that the standard library makes and does not repeat itself.
+pub(super) fn retried_io<T>(syscall: &'static str, mut call: impl FnMut() -> std::io::Result<T>) -> Outcome<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            outcome => return outcome.map_err(|error| of(syscall, &error)),
+        }
+    }
+}
+
 /// The failure that the calling thread's last call left behind.
 pub(super) fn last(syscall: &'static str) -> Failure {
     of(syscall, &std::io::Error::last_os_error())

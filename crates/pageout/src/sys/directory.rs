@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
-use super::call::of;
+use super::call::retried_io;
 use super::device::{DirectoryFacts, Outcome};
 use super::file::{file_system, user};
 
@@ -18,7 +18,7 @@ pub(super) fn facts(directory: &File) -> Outcome<DirectoryFacts> {
     // A file system that counts no blocks at all (ramfs, some in FUSE) says nothing about its room.
     let free_bytes = if raw.f_blocks == 0 { u64::MAX } else { raw.f_bavail.saturating_mul(block_bytes(&raw)) };
     let (file_system, ram_backed) = platform::kind(directory, &raw);
-    let status = directory.metadata().map_err(|error| of("fstat", &error))?;
+    let status = retried_io("fstat", || directory.metadata())?;
     Ok(DirectoryFacts { file_system, ram_backed, free_bytes, exposed_by: exposed_by(status.uid(), status.mode()) })
 }
 

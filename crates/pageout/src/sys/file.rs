@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::Destination;
-use super::call::{last, retried, retried_int};
+use super::call::{retried, retried_int};
 use super::device::{Failure, Outcome};
 
 /// The most slices that one call takes (`IOV_MAX` of Linux and macOS).
@@ -58,7 +58,9 @@ pub(super) fn rename(directory: BorrowedFd<'_>, name: &CStr, target: BorrowedFd<
 
 fn unlink_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<()> {
     // SAFETY: `directory` is open for the call and `name` ends in NUL.
-    retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) }).map(drop)
+    let unlink = || retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) }).map(drop);
+    // A name that is left is left for good, so that a refusal has to be said twice.
+    unlink().or_else(|_| unlink())
 }
 
 fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<OwnedFd> {
@@ -235,10 +237,7 @@ pub(super) fn user() -> u32 {
 pub(super) fn file_system(directory: RawFd) -> Outcome<libc::statfs> {
     let mut facts = std::mem::MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: `facts` is writable memory of the right type, and the descriptor is only read.
-    let answer = unsafe { libc::fstatfs(directory, facts.as_mut_ptr()) };
-    if answer != 0 {
-        return Err(last("fstatfs"));
-    }
+    retried_int("fstatfs", || unsafe { libc::fstatfs(directory, facts.as_mut_ptr()) })?;
     // SAFETY: all-zero bytes are a valid `statfs`, and the call has filled it.
     Ok(unsafe { facts.assume_init() })
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::Destination;
-use super::call::of;
+use super::call::{of, retried_io};
 use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, ScratchFile};
 use super::{directory, file};
 
@@ -46,10 +46,14 @@ impl Kernel {
 
 impl Device for Kernel {
     fn open_directory(&self, path: &Path) -> Outcome<Arc<dyn Directory>> {
-        std::fs::create_dir_all(path).map_err(|error| of("mkdir", &error))?;
+        match retried_io("mkdir", || std::fs::create_dir_all(path)) {
+            // Something is there; opening it shows whether it is a directory.
+            Ok(()) | Err(Failure { errno: libc::EEXIST, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
         let directory = File::open(path).map_err(|error| of("open", &error))?;
         let directory = File::from(file::above_standard_streams(OwnedFd::from(directory))?);
-        if !directory.metadata().map_err(|error| of("fstat", &error))?.is_dir() {
+        if !retried_io("fstat", || directory.metadata())?.is_dir() {
             return Err(Failure::new("open", libc::ENOTDIR));
         }
         Ok(Arc::new(KernelDirectory { directory, linux: self.linux, unnamed: AtomicBool::new(self.linux) }))
@@ -125,7 +129,7 @@ impl KernelDirectory {
 
     fn create_in_private_directory(&self, name: &CStr) -> Outcome<OwnedFd> {
         let private = File::from(file::open_directory(self.directory.as_fd(), name)?);
-        let facts = private.metadata().map_err(|error| of("fstat", &error))?;
+        let facts = retried_io("fstat", || private.metadata())?;
         // Whoever may rename in the scratch directory could have put another one in its place.
         if facts.uid() != file::user() || facts.mode() & OTHERS != 0 {
             return Err(Failure::new("fstat", libc::EPERM));

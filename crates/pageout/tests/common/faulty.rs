@@ -37,20 +37,18 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 12] = [
-        Self::Open,
-        Self::Facts,
-        Self::Create,
-        Self::Write,
-        Self::Read,
-        Self::ReadCached,
-        Self::Announce,
-        Self::Evict,
-        Self::Reserve,
-        Self::Punch,
-        Self::WriteBack,
-        Self::CheckWriteBack,
-    ];
+    /// Name of the kind, unlike any other.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Announce => "posix_fadvise (announce)",
+            Self::Evict => "posix_fadvise (evict)",
+            Self::Reserve => "fallocate (reserve)",
+            Self::Punch => "fallocate (punch)",
+            Self::WriteBack => "sync_file_range (start)",
+            Self::CheckWriteBack => "sync_file_range (ask)",
+            other => other.syscall(),
+        }
+    }
 
     pub(crate) fn syscall(self) -> &'static str {
         match self {
@@ -100,6 +98,13 @@ pub(crate) enum Effect {
     StaleRead,
 }
 
+impl Effect {
+    /// Whether a call of this length does not even notice.
+    fn is_whole(self, len_bytes: u64) -> bool {
+        matches!(self, Self::Short(short) if short.of(len_bytes) >= len_bytes)
+    }
+}
+
 /// How many of the bytes asked for a call moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Short {
@@ -112,7 +117,7 @@ impl Short {
     pub(crate) const ALL: [Self; 6] =
         [Self::Bytes(0), Self::Bytes(1), Self::Bytes(511), Self::Bytes(512), Self::Half, Self::AllButOne];
 
-    fn of(self, len_bytes: u64) -> u64 {
+    pub(crate) fn of(self, len_bytes: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.min(len_bytes),
             Self::Half => len_bytes.div_ceil(2),
@@ -243,6 +248,11 @@ impl Disk {
         state.hits = 0;
     }
 
+    /// How many calls the fault hit so far.
+    pub(crate) fn hits(&self) -> u64 {
+        self.state().hits
+    }
+
     /// Ends the fault, and says how many calls it hit.
     pub(crate) fn disarm(&self) -> u64 {
         let mut state = self.state();
@@ -348,7 +358,7 @@ impl State {
             Lasts::ForGood => index >= fault.index,
             Lasts::OneOf(calls) => index % calls == fault.index % calls,
         };
-        if !is_hit {
+        if !is_hit || fault.effect.is_whole(len_bytes) {
             return Ok(None);
         }
         self.hits += 1;

@@ -4,8 +4,10 @@
 
 pub(crate) mod draws;
 pub(crate) mod faulty;
+pub(crate) mod ledger;
 #[cfg(target_os = "linux")]
 pub(crate) mod mounts;
+pub(crate) mod sweep;
 pub(crate) mod weather;
 
 use std::io::Write;
@@ -227,7 +229,8 @@ pub(crate) fn assert_passed(test: &str, output: &Output) {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "the process of {test} ended with {}:\n{said}", output.status);
     assert!(said.contains("1 passed"), "{test} is not the name of a test:\n{said}");
-    for line in said.lines().filter(|line| line.starts_with(SKIPPED) || line.starts_with(REPORT)) {
+    let handed_on = [SKIPPED, REPORT, ledger::LEDGER];
+    for line in said.lines().filter(|line| handed_on.iter().any(|start| line.starts_with(start))) {
         tell(line);
     }
 }
@@ -267,7 +270,7 @@ pub(crate) fn short_or_long(short: usize, long: usize) -> usize {
 }
 
 /// Writes a line past the test harness, which would swallow it.
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("standard error can be written");
 }
 
