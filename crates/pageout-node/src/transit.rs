@@ -3,8 +3,7 @@
 //! Nobody owns them meanwhile: the thread that sent one may end before another adopts it. One that is never adopted keeps its
 //! place until the process ends.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use napi::Result;
 use napi::bindgen_prelude::Either3;
@@ -13,11 +12,12 @@ use pageout::Handle;
 
 use crate::error::internal;
 use crate::exports::PagerRef;
+use crate::in_transit::InTransit;
 use crate::numbers::double;
 use crate::table::{Payload, Shared};
 use crate::view::ArrayBufferView;
 
-static IN_TRANSIT: LazyLock<Mutex<HashMap<String, Moving>>> = LazyLock::new(Mutex::default);
+static IN_TRANSIT: LazyLock<InTransit<Moving>> = LazyLock::new(InTransit::default);
 
 struct Moving {
     /// Name of the class of chunks that comes back, which JavaScript knows.
@@ -63,7 +63,7 @@ pub fn send(
         Some(Payload::Kept(_)) => Cargo::Kept { bytes, is_excluded, counted_in: Arc::clone(pager.shared()) },
         Some(Payload::Collecting(_)) | None => return Err(internal("the ticket stands for no payload")),
     };
-    lock().insert(token, Moving { kind, cargo });
+    IN_TRANSIT.send(token, Moving { kind, cargo });
     Ok(true)
 }
 
@@ -82,22 +82,22 @@ fn copy_of(views: &[ArrayBufferView], is_excluded: bool) -> Option<Vec<u8>> {
 /// out of core dumps. `null` when it stands for nothing.
 #[napi(catch_unwind, ts_return_type = "[kind: string, byteLength: number, isKept: boolean, isExcluded: boolean] | null")]
 pub fn look_up(token: String) -> Option<Vec<Either3<String, f64, bool>>> {
-    let in_transit = lock();
-    let moving = in_transit.get(&token)?;
-    let len_bytes = double(u64::try_from(moving.len_bytes()).ok()?);
-    let (is_kept, is_excluded) = match moving.cargo {
-        Cargo::Stored(_) => (false, false),
-        Cargo::Kept { is_excluded, .. } => (true, is_excluded),
-    };
-    let kind = Either3::A(moving.kind.clone());
-    Some(vec![kind, Either3::B(len_bytes), Either3::C(is_kept), Either3::C(is_excluded)])
+    IN_TRANSIT.look_up(&token, |moving| {
+        let len_bytes = double(u64::try_from(moving.len_bytes()).ok()?);
+        let (is_kept, is_excluded) = match moving.cargo {
+            Cargo::Stored(_) => (false, false),
+            Cargo::Kept { is_excluded, .. } => (true, is_excluded),
+        };
+        let kind = Either3::A(moving.kind.clone());
+        Some(vec![kind, Either3::B(len_bytes), Either3::C(is_kept), Either3::C(is_excluded)])
+    })?
 }
 
 /// Takes the payload of a token in, and gives its ticket. What JavaScript is to keep is copied to `target`, which has exactly
 /// its length. -1 when the token stands for nothing any more.
 #[napi(catch_unwind)]
 pub fn receive(pager: &PagerRef, token: String, mut target: ArrayBufferView) -> Result<f64> {
-    let Some(moving) = lock().remove(&token) else { return Ok(-1.0) };
+    let Some(moving) = IN_TRANSIT.receive(&token) else { return Ok(-1.0) };
     match moving.cargo {
         Cargo::Stored(handle) => pager.insert(Payload::Stored(handle)),
         Cargo::Kept { bytes, counted_in, .. } => {
@@ -113,9 +113,5 @@ pub fn receive(pager: &PagerRef, token: String, mut target: ArrayBufferView) -> 
 /// Payloads that were sent and not received yet.
 #[napi(catch_unwind)]
 pub fn in_transit() -> u32 {
-    u32::try_from(lock().len()).unwrap_or(u32::MAX)
-}
-
-fn lock() -> MutexGuard<'static, HashMap<String, Moving>> {
-    IN_TRANSIT.lock().unwrap_or_else(PoisonError::into_inner)
+    u32::try_from(IN_TRANSIT.len()).unwrap_or(u32::MAX)
 }

@@ -42,9 +42,12 @@ mod backend;
 mod block;
 mod error;
 mod global;
+#[cfg(all(test, loom))]
+mod models;
 mod pager;
 mod slots;
 mod store;
+mod sync;
 mod sys;
 mod units;
 

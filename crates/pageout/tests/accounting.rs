@@ -60,6 +60,7 @@ fn stats_are_exact_after_each_verb() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "needs the kernel's device")]
 fn stats_name_the_scratch_directory() {
     let pager = Setup::Native.pager();
     let stats = pager.stats();

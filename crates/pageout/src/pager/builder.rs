@@ -1,12 +1,12 @@
 //! The options of a pager, checked before anything is opened.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
 
 use super::stats::Counters;
 use super::{AtomicBackend, Backend, Pager, Shared};
 use crate::error::Error;
 use crate::store::StoreOptions;
+use crate::sync::{Arc, Mutex, OnceLock};
 use crate::sys::{Device, Kernel, memory};
 
 /// Options of a [`Pager`], made by [`Pager::builder`].

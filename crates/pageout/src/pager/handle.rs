@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use bytemuck::Pod;
 
@@ -11,6 +10,7 @@ use crate::backend::file::Stored;
 use crate::backend::swap::Moved;
 use crate::backend::{Extents, Payload};
 use crate::error::Error;
+use crate::sync::Arc;
 use crate::sys::Destination;
 use crate::units;
 

@@ -7,12 +7,13 @@ mod batch;
 mod builder;
 mod collector;
 mod handle;
+#[cfg(all(test, loom))]
+mod models;
 mod ranges;
 mod stats;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock};
 
 use bytemuck::Pod;
 
@@ -28,6 +29,7 @@ use crate::backend::file::Stored;
 use crate::backend::swap::Moved;
 use crate::error::{Error, RefusedDir};
 use crate::store::{Store, StoreOptions, lock};
+use crate::sync::{Arc, Mutex, OnceLock};
 use crate::sys::{Device, destination, memory};
 use crate::units;
 use handle::{Body, Membership};

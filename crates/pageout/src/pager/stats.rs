@@ -1,12 +1,9 @@
 //! What a pager holds and has done.
 
 use std::path::PathBuf;
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Release},
-};
+use std::sync::atomic::Ordering::{Acquire, Release};
 
-use crate::store::thread_number;
+use crate::sync::{AtomicU64, thread_number};
 
 /// What a pager holds and has done, from [`Pager::stats`](crate::Pager::stats). Counters run from the pager's beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,8 @@
 //!   the system tells of it (it is asked when write-back is started, after every 64 MiB, by a trim, and when a checksum
 //!   fails), the file is set aside as well, and its payloads are marked as being at risk.
 
+#[cfg(all(test, loom))]
+mod models;
 mod place;
 mod slot_file;
 mod space;
@@ -23,8 +25,8 @@ mod write_behind;
 
 use std::io::IoSlice;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 
 pub(crate) use place::Place;
 pub(crate) use slot_file::Slot;
@@ -34,6 +36,7 @@ use write_behind::WriteBehind;
 
 use crate::error::Error;
 use crate::slots::{CLASS_COUNT, Class, FreeSlots, classes_for, slot_bytes_for};
+use crate::sync::{Arc, Mutex, MutexGuard, UnsizedArc, thread_number};
 use crate::sys::device::{DirectoryFacts, Outcome};
 use crate::sys::{Device, Directory, Failure, destination};
 use crate::units::MIB;
@@ -65,8 +68,8 @@ pub(crate) struct StoreOptions {
 /// Slots in the scratch files of one directory.
 #[derive(Debug)]
 pub(crate) struct Store {
-    directory: Arc<dyn Directory>,
-    path: Arc<Path>,
+    directory: UnsizedArc<dyn Directory>,
+    path: UnsizedArc<Path>,
     facts: DirectoryFacts,
     space: Arc<Space>,
     write_behind: Arc<WriteBehind>,
@@ -86,7 +89,7 @@ impl Store {
     /// # Errors
     /// The call that failed, [`Error::RamBacked`] or [`Error::Exposed`]. A full disk is no reason to refuse a directory.
     pub(crate) fn open(device: &dyn Device, path: &Path, options: StoreOptions) -> Result<Self, Error> {
-        let path: Arc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
+        let path: UnsizedArc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
         let system = |failure| Error::from_failure(failure, &path);
         let directory = device.open_directory(&path).map_err(system)?;
         let facts = directory.facts().map_err(system)?;
@@ -219,7 +222,7 @@ impl Store {
         let shards = &self.current[class.index() * SHARDS..][..SHARDS];
         let own = &shards[shard % SHARDS];
         loop {
-            let full = match self.current_file(own, class)?.claim(FreeSlots::claim) {
+            let full = match SlotFile::claim(self.current_file(own, class)?, FreeSlots::claim) {
                 Ok(slot) => return Ok(slot),
                 Err(full) => full,
             };
@@ -247,7 +250,7 @@ impl Store {
             class,
             Arc::clone(&self.space),
             Arc::clone(&self.write_behind),
-            Arc::clone(&self.path),
+            UnsizedArc::clone(&self.path),
         ));
         *current = Some(Arc::clone(&file));
         Ok(file)
@@ -296,7 +299,7 @@ impl Store {
 /// A slot of a shard's file that was used before. What one thread frees serves all, before files grow.
 fn claim_freed(shard: &Mutex<Option<Arc<SlotFile>>>) -> Option<UnchargedSlot> {
     let file = lock(shard).as_ref().filter(|file| !file.has_failed()).map(Arc::clone)?;
-    file.claim(FreeSlots::claim_freed).ok()
+    SlotFile::claim(file, FreeSlots::claim_freed).ok()
 }
 
 /// Gives back the space of the free slots of a shard's file, or the file where nothing uses it.
@@ -324,15 +327,6 @@ fn is_out_of_space(outcome: &Result<Place, Error>) -> bool {
 /// Whether nobody but the store holds the file, so that no slot of it is in use.
 fn is_unused(file: &Arc<SlotFile>) -> bool {
     Arc::strong_count(file) == 1
-}
-
-/// A number that differs between the threads that run at the same time, as far as it can.
-pub(crate) fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Relaxed);
-    }
-    NUMBER.with(|number| *number)
 }
 
 /// Proves that a file can be created in a directory, written and read: some file systems accept a file and then no data.

@@ -3,14 +3,14 @@
 use std::collections::TryReserveError;
 use std::io::IoSlice;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::lock;
 use super::space::{Reservation, Space};
 use super::write_behind::{REFRESH_BYTES, WriteBehind};
 use crate::error::Error;
 use crate::slots::{BitSet, Class, FreeSlots, Run};
+use crate::sync::{Arc, AtomicBool, AtomicI32, Mutex, UnsizedArc};
 use crate::sys::device::Outcome;
 use crate::sys::{Destination, Failure, ScratchFile};
 use crate::units;
@@ -28,7 +28,7 @@ pub(super) struct SlotFile {
     space: Arc<Space>,
     write_behind: Arc<WriteBehind>,
     /// The scratch directory, for errors.
-    path: Arc<Path>,
+    path: UnsizedArc<Path>,
 }
 
 /// Takes a slot with disk space: any, or only one that was used before.
@@ -65,7 +65,7 @@ impl SlotFile {
         class: Class,
         space: Arc<Space>,
         write_behind: Arc<WriteBehind>,
-        path: Arc<Path>,
+        path: UnsizedArc<Path>,
     ) -> Self {
         let slots = Mutex::new(Slots { free: FreeSlots::new(class.slot_bytes()), dirty: BitSet::default(), unseen_bytes: 0 });
         let (failed, write_back_errno) = (AtomicBool::new(false), AtomicI32::new(0));
@@ -115,19 +115,19 @@ impl SlotFile {
     }
 
     /// The free slot that `choose` takes; the file where there is none. The slot is not charged to the accounting yet.
-    pub(super) fn claim(self: Arc<Self>, choose: ChooseSlot) -> Result<UnchargedSlot, Arc<Self>> {
-        let slot_bytes = self.class.slot_bytes();
+    pub(super) fn claim(this: Arc<Self>, choose: ChooseSlot) -> Result<UnchargedSlot, Arc<Self>> {
+        let slot_bytes = this.class.slot_bytes();
         let claimed = {
-            let mut slots = lock(&self.slots);
+            let mut slots = lock(&this.slots);
             // Counted under the lock: a push that finds the slot subtracts it.
-            slots.claim(slot_bytes, choose).inspect(|_| self.write_behind.add_dirty(slot_bytes))
+            slots.claim(slot_bytes, choose).inspect(|_| this.write_behind.add_dirty(slot_bytes))
         };
-        let Some((index, is_limit_due)) = claimed else { return Err(self) };
+        let Some((index, is_limit_due)) = claimed else { return Err(this) };
         if is_limit_due {
-            self.write_behind.refresh();
-            self.check_write_back();
+            this.write_behind.refresh();
+            this.check_write_back();
         }
-        Ok(UnchargedSlot { file: self, index })
+        Ok(UnchargedSlot { file: this, index })
     }
 
     /// Bytes of slots in use that were written and not pushed.

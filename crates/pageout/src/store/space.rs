@@ -1,8 +1,9 @@
 //! Exact accounting of space: what is handed out, what the disk holds for us, and the limit.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::{Error, SpaceFacts};
+use crate::sync::AtomicU64;
 
 /// The space accounting of one store.
 #[derive(Debug)]

@@ -8,8 +8,9 @@
 //!
 //! The count is an estimate from above: the kernel does not tell what it has written on its own.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
+use crate::sync::AtomicU64;
 use crate::sys::MemoryLimit;
 use crate::units::MIB;
 

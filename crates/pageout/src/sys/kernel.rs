@@ -280,7 +280,8 @@ impl ScratchFile for KernelFile {
     }
 }
 
-#[cfg(test)]
+// Miri has no such device.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use std::io::IoSlice;
     #[cfg(target_os = "linux")]

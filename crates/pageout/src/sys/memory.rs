@@ -148,8 +148,11 @@ fn touched_pages(memory: &[u8]) -> Option<Pages> {
     (!memory.is_empty()).then(|| Pages { start: memory.as_ptr().wrapping_sub(before_bytes), len_bytes })
 }
 
-/// The whole pages inside `len_bytes` bytes from `start` on, if there are any.
+/// The whole pages inside `len_bytes` bytes from `start` on, if there are any. Miri knows no advice: it sees none.
 fn whole_pages(start: *const u8, len_bytes: usize) -> Option<Pages> {
+    if cfg!(miri) {
+        return None;
+    }
     let skipped_bytes = start.align_offset(page_bytes());
     let inside_bytes = len_bytes.checked_sub(skipped_bytes)?;
     let len_bytes = inside_bytes - inside_bytes % page_bytes();
@@ -159,7 +162,8 @@ fn whole_pages(start: *const u8, len_bytes: usize) -> Option<Pages> {
 /// Bytes of swap space that the machine has, and how many of them are free. Zero where there is none, or where the
 /// system does not say.
 pub(crate) fn swap_space() -> (u64, u64) {
-    #[cfg(target_os = "linux")]
+    // Miri does not know this call; there nothing is swapped out.
+    #[cfg(all(target_os = "linux", not(miri)))]
     {
         let mut info = MaybeUninit::<libc::sysinfo>::zeroed();
         // SAFETY: `info` is writable memory of the right type; sysinfo fills it or fails.

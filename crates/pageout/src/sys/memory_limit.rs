@@ -140,6 +140,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
     fn this_machine_says_something() {
         let bytes = MemoryLimit::open().available_bytes();
         assert!(bytes > 0 && bytes < u64::MAX);

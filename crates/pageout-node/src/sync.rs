@@ -1,0 +1,14 @@
+//! What threads share state by: the standard library's types, or in models (`--cfg loom`) loom's, which try every order of
+//! events within a bound.
+
+#[cfg(not(loom))]
+pub use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32},
+};
+
+#[cfg(loom)]
+pub use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32},
+};
