@@ -3,13 +3,10 @@ import {
   chmodSync,
   closeSync,
   existsSync,
-  fstatSync,
-  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   statfsSync,
   statSync,
@@ -25,6 +22,7 @@ import { runChild } from './helpers/child.js'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import type { Outcome } from './helpers/outcome.js'
 import { countsOf, hasProc, newDirectory, newPager, openDescriptors } from './helpers/places.js'
+import { scratchFiles, spoil } from './helpers/scratch.js'
 
 /** Runs a test where the machine allows it; elsewhere the report shows it as skipped. */
 const where = (isPossible: boolean) => (isPossible ? test : test.skip)
@@ -469,44 +467,6 @@ function writeFull(path: string): void {
   try {
     for (;;) writeSync(descriptor, new Uint8Array(KIB))
   } catch {
-    closeSync(descriptor)
-  }
-}
-
-/** Ways to the open scratch files of this process in a directory. */
-function scratchFiles(directory: string): string[] {
-  const paths = readdirSync('/proc/self/fd').map(descriptor => `/proc/self/fd/${descriptor}`)
-  return paths.filter(path => existsSync(path) && isBelow(path, directory))
-}
-
-function isBelow(path: string, directory: string): boolean {
-  try {
-    return readlinkSync(path).startsWith(`${directory}/`)
-  } catch {
-    return false
-  }
-}
-
-/** Damages the scratch file that holds `bytes`, from their place on. Gives what repairs it. */
-function spoil(directory: string, bytes: Uint8Array, way: 'overwritten' | 'cut off'): () => void {
-  const path = scratchFiles(directory).find(path => readFileSync(path).indexOf(bytes) >= 0)
-  if (path === undefined) throw new Error('no scratch file holds the bytes')
-  const content = readFileSync(path)
-  const start = content.indexOf(bytes)
-  const descriptor = openSync(path, 'r+')
-  const { size } = fstatSync(descriptor)
-  if (way === 'overwritten')
-    writeSync(
-      descriptor,
-      bytes.slice(0, 4).map(byte => byte ^ 0xff),
-      0,
-      4,
-      start,
-    )
-  else ftruncateSync(descriptor, start)
-  return () => {
-    ftruncateSync(descriptor, size)
-    writeSync(descriptor, bytes, 0, bytes.length, start)
     closeSync(descriptor)
   }
 }

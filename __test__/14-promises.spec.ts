@@ -144,6 +144,20 @@ test('an aborted pageout is wholly in the hands of the caller again, however far
   await pager.close()
 })
 
+test.serial('a pageout that is aborted while its only slot is written keeps no place', async t => {
+  const pager = new Pager()
+  for (const byteLength of [MIB, 10 * MIB]) {
+    const controller = new AbortController()
+    const pending = pager.pageout(pattern(byteLength), { signal: controller.signal })
+    // The job has begun, since no other is running, and nothing stops it within a slot.
+    controller.abort()
+    const { chunks } = (await t.throwsAsync(pending, { code: 'ABORT_ERR' })) as Error & { chunks: Uint8Array[] }
+    t.is(Buffer.compare(chunks[0] as Uint8Array, pattern(byteLength)), 0)
+    t.deepEqual([pager.stats().handles, pager.stats().usedBytes], [0, 0])
+  }
+  await pager.close()
+})
+
 test('small reads that start together give what each gives alone, whatever becomes of their handles', async t => {
   const whole = pattern(MIB)
   const handles = Array.from({ length: 200 }, (_, index) => sync.pageout(whole.slice(0, 5000 + index)))

@@ -368,6 +368,39 @@ mod tests {
         assert_eq!((error.code(), error.kind()), ("ERR_PAGEOUT_SCRATCH_DIR", io::ErrorKind::ReadOnlyFilesystem));
     }
 
+    /// What the documents say of each error: code, kind, and what its text must name.
+    #[test]
+    fn every_error_has_a_code_a_kind_and_a_text_with_its_facts() {
+        use io::ErrorKind;
+        let path: Arc<Path> = Arc::from(Path::new("/scratch"));
+        let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000 };
+        let lost = Error::Corrupt { byte_offset: 4096, write_back_errno: Some(libc::EIO) };
+        let in_use = Error::ScratchDirInUse { requested: "/other".into(), current: Arc::clone(&path) };
+        let in_memory = Error::RamBacked { path: Arc::clone(&path), file_system: "tmpfs".to_owned() };
+        let option = Error::Option { name: "capacity_bytes", problem: "must be at least 1".to_owned() };
+        let (scratch_dir, range, value) = ("ERR_PAGEOUT_SCRATCH_DIR", "ERR_OUT_OF_RANGE", "ERR_INVALID_ARG_VALUE");
+        for (error, code, kind, named) in [
+            (system(libc::EIO), "EIO", io::Error::from_raw_os_error(libc::EIO).kind(), "pwritev"),
+            (Error::Capacity(Box::new(facts)), "ERR_PAGEOUT_CAPACITY", ErrorKind::QuotaExceeded, "4096 of 10000"),
+            (Error::ScratchDir { tried: Vec::new() }, scratch_dir, ErrorKind::NotFound, "no usable"),
+            (in_use, scratch_dir, ErrorKind::AlreadyExists, "'/other'"),
+            (Error::Exposed { path, owner: 12 }, scratch_dir, ErrorKind::PermissionDenied, "user 12"),
+            (in_memory, "ERR_PAGEOUT_RAM_BACKED", ErrorKind::Unsupported, "tmpfs"),
+            (lost, "ERR_PAGEOUT_CORRUPT", ErrorKind::InvalidData, "byte 4096 of the payload; the device could not"),
+            (Error::OutOfRange { offset: 8, len: 2, payload_len: 9 }, range, ErrorKind::InvalidInput, "offset 8 + length 2"),
+            (Error::Overlap { first: (0, 5), second: (4, 4) }, "ERR_PAGEOUT_OVERLAP", ErrorKind::InvalidInput, "offset 4"),
+            (Error::TargetLength { expected: 5, actual: 4 }, range, ErrorKind::InvalidInput, "4 elements"),
+            (Error::ForeignHandle, value, ErrorKind::InvalidInput, "another pager"),
+            (option, value, ErrorKind::InvalidInput, "capacity_bytes"),
+        ] {
+            assert_eq!((error.code(), error.kind()), (code, kind), "{error:?}");
+            assert!(error.to_string().contains(named), "{error}");
+            let is_system = matches!(error, Error::System { .. });
+            assert_eq!(error.raw_os_error(), is_system.then_some(libc::EIO));
+            assert_eq!(error.clone().with_space(facts).to_string() != error.to_string(), is_system, "{error}");
+        }
+    }
+
     #[test]
     fn an_unknown_number_has_a_code_too() {
         assert_eq!(system(9999).code(), "EUNKNOWN");

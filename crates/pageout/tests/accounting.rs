@@ -4,7 +4,7 @@ mod common;
 
 use std::io::ErrorKind;
 
-use common::faulty::{Call, Disk};
+use common::faulty::{Call, Disk, Effect, Fault, Lasts};
 use common::{KIB, PAGE, Setup, assert_same, cut, elements, slot_bytes, u64_of};
 use pageout::{Backend, Error, Handle, Pager, PagerBuilder};
 
@@ -57,6 +57,25 @@ fn stats_are_exact_after_each_verb() {
     check([0, 0, 0, 4, 4906, 3, 47, 3, 4900]);
     pager.trim().expect("a trim");
     assert_eq!(pager.stats().scratch_bytes, 0, "no payload uses it");
+}
+
+/// As the Node addon takes, which keeps the handle in a place of its own.
+#[test]
+fn a_take_in_two_halves_counts_as_one_take_and_no_read() {
+    let pager = Disk::new().pager();
+    for backend in [Backend::File, Backend::Swap] {
+        let before = pager.stats();
+        let handle = pager.pageout_with(backend, &mut [vec![7u64; 5]]).expect("a pageout");
+        let error = pager.peek(&handle, &mut [0; 4]).expect_err("too short");
+        assert!(matches!(error, Error::TargetLength { expected: 5, actual: 4 }), "{error:?}");
+        let mut target = [0; 5];
+        pager.peek(&handle, &mut target).expect("a read");
+        assert_eq!((target, pager.stats().takes), ([7; 5], before.takes));
+        pager.count_take(&handle);
+        drop(handle);
+        let stats = pager.stats();
+        assert_eq!((stats.takes, stats.take_bytes, stats.reads), (before.takes + 1, before.take_bytes + 40, before.reads));
+    }
 }
 
 #[test]
@@ -193,6 +212,27 @@ fn a_trim_gives_space_back_and_leaves_payloads_alone() {
     }
     pager.trim().expect("a trim");
     assert_eq!((pager.stats().scratch_bytes, disk.open_files(), disk.room()), (0, 0, 1 << 40));
+}
+
+#[test]
+fn places_that_could_not_get_space_again_are_not_lost() {
+    for errno in [libc::EIO, libc::ENOSPC] {
+        let disk = Disk::new();
+        let pager = disk.pager();
+        let whole = elements::<u64>(3000, 1);
+        let held = pager.pageout(&mut cut(&whole, &[])).expect("a pageout");
+        drop(pager.pageout(&mut cut(&whole, &[])).expect("a pageout"));
+        let place = disk.last_place();
+        pager.trim().expect("a trim");
+        disk.arm(Fault { call: Call::Reserve, index: 0, effect: Effect::Fail(errno), lasts: Lasts::ForGood });
+        pager.pageout(&mut cut(&whole, &[])).expect_err("no space");
+        disk.disarm();
+        let again = pager.pageout(&mut cut(&whole, &[])).expect("a pageout");
+        assert_eq!(disk.last_place(), place, "the place that was given back serves again");
+        drop((held, again));
+        pager.trim().expect("a trim");
+        assert_eq!((pager.stats().scratch_bytes, disk.room()), (0, 1 << 40));
+    }
 }
 
 #[test]

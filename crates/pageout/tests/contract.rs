@@ -144,6 +144,19 @@ fn payloads_around_the_largest_slot_come_back() {
 }
 
 #[test]
+fn a_payload_of_several_of_the_largest_slots_comes_back() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let whole = elements::<u8>(LARGEST_SLOT, 1);
+    let handle = pager.pageout_copy(&[&whole, &whole[..PAGE], &whole, &whole[7..107]]).expect("a pageout");
+    assert_eq!(pager.stats().used_bytes, 2 * u64_of(LARGEST_SLOT) + slot_bytes(PAGE + 100));
+    let mut some = Vec::new();
+    pager.read_at_many(&handle, &[(2 * LARGEST_SLOT + PAGE, 100), (LARGEST_SLOT - 9, 20)], &mut some).expect("a read");
+    assert_same(&some[..100], &whole[7..107]);
+    assert_same(&some[100..], &[&whole[LARGEST_SLOT - 9..], &whole[..11]].concat());
+}
+
+#[test]
 fn a_payload_without_elements_needs_no_directory_and_no_call() {
     let disk = Disk::new();
     disk.arm(Fault { call: Call::Open, index: 0, effect: Effect::Fail(libc::EIO), lasts: Lasts::ForGood });

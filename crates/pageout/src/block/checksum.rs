@@ -67,14 +67,14 @@ impl Checksums {
             return Ok(Self::Off);
         }
         let mut checksums = Vec::new();
-        checksums.try_reserve_exact(pieces.clone().map(|piece| piece.all().len()).sum())?;
-        pieces.for_each(|piece| checksums.extend_from_slice(piece.all()));
+        checksums.try_reserve_exact(pieces.clone().filter_map(Self::all).map(<[u32]>::len).sum())?;
+        pieces.filter_map(Self::all).for_each(|all| checksums.extend_from_slice(all));
         Ok(Self::Many(checksums.into_boxed_slice()))
     }
 
     /// Whether there is anything to check.
     pub(crate) fn are_kept(&self) -> bool {
-        !matches!(self, Self::Off)
+        self.all().is_some()
     }
 
     /// Checks whole pages that begin at the payload's byte `start`, a multiple of a page; the last one may be the short
@@ -83,21 +83,20 @@ impl Checksums {
     /// # Errors
     /// The payload's byte at which the first wrong page begins.
     pub(crate) fn verify(&self, start: u64, bytes: &[u8]) -> Result<(), u64> {
-        if !self.are_kept() {
-            return Ok(());
-        }
-        let kept = &self.all()[page_of(start)..][..bytes.len().div_ceil(PAGE)];
+        let Some(all) = self.all() else { return Ok(()) };
+        let kept = &all[page_of(start)..][..bytes.len().div_ceil(PAGE)];
         match bytes.chunks(PAGE).zip(kept).position(|(page, kept)| checksum(page) != *kept) {
             None => Ok(()),
             Some(position) => Err(start + units::to_u64(position) * PAGE_BYTES),
         }
     }
 
-    fn all(&self) -> &[u32] {
+    /// The checksum of each page, where they are kept.
+    fn all(&self) -> Option<&[u32]> {
         match self {
-            Self::Off => &[],
-            Self::One(only) => std::slice::from_ref(only),
-            Self::Many(all) => all,
+            Self::Off => None,
+            Self::One(only) => Some(std::slice::from_ref(only)),
+            Self::Many(all) => Some(all),
         }
     }
 }

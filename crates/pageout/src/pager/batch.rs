@@ -1,6 +1,8 @@
 //! Reads of several payloads at once, as one read of several ranges does it for one: what is in memory comes first, the
 //! rest is announced to the device all together.
 
+use std::fmt;
+
 use bytemuck::Pod;
 
 use super::ranges::Request;
@@ -10,7 +12,6 @@ use crate::units;
 
 /// One read of a batch: what [`super::Pager::read_into`] takes. Not covered by semantic versioning.
 #[doc(hidden)]
-#[derive(Debug)]
 pub struct BatchRead<'a, T> {
     pub handle: &'a Handle<T>,
     pub ranges: &'a [(usize, usize)],
@@ -47,6 +48,13 @@ pub fn read_batch<T: Pod>(reads: &mut [BatchRead<'_, T>]) -> Result<Vec<u32>, Er
         }
     }
     Ok(failed)
+}
+
+impl<T> fmt::Debug for BatchRead<'_, T> {
+    /// Without the target, which holds bytes of the payload.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("BatchRead").field("handle", self.handle).field("ranges", &self.ranges).finish_non_exhaustive()
+    }
 }
 
 impl<T: Pod> BatchRead<'_, T> {

@@ -77,6 +77,7 @@ mod tests {
     #[test]
     fn sizes_rise_in_whole_pages_by_at_most_a_third_of_waste() {
         assert_eq!(&SIZES[..5], &[4096, 8192, 12288, 16384, 24576]);
+        assert_eq!(SIZES, sizes(), "whenever they are computed");
         for pair in SIZES.windows(2) {
             assert!(pair[0] < pair[1] && pair[1] % 4096 == 0);
             // The worst payload of a slot is one byte longer than the slot below it.

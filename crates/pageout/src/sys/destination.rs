@@ -149,11 +149,12 @@ mod tests {
             let mut front = whole.split_front(2);
             whole.append(&[3, 0, 4, 0]);
             front.append(&[2, 0]);
-            assert_eq!(whole.filled(), [3, 0, 4, 0]);
+            whole.filled_mut()[2] += 1;
+            assert_eq!(whole.filled(), [3, 0, 5, 0]);
             Ok(())
         })
         .expect("filled");
-        assert_eq!(vec, [1, 2, 3, 4]);
+        assert_eq!(vec, [1, 2, 3, 5]);
     }
 
     #[test]

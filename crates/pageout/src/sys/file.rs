@@ -241,3 +241,18 @@ pub(super) fn file_system(directory: RawFd) -> Outcome<libc::statfs> {
     // SAFETY: all-zero bytes are a valid `statfs`, and the call has filled it.
     Ok(unsafe { facts.assume_init() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_that_is_none_has_no_file_system() {
+        assert_eq!(file_system(-1).map(drop), Err(Failure::new("fstatfs", libc::EBADF)));
+    }
+
+    #[test]
+    fn an_offset_that_no_file_has_is_refused() {
+        assert_eq!(file_offset("pwritev", u64::MAX), Err(Failure::new("pwritev", libc::EFBIG)));
+    }
+}

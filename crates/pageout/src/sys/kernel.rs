@@ -367,6 +367,39 @@ mod tests {
     }
 
     #[test]
+    fn what_only_linux_has_is_left_out_of_the_portable_way() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let directory = Kernel::portable().open_directory(scratch.path()).expect("a scratch directory");
+        let file = directory.create_file().expect("a scratch file");
+        file.reserve(0, 1 << 20).expect("nothing is promised");
+        file.announce(0, 4096);
+        file.start_write_back(0, 4096).expect("nothing is started");
+        file.check_write_back().expect("nothing is known");
+        file.evict(0, 4096);
+        let failure = file.punch(0, 4096).expect_err("there are no holes");
+        assert!(failure.is_unsupported(), "{failure:?}");
+    }
+
+    /// The kernel's own file system has neither unnamed files nor reads that do not wait, and nobody can create files there.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn where_a_file_system_lacks_something_that_is_remembered() {
+        let directory = File::open("/proc").expect("a directory of the kernel");
+        let directory = KernelDirectory { directory, linux: true, unnamed: AtomicBool::new(true) };
+        let failure = directory.create_file().expect_err("nothing can be created there");
+        assert_eq!((failure.syscall, directory.unnamed.load(Relaxed)), ("mkdirat", false));
+        directory.create_file().expect_err("still nothing");
+
+        let file = OwnedFd::from(File::open("/proc/self/cmdline").expect("a file of the kernel"));
+        let file = KernelFile { file, linux: true, cached_reads: AtomicBool::new(true) };
+        for _ in 0..2 {
+            let mut bytes = [std::mem::MaybeUninit::uninit(); 8];
+            let read = destination::with_buffer(&mut bytes, |whole| file.read_cached_at(&mut [whole], 0));
+            assert_eq!((read, file.cached_reads.load(Relaxed)), (Ok(0), false));
+        }
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn reserved_space_can_be_given_back() {
         let scratch = tempfile::tempdir().expect("a temporary directory");

@@ -4,12 +4,16 @@
 //! The files that say so are opened once and read again on each call, so that a limit that changes is seen and no later call
 //! opens anything. Where nothing can be read there is no limit.
 
+use std::fmt;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::file::above_standard_streams;
+
 /// Says how much memory there is.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryLimit {
     /// Limits of the control group and of those around it.
     groups: Vec<File>,
@@ -28,8 +32,8 @@ impl MemoryLimit {
     pub(crate) fn open() -> Self {
         let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let groups = limit_files(&membership, &mounts).iter().filter_map(|path| File::open(path).ok()).collect();
-        Self { groups, machine: File::open("/proc/meminfo").ok() }
+        let groups = limit_files(&membership, &mounts).iter().filter_map(|path| opened(path)).collect();
+        Self { groups, machine: opened(Path::new("/proc/meminfo")) }
     }
 
     /// The smallest limit of all groups.
@@ -42,6 +46,19 @@ impl MemoryLimit {
     pub(crate) fn available_bytes(&self) -> u64 {
         self.machine.as_ref().and_then(|file| available_bytes(&content(file)?)).unwrap_or(u64::MAX)
     }
+}
+
+impl fmt::Debug for MemoryLimit {
+    /// Without the paths of its files, which say what container this process runs in.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("MemoryLimit").field("groups", &self.groups.len()).finish_non_exhaustive()
+    }
+}
+
+/// The file at `path`, if it can be read.
+fn opened(path: &Path) -> Option<File> {
+    let file = OwnedFd::from(File::open(path).ok()?);
+    above_standard_streams(file).ok().map(File::from)
 }
 
 fn content(file: &File) -> Option<String> {

@@ -37,6 +37,21 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Open,
+        Self::Facts,
+        Self::Create,
+        Self::Write,
+        Self::Read,
+        Self::ReadCached,
+        Self::Announce,
+        Self::Evict,
+        Self::Reserve,
+        Self::Punch,
+        Self::WriteBack,
+        Self::CheckWriteBack,
+    ];
+
     /// Name of the kind, unlike any other.
     pub(crate) fn name(self) -> &'static str {
         match self {
