@@ -3,7 +3,7 @@
 mod common;
 
 use common::faulty::{Call, Disk, Effect, Fault, Lasts};
-use common::{KIB, MIB, assert_same, check_works, cut, elements, slot_bytes};
+use common::{KIB, assert_same, check_works, cut, elements, slot_bytes};
 use pageout::{Backend, Error, Handle, Pager};
 
 #[test]
@@ -155,13 +155,19 @@ fn a_trim_asks_whether_the_device_lost_something() {
 }
 
 #[test]
-fn every_64_mib_the_device_is_asked_whether_it_lost_something() {
+fn a_file_that_is_about_to_grow_is_asked_whether_the_device_lost_something() {
     let disk = Disk::new();
     let pager = disk.pager();
-    let len = 4 * MIB;
-    let chunk = vec![1u8; len];
-    for _ in 0..2 * 64 * MIB / len {
-        drop(pager.pageout_copy(&[&chunk[..]]).expect("a pageout"));
+    // The file of a class begins with room for 1 MiB.
+    let mut held: Vec<_> = (0..64).map(|seed| pager.pageout(&mut [elements::<u8>(16 * KIB, seed)]).expect("a pageout")).collect();
+    assert_eq!((disk.count(Call::CheckWriteBack), disk.count(Call::Create)), (0, 2));
+    disk.arm(Fault { call: Call::CheckWriteBack, index: 0, effect: Effect::Fail(libc::EIO), lasts: Lasts::Once });
+    held.push(pager.pageout(&mut [elements::<u8>(16 * KIB, 64)]).expect("a pageout"));
+    assert_eq!((disk.disarm(), disk.count(Call::Create)), (1, 3), "another file serves");
+    assert_eq!(held.iter().filter(|handle| handle.is_at_risk()).count(), 64);
+    for (handle, seed) in held.into_iter().zip(0..) {
+        let mut back = Vec::new();
+        pager.take(handle, &mut back).expect("a take");
+        assert_same(&back, &elements::<u8>(16 * KIB, seed));
     }
-    assert_eq!(disk.count(Call::CheckWriteBack), 2);
 }

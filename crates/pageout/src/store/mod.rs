@@ -13,8 +13,8 @@
 //! - **Failure of a file** (any write error but missing room): the file is set aside. What is in it stays readable, and new
 //!   slots come from a new file.
 //! - **Lost write-back**: what the device fails to write after the write has returned is known by its checksum alone. Where
-//!   the system tells of it (it is asked when write-back is started, after every 64 MiB, by a trim, and when a checksum
-//!   fails), the file is set aside as well, and its payloads are marked as being at risk.
+//!   the system tells of it (it is asked when write-back is started, when a file grows, by a trim, and when a checksum fails),
+//!   the file is set aside as well, and its payloads are marked as being at risk.
 
 #[cfg(all(test, loom))]
 mod models;
@@ -259,6 +259,9 @@ impl Store {
     /// Gets `file` at least one free slot, or marks it as failed when it cannot grow any more while another could.
     fn grow(&self, file: &SlotFile) -> Result<(), Error> {
         let _turn = lock(&self.growth);
+        if !file.has_free() && file.space_bytes() > 0 {
+            file.check_write_back();
+        }
         if file.has_free() || file.has_failed() {
             return Ok(());
         }

@@ -125,7 +125,6 @@ impl SlotFile {
         let Some((index, is_limit_due)) = claimed else { return Err(this) };
         if is_limit_due {
             this.write_behind.refresh();
-            this.check_write_back();
         }
         Ok(UnchargedSlot { file: this, index })
     }
