@@ -1,6 +1,6 @@
 //! What every system call here shares: the error number, and repeating what a signal interrupted.
 
-use super::device::{Failure, Outcome};
+use super::failure::{Failure, Outcome};
 
 /// Calls until the result is not "interrupted by a signal", and turns -1 into a [`Failure`].
 pub(super) fn retried(syscall: &'static str, mut call: impl FnMut() -> libc::ssize_t) -> Outcome<usize> {

@@ -5,7 +5,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
 use super::call::retried_io;
-use super::device::{DirectoryFacts, Outcome};
+use super::device::DirectoryFacts;
+use super::failure::Outcome;
 use super::file::{file_system, user};
 
 /// Everybody may write there; nobody may touch what belongs to others.

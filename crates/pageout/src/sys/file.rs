@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::Destination;
 use super::call::{retried, retried_int};
-use super::device::{Failure, Outcome};
+use super::failure::{Failure, Outcome};
 
 /// The most slices that one call takes (`IOV_MAX` of Linux and macOS).
 pub(super) const SLICES_MAX: usize = 1024;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 #[cfg(target_os = "linux")]
 use super::call::last;
-use super::device::{Failure, Outcome};
+use super::failure::{Failure, Outcome};
 
 /// Bytes of a page of virtual memory.
 pub(crate) fn page_bytes() -> usize {

@@ -9,6 +9,7 @@ mod call;
 pub(crate) mod destination;
 pub mod device;
 mod directory;
+mod failure;
 mod file;
 mod kernel;
 pub mod memory;
@@ -16,6 +17,7 @@ mod memory_limit;
 pub(crate) mod nh;
 
 pub(crate) use destination::Destination;
-pub(crate) use device::{Device, Directory, Failure, ScratchFile};
+pub(crate) use device::{Device, Directory, ScratchFile};
+pub(crate) use failure::Failure;
 pub(crate) use kernel::Kernel;
 pub(crate) use memory_limit::MemoryLimit;
