@@ -33,7 +33,7 @@ fn feed(name: &str, target: fn(&[u8]), inputs: u64, len_max: usize) {
 
 fn feed_one(name: &str, target: fn(&[u8]), input: &[u8]) {
     if let Err(cause) = catch_unwind(AssertUnwindSafe(|| target(input))) {
-        simulation::campaign::tell(&format!("the target {name} failed with {input:?}"));
+        common::tell(&format!("the target {name} failed with {input:?}"));
         resume_unwind(cause);
     }
 }

@@ -1,6 +1,5 @@
 //! Many plans on several threads, until enough operations are done.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,7 +9,7 @@ use super::plan::{Ground, Plan};
 use super::shrink::{attempt, shrink};
 use super::world::Counts;
 use crate::common::draws::Draws;
-use crate::common::scratch;
+use crate::common::{scratch, tell};
 
 /// Names a seed: the first run has it, and each later one the next number.
 const SEED_VARIABLE: &str = "PAGEOUT_TEST_SEED";
@@ -111,9 +110,4 @@ fn run_seed(ground: Ground, seed: u64, directory: &Path) -> Result<Counts, Strin
         let shortest = attempt(&shrunk, directory).expect_err("the shrunk plan fails");
         format!("{SEED_VARIABLE}={seed} on {ground:?}: {reason}\nshrunk to {} steps: {shortest}\n{shrunk:#?}", shrunk.turns.len())
     })
-}
-
-/// Writes a line past the test harness, which would swallow it.
-pub(crate) fn tell(line: &str) {
-    writeln!(std::io::stderr(), "{line}").expect("standard error can be written");
 }

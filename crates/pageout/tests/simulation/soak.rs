@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use pageout::{Backend, BatchRead, Error, Handle, Pager, read_batch};
 
-use super::campaign::tell;
 use super::side::{Context, Payload, place_of};
 use super::world::{Counts, is_damaged, judge, parts, slot_bytes_of, within};
 use crate::common::draws::Draws;
 use crate::common::faulty::Disk;
 use crate::common::weather::{Climate, Trouble, set_climate};
-use crate::common::{assert_same, builder, check_works, cut, elements, gather, scratch, u64_of};
+use crate::common::{assert_same, builder, check_works, cut, elements, gather, scratch, tell, u64_of};
 
 /// Payloads that are out at most.
 const TABLE_LEN: usize = 512;
