@@ -118,7 +118,7 @@ pub(crate) fn options(data: &[u8]) {
         builder = builder.capacity_bytes(bytes);
     }
     let name = relative(draws.rest());
-    let expected = std::fs::create_dir_all(twin.join(&name)).is_ok();
+    let expected = can_be_made(&twin.join(&name));
     match builder.scratch_dir(base.join(&name)).build() {
         Ok(pager) => {
             assert!(expected && capacity_bytes != Some(0), "{} cannot be made", name.display());
@@ -140,6 +140,11 @@ fn capacity_bytes(draws: &mut Draws<'_>) -> Option<u64> {
         3 => Some(draws.number()),
         _ => Some(1 << 30),
     }
+}
+
+/// Whether the standard library can make a directory, whose path may end in a dot.
+fn can_be_made(path: &Path) -> bool {
+    std::path::absolute(path).is_ok_and(|path| std::fs::create_dir_all(path).is_ok())
 }
 
 /// A path below another one, whatever the bytes are.
@@ -179,17 +184,17 @@ pub(crate) fn environment(data: &[u8]) {
     let directory = scratch();
     let fallback = directory.path().join("fallback");
     let form = draws.below(4);
-    let name = relative(draws.rest());
     // A variable cannot hold a zero.
-    let name: Vec<u8> = name.as_os_str().as_bytes().iter().copied().filter(|&byte| byte != 0).collect();
+    let bytes: Vec<u8> = draws.rest().iter().copied().filter(|&byte| byte != 0).collect();
+    let name = relative(&bytes);
     let value = match form {
         0 => PathBuf::new(),
-        1 => directory.path().join("file").join(OsStr::from_bytes(&name)),
-        _ => directory.path().join("a").join(OsStr::from_bytes(&name)),
+        1 => directory.path().join("file").join(&name),
+        _ => directory.path().join("a").join(&name),
     };
     std::fs::write(directory.path().join("file"), "no directory").expect("room");
-    let twin = directory.path().join("b").join(OsStr::from_bytes(&name));
-    let is_usable = form > 1 && std::fs::create_dir_all(twin).is_ok();
+    let twin = directory.path().join("b").join(&name);
+    let is_usable = form > 1 && can_be_made(&twin);
     let temporary = std::env::temp_dir();
     set_variable("PAGEOUT_SCRATCH_DIR", &value);
     set_variable("TMPDIR", &fallback);
