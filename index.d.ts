@@ -191,8 +191,8 @@ export declare function share(pager: PagerRef, ticket: number): number
 
 /**
  * Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
- * scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes,
- * swapBytes, swapFreeBytes.
+ * scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads,
+ * readBytes, takes, takeBytes, swapBytes, swapFreeBytes.
  */
 export declare function stats(pager: PagerRef, numbers: Float64Array): void
 

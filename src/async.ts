@@ -16,15 +16,12 @@ import { onAbort, run, unlessAborted } from './lane.js'
 import { fresh } from './memory.js'
 import { type Outgoing, privateCopies } from './outgoing.js'
 import { isAborted } from './signal.js'
-import { isSmall } from './small-jobs.js'
+import { isSmall, NEVER } from './small-jobs.js'
 import { readKept, takeKept } from './sync.js'
 import { aboutOf, tracedPromise } from './tracing.js'
 import type { Chunk } from './types.js'
 
 type Signal = AbortSignal | undefined
-
-/** What nobody stops. */
-const NEVER = native.makeStop()
 
 /** Puts checked chunks out. */
 export function pageout<C extends Chunk>(engine: Engine, outgoing: Outgoing, signal: Signal): Promise<Handle<C>> {

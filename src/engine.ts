@@ -96,11 +96,11 @@ export class Engine {
       integrity === undefined || oneOf(integrity, 'options.integrity', ['checksum', 'none']) === 'checksum',
       excludes,
     ] as const
+    // None of what an excluded payload had is kept.
+    const defaultBytes = excludes ? 0 : defaultSpareBytes()
     const spares =
       spareBytes === undefined
-        ? excludes
-          ? 0
-          : defaultSpareBytes()
+        ? defaultBytes
         : wholeNumber(spareBytes, 'options.spareBytes', 0, Number.MAX_SAFE_INTEGER)
     return new Engine(
       guarded(() => native.open(...pager)),

@@ -130,7 +130,7 @@ function* batches<W extends { readonly job: { readonly byteLength: number } }>(
 }
 
 /** What nobody stops. */
-const NEVER = native.makeStop()
+export const NEVER = native.makeStop()
 
 function bytesOf(buffer: ArrayBuffer): Uint8Array {
   return new Uint8Array(buffer)

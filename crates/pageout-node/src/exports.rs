@@ -169,8 +169,8 @@ pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
 }
 
 /// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
-/// scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads, readBytes, takes, takeBytes,
-/// swapBytes, swapFreeBytes.
+/// scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads,
+/// readBytes, takes, takeBytes, swapBytes, swapFreeBytes.
 #[napi(catch_unwind)]
 pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
     let (stats, kept) = (pager.shared().pager.stats(), &pager.shared().kept);

@@ -39,10 +39,7 @@ pub fn prefer_huge_pages(mut view: ArrayBufferView) -> bool {
 /// Keeps every page that a view's memory touches out of core dumps.
 #[napi(catch_unwind)]
 pub fn exclude_from_core_dumps(env: Env, view: ArrayBufferView) -> Result<()> {
-    pageout::memory::exclude_from_core_dumps(view.bytes()).map_err(|failure| {
-        let (syscall, errno) = (failure.syscall, failure.errno);
-        throw(&env, &pageout::Error::System { syscall, errno, path: None, space: None })
-    })
+    pageout::memory::exclude_from_core_dumps(view.bytes()).map_err(|failure| throw(&env, &failure.into()))
 }
 
 /// Lets the whole pages of a view's memory into core dumps again.

@@ -4,6 +4,8 @@
 #![cfg(loom)]
 #![allow(unreachable_pub, reason = "modules of the addon")]
 
+#[path = "../../pageout/src/models/explore.rs"]
+mod explore;
 #[path = "../src/in_transit.rs"]
 mod in_transit;
 #[path = "../src/lanes.rs"]
@@ -11,31 +13,13 @@ mod lanes;
 #[path = "../src/sync.rs"]
 mod sync;
 
-use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use loom::sync::Arc;
 use loom::thread;
 use pageout::{Backend, Handle, Pager};
 
+use explore::explore;
 use in_transit::InTransit;
 use lanes::{Lane, Lanes};
-
-const PREEMPTIONS_MAX: usize = 3;
-
-fn explore(name: &str, model: impl Fn() + Sync + Send + 'static) {
-    let count = std::sync::Arc::new(AtomicU64::new(0));
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS_MAX));
-    let counted = std::sync::Arc::clone(&count);
-    builder.check(move || {
-        counted.fetch_add(1, Relaxed);
-        model();
-    });
-    let count = count.load(Relaxed);
-    assert!(count > 1, "the threads of {name} never meet");
-    writeln!(std::io::stderr(), "model {name}: {count} interleavings").expect("standard error can be written");
-}
 
 /// A payload of one word that needs no device.
 fn payload(pager: &Pager) -> Arc<Handle> {

@@ -196,7 +196,14 @@ impl Error {
 
     /// Memory for the pager's own bookkeeping, or for a result, could not be had.
     pub(crate) fn out_of_memory() -> Self {
-        Self::System { syscall: "malloc", errno: libc::ENOMEM, path: None, space: None }
+        Failure::new("malloc", libc::ENOMEM).into()
+    }
+}
+
+impl From<Failure> for Error {
+    /// The operating system refused a call that involves no directory.
+    fn from(failure: Failure) -> Self {
+        Self::System { syscall: failure.syscall, errno: failure.errno, path: None, space: None }
     }
 }
 

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use common::draws::Draws;
 use common::mounts::FileSystem;
 use common::{
     KIB, MIB, PAGE, Setup, assert_same, builder, check_works, elements, in_own_mounts, is_own_process, names, own_process,
@@ -23,29 +24,17 @@ const SCRATCH: &str = "PAGEOUT_TEST_SCRATCH";
 /// Tells a process to use only what every platform offers.
 const IS_PORTABLE: &str = "PAGEOUT_TEST_IS_PORTABLE";
 
-/// Numbers that look random; a seed gives the same ones again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % u64_of(bound)).expect("below a usize")
-    }
-}
-
 /// Pages out, reads and takes until `stop`, checking every byte; says so after each operation.
 fn work(pager: &Pager, seed: u64, stop: &AtomicBool, said: &mut impl Write) {
-    let mut random = Random(seed);
+    let mut random = Draws::seeded(seed);
     let mut held: Vec<(u64, Handle<u8>)> = Vec::new();
     while !stop.load(Relaxed) {
-        let seed = u64_of(random.below(1 << 20));
+        let seed = u64_of(random.index(1 << 20));
         if held.len() < 8 {
-            let len = [1, PAGE, 10 * KIB, 60 * KIB, 300 * KIB][random.below(5)] + random.below(PAGE);
+            let len = [1, PAGE, 10 * KIB, 60 * KIB, 300 * KIB][random.index(5)] + random.index(PAGE);
             held.push((seed, pager.pageout(&mut [elements::<u8>(len, seed)]).expect("a pageout")));
         } else {
-            let (seed, handle) = held.swap_remove(random.below(held.len()));
+            let (seed, handle) = held.swap_remove(random.index(held.len()));
             let (len, mut all) = (handle.len(), Vec::new());
             pager.read_at(&handle, 0, len, &mut all).expect("a read");
             assert_same(&all, &elements::<u8>(len, seed));
@@ -97,10 +86,10 @@ struct Moment {
 
 impl Moment {
     /// One in four is killed while it starts, most likely.
-    fn random(random: &mut Random) -> Self {
-        let operations = if random.below(4) == 0 { 0 } else { 1 + random.below(30) };
+    fn random(random: &mut Draws<'_>) -> Self {
+        let operations = if random.index(4) == 0 { 0 } else { 1 + random.index(30) };
         let delay_us = if operations == 0 { 10_000 } else { 2_000 };
-        Self { operations, delay: Duration::from_micros(u64_of(random.below(delay_us))) }
+        Self { operations, delay: Duration::from_micros(u64_of(random.index(delay_us))) }
     }
 }
 
@@ -159,7 +148,7 @@ impl Campaign {
         std::thread::scope(|scope| {
             for number in 0..AT_ONCE {
                 scope.spawn(move || {
-                    let mut random = Random(seed * u64_of(AT_ONCE) + u64_of(number));
+                    let mut random = Draws::seeded(seed * u64_of(AT_ONCE) + u64_of(number));
                     for _ in 0..BATCH / AT_ONCE {
                         let operations = is_killed(directory, setup, Moment::random(&mut random));
                         self.kills.fetch_add(1, Relaxed);
@@ -255,7 +244,7 @@ fn a_process_works_on_while_others_in_its_directory_are_killed() {
         let survivor = setup.builder(scratch.path()).build().expect("a pager");
         let stop = AtomicBool::new(false);
         let kills = short_or_long(20, 400);
-        let (mut said, mut random) = (Vec::new(), Random(7));
+        let (mut said, mut random) = (Vec::new(), Draws::seeded(7));
         std::thread::scope(|scope| {
             scope.spawn(|| work(&survivor, 1, &stop, &mut said));
             let _stop = StopAtTheEnd(&stop);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use common::faulty::{Call, Disk, Effect, Entry, Fault, Lasts, Short};
 use common::ledger::{Ledger, Point, Total};
@@ -79,11 +79,7 @@ fn errnos(call: Call) -> &'static [i32] {
 fn effects(call: Call, len_bytes: u64, lasts: Lasts) -> Vec<Effect> {
     let mut effects: Vec<Effect> = errnos(call).iter().map(|&errno| Effect::Fail(errno)).collect();
     if matches!(call, Call::Write | Call::Read | Call::ReadCached) {
-        let mut lengths = BTreeSet::new();
-        // One byte at a time for long payloads would take very long; short ones have a test of their own.
-        let is_bearable = |short: Short| lasts == Lasts::Once || short.of(len_bytes) != 1;
-        let shorter = |short: &Short| short.of(len_bytes) < len_bytes && lengths.insert(short.of(len_bytes));
-        effects.extend(Short::ALL.into_iter().filter(|&short| is_bearable(short)).filter(shorter).map(Effect::Short));
+        effects.extend(Short::all_of(len_bytes, lasts).map(Effect::Short));
     }
     effects
 }

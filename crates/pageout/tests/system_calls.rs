@@ -101,10 +101,7 @@ fn errnos(call: &str) -> &'static [i32] {
 
 /// What may go wrong with a call.
 fn effects(made: Made, lasts: Lasts) -> Vec<Effect> {
-    let mut lengths = BTreeSet::new();
-    let is_bearable = |short: Short| lasts == Lasts::Once || short.of(made.len_bytes) != 1;
-    let shorter = |short: &Short| short.of(made.len_bytes) < made.len_bytes && lengths.insert(short.of(made.len_bytes));
-    let shorts = Short::ALL.into_iter().filter(|&short| is_bearable(short)).filter(shorter).map(Effect::Short);
+    let shorts = Short::all_of(made.len_bytes, lasts).map(Effect::Short);
     errnos(made.call).iter().map(|&errno| Effect::Fail(errno)).chain(shorts).collect()
 }
 

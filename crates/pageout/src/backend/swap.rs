@@ -106,7 +106,7 @@ fn exclude_all<T: Pod>(chunks: &[Vec<T>]) -> Result<(), Error> {
     for (position, chunk) in chunks.iter().enumerate() {
         if let Err(failure) = memory::exclude_from_core_dumps(bytemuck::cast_slice(chunk)) {
             chunks[..=position].iter().for_each(|chunk| memory::include_in_core_dumps(bytemuck::cast_slice(chunk)));
-            return Err(Error::System { syscall: failure.syscall, errno: failure.errno, path: None, space: None });
+            return Err(failure.into());
         }
     }
     Ok(())

@@ -182,9 +182,13 @@ impl Store {
 
     /// The file with the most dirty bytes, if any has some.
     fn dirtiest_file(&self) -> Option<Arc<SlotFile>> {
-        let files = self.current.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone));
-        let dirtiest = files.map(|file| (file.dirty_bytes(), file)).max_by_key(|(dirty_bytes, _)| *dirty_bytes)?;
+        let dirtiest = self.current_files().map(|file| (file.dirty_bytes(), file)).max_by_key(|(dirty_bytes, _)| *dirty_bytes)?;
         (dirtiest.0 > 0).then_some(dirtiest.1)
+    }
+
+    /// The files that new slots come from.
+    fn current_files(&self) -> impl Iterator<Item = Arc<SlotFile>> {
+        self.current.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone))
     }
 
     /// Counts bytes as used. A capacity that nobody chose follows the file system's room where that has grown.
@@ -212,9 +216,11 @@ impl Store {
 
     /// Bytes of slots in use in files of which the device has lost something, as far as the system has said so.
     pub(crate) fn at_risk_bytes(&self) -> u64 {
-        let current = self.current.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone));
+        if self.write_behind.failed_files() == 0 {
+            return 0;
+        }
         let set_aside = lock(&self.set_aside).clone();
-        let lost = current.chain(set_aside).filter(|file| file.write_back_errno().is_some());
+        let lost = self.current_files().chain(set_aside).filter(|file| file.write_back_errno().is_some());
         lost.map(|file| file.used_bytes()).sum()
     }
 

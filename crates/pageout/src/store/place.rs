@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::slot_file::{Slot, copied};
 use crate::error::Error;
 use crate::slots::{Class, LARGEST_SLOT_BYTES};
+use crate::sys::Failure;
 use crate::units;
 
 #[allow(clippy::cast_possible_truncation, reason = "64 MiB")]
@@ -92,7 +93,7 @@ impl Place {
                 let mut rest = &mut rest[..];
                 for slot in slots {
                     if stop.load(Relaxed) {
-                        return Err(Error::System { syscall: "pwritev", errno: libc::ECANCELED, path: None, space: None });
+                        return Err(Failure::new("pwritev", libc::ECANCELED).into());
                     }
                     let window = window(rest, units::index(*piece_bytes))?;
                     slot.write(&window)?;

@@ -3,7 +3,7 @@
 //! It keeps the promises that the device traits make and breaks them only where a [`Fault`] says so. Space is counted in
 //! pages: a page that was reserved or written has space, until it is punched or its file is closed.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
@@ -138,6 +138,15 @@ impl Short {
             Self::Half => len_bytes.div_ceil(2),
             Self::AllButOne => len_bytes.saturating_sub(1).max(1),
         }
+    }
+
+    /// The ways in which a transfer of so many bytes may stop early, each length once. One byte at a time for good would
+    /// take very long where payloads are long; short ones have tests of their own.
+    pub(crate) fn all_of(len_bytes: u64, lasts: Lasts) -> impl Iterator<Item = Self> {
+        let mut lengths = BTreeSet::new();
+        let is_bearable = move |short: &Self| lasts == Lasts::Once || short.of(len_bytes) != 1;
+        let is_new = move |short: &Self| short.of(len_bytes) < len_bytes && lengths.insert(short.of(len_bytes));
+        Self::ALL.into_iter().filter(is_bearable).filter(is_new)
     }
 }
 
