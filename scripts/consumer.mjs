@@ -1,91 +1,49 @@
-// The consumer's view: packs the package and this machine's platform package, lets publint and attw look at what would be
-// published, installs both in an empty folder, and uses them there by import and by require.
-import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+// The consumer's view: packs the package and its platforms' packages, lets publint and attw look at what would be published,
+// serves all on loopback, installs from there in an empty folder, and uses it by import and by require, as the README does, and
+// with the smoke checks.
+//   npm run test:consumer [-- --artifacts FOLDER]
+// takes this machine's own build, or the binaries of a folder.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
-import { buildIfMissing, npmCommand, ROOT } from './prepare.mjs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { consume, here } from './consume.mjs'
+import { layOut, packAll, run } from './packages.mjs'
+import { buildIfMissing, compileIfMissing, ROOT } from './prepare.mjs'
+import { serve } from './registry.mjs'
 
-const USE = `
-  const handle = pageout(Float64Array.of(1, 2, 3))
-  if (take(handle).join() !== '1,2,3') throw new Error('the bytes did not come back')
-  console.log(how + ': works')
-`
-
-/**
- * @param {string} cwd
- * @param {string} command
- * @param {string[]} args
- */
-function run(cwd, command, ...args) {
-  const { error, status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' })
-  if (error) throw error
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${stdout}${stderr}`)
-  return stdout
-}
-
-/**
- * @param {string} cwd
- * @param {string[]} args
- */
-function npm(cwd, ...args) {
-  const [command, ...prefix] = npmCommand()
-  return run(cwd, command, ...prefix, ...args)
-}
-
-/**
- * Packs a folder as npm would publish it.
- *
- * @param {string} folder
- * @param {string} into
- */
-function pack(folder, into) {
-  const [packed] = JSON.parse(npm(folder, 'pack', '--json', '--ignore-scripts', '--pack-destination', into))
-  console.log(
-    `${packed.filename}: ${packed.files.length} files, ${packed.size} bytes packed, ${packed.unpackedSize} unpacked`,
-  )
-  return join(into, packed.filename)
-}
-
-/**
- * Fails when publint or attw finds something to say about a packed package.
- *
- * @param {string} tarball
- */
-function lint(tarball) {
-  const said = run(ROOT, process.execPath, 'node_modules/.bin/publint', 'run', tarball, '--strict')
+/** Fails when publint or attw finds something to say about a packed package. */
+async function lint(tarball) {
+  const said = await run([process.execPath, 'node_modules/.bin/publint', 'run', tarball, '--strict'], { cwd: ROOT })
   // Suggestions do not change the exit code.
   if (!said.includes('All good!')) throw new Error(said)
   // A CommonJS program requires the ES modules as they are, which only the esm-only profile does not count as wrong.
-  run(ROOT, process.execPath, 'node_modules/.bin/attw', tarball, '--profile', 'esm-only')
+  await run([process.execPath, 'node_modules/.bin/attw', tarball, '--profile', 'esm-only'], { cwd: ROOT })
   console.log('publint, attw: clean')
 }
 
-buildIfMissing()
-const addon = readdirSync(ROOT).find(name => name.endsWith('.node'))
-if (!addon) throw new Error('there is no built addon')
+const { artifacts } = parseArgs({ options: { artifacts: { type: 'string' } } }).values
+if (artifacts) compileIfMissing()
+else buildIfMissing()
 const work = mkdtempSync(join(tmpdir(), 'pageout-consumer-'))
+const [laidOut, tarballs] = ['laid-out', 'tarballs'].map(name => join(work, name))
+mkdirSync(laidOut)
+mkdirSync(tarballs)
+let registry
 try {
-  const platform = basename(addon, '.node').replace('pageout.', '')
-  cpSync(`${ROOT}npm/${platform}`, join(work, platform), { recursive: true })
-  cpSync(`${ROOT}${addon}`, join(work, platform, addon))
-  const tarball = pack(ROOT, work)
-  lint(tarball)
-  const tarballs = [tarball, pack(join(work, platform), work)]
-  const consumer = mkdtempSync(join(work, 'consumer-'))
-  writeFileSync(join(consumer, 'package.json'), '{ "private": true }\n')
-  npm(consumer, 'install', '--offline', '--no-audit', '--no-fund', ...tarballs)
-  writeFileSync(join(consumer, 'use.mjs'), `import { pageout, take } from 'pageout'\nconst how = 'import'\n${USE}`)
-  writeFileSync(
-    join(consumer, 'use.cjs'),
-    `const { pageout, take } = require('pageout')\nconst how = 'require'\n${USE}`,
-  )
-  writeFileSync(
-    join(consumer, 'promises.mjs'),
-    `import { pageout, take } from 'pageout/promises'\nconst bytes = await take(await pageout(Uint8Array.of(7)))\nif (bytes[0] !== 7) throw new Error('the byte did not come back')\nconsole.log('promises: works')\n`,
-  )
-  for (const script of ['use.mjs', 'use.cjs', 'promises.mjs'])
-    process.stdout.write(run(consumer, process.execPath, script))
+  const built = layOut(laidOut, artifacts ?? ROOT)
+  const packed = await packAll(laidOut, tarballs)
+  for (const { filename, size, unpackedSize, files } of packed) {
+    console.log(`${filename}: ${files.length} files, ${size} bytes packed, ${unpackedSize} unpacked`)
+  }
+  await lint(join(tarballs, packed[0].filename))
+  const place = here(work)
+  if (!built.includes(place.suffix)) throw new Error(`there is no binary for ${place.suffix}, but for ${built}`)
+  registry = await serve(tarballs)
+  const { packages, files, bytes, smoke } = await consume(place, registry.origin)
+  console.log(`${place.name}, npm install pageout: ${packages} packages, ${files} files, ${bytes} bytes, no scripts`)
+  console.log(`import, require, promises, quick start: work; smoke checks: ${smoke}`)
 } finally {
+  registry?.close()
   rmSync(work, { recursive: true, force: true })
 }

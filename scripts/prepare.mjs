@@ -19,6 +19,12 @@ export function buildIfMissing() {
   if (!isBuilt) npm(['run', 'build'], ROOT, 'building pageout')
 }
 
+/** Builds the JavaScript of the package where it is missing. */
+export function compileIfMissing() {
+  installTools()
+  if (!existsSync(`${ROOT}dist/index.js`)) npm(['run', 'build:ts'], ROOT, 'compiling pageout')
+}
+
 /**
  * Installs the dependencies of a folder that has its own package.json, where they are missing.
  *
@@ -35,15 +41,16 @@ export function installIn(folder, purpose) {
  * @param {string} folder
  * @param {string} name
  * @param {string} version
+ * @param {string[]} flags for npm, where the package is for another platform
  * @returns the folder of modules
  */
-export function installInto(folder, name, version) {
+export function installInto(folder, name, version, flags = []) {
   const modules = `${folder}/node_modules`
   if (existsSync(`${modules}/${name}`)) return modules
   mkdirSync(folder, { recursive: true })
   const quietly = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund']
   const what = `${name}@${version}`
-  npm(['install', ...quietly, '--prefix', folder, what], folder, `installing ${what}`)
+  npm(['install', ...quietly, ...flags, '--prefix', folder, what], folder, `installing ${what}`)
   return modules
 }
 

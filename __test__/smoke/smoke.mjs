@@ -23,8 +23,8 @@ import {
   toReadableStream,
   trim,
   tryPageout,
-} from '../../dist/index.js'
-import * as promises from '../../dist/promises.js'
+} from 'pageout'
+import * as promises from 'pageout/promises'
 
 const MIB = 2 ** 20
 /** More rounds than any collector needs. */

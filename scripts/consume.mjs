@@ -1,0 +1,98 @@
+// What a user does: installs the package from a registry in an empty folder, and runs it there.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { npmScript, run } from './packages.mjs'
+import { ROOT } from './prepare.mjs'
+
+const USE = `
+  const handle = pageout(Float64Array.of(1, 2, 3))
+  if (take(handle).join() !== '1,2,3') throw new Error('the bytes did not come back')
+  console.log(how + ': works')
+`
+const PROMISES = `
+  import { pageout, take } from 'pageout/promises'
+  const bytes = await take(await pageout(Uint8Array.of(7)))
+  if (bytes[0] !== 7) throw new Error('the byte did not come back')
+  console.log('promises: works')
+`
+
+/** What a user runs, by the name of its file. */
+function programs() {
+  const quickStart = /^```ts\n(.*?)^```$/ms.exec(readFileSync(`${ROOT}README.md`, 'utf8'))
+  if (!quickStart) throw new Error('README.md has no quick start')
+  return {
+    'import.mjs': `import { pageout, take } from 'pageout'\nconst how = 'import'\n${USE}`,
+    'require.cjs': `const { pageout, take } = require('pageout')\nconst how = 'require'\n${USE}`,
+    'promises.mjs': PROMISES,
+    'quick-start.mjs': quickStart[1],
+    'smoke.mjs': readFileSync(`${ROOT}__test__/smoke/smoke.mjs`, 'utf8'),
+  }
+}
+
+/**
+ * A place where Node runs.
+ *
+ * @typedef {object} Place
+ * @property {string} name
+ * @property {string} suffix the platform whose package npm has to choose
+ * @property {string} folder where the consumer's folder is made
+ * @property {(cwd: string, args: string[]) => string[]} node the command that runs Node in a folder, with a path in it first
+ * @property {string} [npm] npm-cli.js, where this machine's is out of reach
+ */
+
+/** The Node that runs this. */
+export function here(folder) {
+  const { glibcVersionRuntime } = process.report.getReport().header
+  const libc = process.platform === 'linux' ? [glibcVersionRuntime ? 'gnu' : 'musl'] : []
+  return {
+    name: `Node ${process.versions.node}`,
+    suffix: [process.platform, process.arch, ...libc].join('-'),
+    folder,
+    node: (_, args) => [process.execPath, ...args],
+  }
+}
+
+/**
+ * Installs in a place from a registry, looks at what came, and runs every program.
+ *
+ * @param {Place} place
+ * @param {string} registry
+ * @returns what was installed
+ */
+export async function consume(place, registry) {
+  mkdirSync(place.folder, { recursive: true })
+  const folder = mkdtempSync(join(place.folder, 'consumer-'))
+  const node = (...args) => run(place.node(folder, args), { cwd: folder })
+  try {
+    writeFileSync(join(folder, 'package.json'), '{ "private": true }\n')
+    const quietly = ['--no-audit', '--no-fund', '--no-update-notifier', `--registry=${registry}`, '--cache=.npm']
+    await node(place.npm ?? npmScript(), 'install', ...quietly, 'pageout')
+    const installed = inspectInstalled(folder, place.suffix)
+    for (const [name, source] of Object.entries(programs())) {
+      writeFileSync(join(folder, name), source)
+      const said = await node('--expose-gc', name)
+      if (name === 'smoke.mjs') installed.smoke = said.trim().split('\n').at(-1)
+    }
+    return installed
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The root package and the one of the platform are there, nothing else, and nothing ran. */
+function inspectInstalled(folder, suffix) {
+  const lock = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages
+  const packages = readdirSync(join(folder, 'node_modules')).filter(name => !name.startsWith('.'))
+  const wanted = ['pageout', `pageout-${suffix}`]
+  if (packages.join() !== wanted.join()) throw new Error(`npm installed ${packages}, not ${wanted}`)
+  const scripted = Object.keys(lock).filter(path => lock[path].hasInstallScript)
+  if (scripted.length > 0) throw new Error(`${scripted} run scripts when they are installed`)
+  const files = packages.flatMap(name => {
+    const path = join(folder, 'node_modules', name)
+    return readdirSync(path, { recursive: true, withFileTypes: true })
+      .filter(entry => entry.isFile())
+      .map(entry => join(entry.parentPath ?? entry.path, entry.name))
+  })
+  const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
+  return { packages: packages.length, files: files.length, bytes, smoke: '' }
+}
