@@ -35,6 +35,10 @@
 //! Without [`set_scratch_dir`] or [`PagerBuilder::scratch_dir`], the first usable of `$PAGEOUT_SCRATCH_DIR`, the system's
 //! temporary directory and `/var/tmp`. A directory in memory (tmpfs) is refused unless it is allowed by option, since
 //! paging out to it frees nothing.
+//!
+//! # Feature flags
+//! There are none. Both backends and the checksums need nothing but the standard library and three small crates (bytemuck, libc,
+//! log), so there is nothing to leave out; what is used is chosen when a pager is opened. It builds with Rust 1.88 or later.
 
 #![deny(unsafe_code)]
 
@@ -63,8 +67,7 @@ pub use global::{
 };
 pub use pager::{Backend, Collector, Handle, Pager, PagerBuilder, PagerStats, TakeError};
 
-/// The examples of the READMEs, of this crate and of the repository, run as tests.
+/// The examples of the README, run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-#[doc = include_str!("../../../README.md")]
 struct Readme;
