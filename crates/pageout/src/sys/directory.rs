@@ -29,7 +29,12 @@ fn exposed_by(owner: u32, mode: u32) -> Option<u32> {
     (is_open && owner != ROOT && owner != user()).then_some(owner)
 }
 
-#[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a block size is positive; its type differs by platform")]
+#[allow(
+    clippy::cast_lossless,
+    clippy::cast_sign_loss,
+    clippy::unnecessary_cast,
+    reason = "a block size is positive; its type differs by platform"
+)]
 fn block_bytes(raw: &libc::statfs) -> u64 {
     raw.f_bsize as u64
 }
