@@ -1,7 +1,7 @@
 /** The examples of the documents run as they stand, and docs/api.md names all that there is. */
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
@@ -38,23 +38,33 @@ for (const document of ['README.md', 'docs/api.md']) {
   }
 }
 
-test('every link to a file leads somewhere', t => {
-  for (const document of [
-    'README.md',
-    'docs/api.md',
-    'docs/ARCHITECTURE.md',
-    'docs/performance.md',
-    'docs/platforms.md',
-    'docs/reliability.md',
-    'SECURITY.md',
-  ]) {
-    const links = [...readFileSync(join(ROOT, document), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)]
-    for (const [, path = ''] of links) t.notThrows(() => readFileSync(join(ROOT, document, '..', path)))
-  }
-  t.pass()
-})
-
 const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+const DOCUMENTS = ['', 'docs', 'crates/pageout'].flatMap(folder =>
+  readdirSync(join(ROOT, folder))
+    .filter(name => name.endsWith('.md'))
+    .map(name => join(folder, name)),
+)
+
+for (const document of DOCUMENTS) {
+  test(`${document}: what it links to and the commands and files that it names exist`, t => {
+    const all = text(document)
+    const links = [...all.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path = '']) => join(document, '..', path))
+    const files = [...all.matchAll(/(?<![\w./])(?:scripts|crates|src|\.github|\.ci)\/[\w./-]*\w/g)].map(
+      ([path]) => path,
+    )
+    const { scripts } = JSON.parse(text('package.json')) as { scripts: Record<string, string> }
+    const commands = [...all.matchAll(/npm run ([\w:-]+)/g)].map(([, name = '']) => name)
+    t.deepEqual(
+      [...links, ...files].filter(path => !existsSync(join(ROOT, path))),
+      [],
+    )
+    t.deepEqual(
+      commands.filter(name => !(name in scripts)),
+      [],
+    )
+  })
+}
 
 /** The text of each file below a directory, by its name without the directories. */
 function sources(directory: string): Map<string, string> {

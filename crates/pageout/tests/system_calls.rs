@@ -1,6 +1,7 @@
 //! What happens when the system fails: every system call of every operation over the real device, in every way.
 
-#![cfg(target_os = "linux")]
+// Functions of the C library are put in front of the real ones, which needs one that is linked when the program starts.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;
 mod interposed;
