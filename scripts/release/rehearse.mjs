@@ -2,7 +2,7 @@
 // from a fresh clone, stops half way once and goes on, and installs from there. What cannot be rehearsed is the identity of the
 // publisher: provenance and trusted publishing belong to the workflow.
 //   npm run release:rehearse
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { consume, here } from '../consume.mjs'
