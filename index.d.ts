@@ -17,14 +17,6 @@ export interface LaneRef {
   readonly [lane]: true
 }
 
-/**
- * Which binding artifact the generated loader actually loaded: `'native'` for
- * a native addon, otherwise the `platformArchABI` of the WASI flavor. Every
- * flavor napi-rs can build is listed, because `NAPI_RS_NATIVE_LIBRARY_PATH`
- * can point the loader at a WASI artifact this package does not build itself.
- */
-export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
-
 /** Environments that have jobs. */
 export declare function busyLanes(): number
 
@@ -210,3 +202,6 @@ export declare function usesSwap(pager: PagerRef): boolean
 
 /** Chooses the backend of later pageouts. */
 export declare function useSwap(pager: PagerRef, swap: boolean): void
+
+/** The version of the package that the addon was built for. */
+export declare function version(): string

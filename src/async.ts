@@ -6,7 +6,8 @@
  * end by itself.
  */
 
-import * as native from '../index.js'
+import type { StopRef } from '../index.d.ts'
+import { native } from './addon.js'
 import { isEmptied, type Part } from './chunk.js'
 import type { Engine, Requested } from './engine.js'
 import { abortError, fromAddon, isSystemFailure, type Result } from './errors.js'
@@ -54,7 +55,7 @@ async function store(
   buffers: readonly ArrayBuffer[],
   byteLength: number,
   signal: Signal,
-  stop: native.StopRef,
+  stop: StopRef,
 ): Promise<number> {
   if (!signal && isSmall(byteLength)) return await fromAddon(engine.smallPageouts.do({ buffers, byteLength }))
   try {

@@ -4,7 +4,8 @@
  */
 
 import { randomUUID } from 'node:crypto'
-import * as native from '../index.js'
+import type { PagerRef } from '../index.d.ts'
+import { native } from './addon.js'
 import {
   backendName,
   directoryPath,
@@ -49,7 +50,7 @@ export interface Requested {
 
 export class Engine {
   /** The pager in the addon, and the payloads of this thread. */
-  readonly ref: native.PagerRef
+  readonly ref: PagerRef
   /** Memory for results. */
   readonly spares: Spares
   /** Calls that ride together. */
@@ -66,7 +67,7 @@ export class Engine {
   /** Whoever waits until nothing is pending. */
   #waiting: (() => void)[] = []
 
-  private constructor(ref: native.PagerRef, spareBytes: number, excludes: boolean) {
+  private constructor(ref: PagerRef, spareBytes: number, excludes: boolean) {
     this.ref = ref
     this.#excludes = excludes
     this.spares = new Spares(spareBytes)

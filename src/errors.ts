@@ -50,6 +50,10 @@ export class PageoutError extends Error {
   declare readonly fileSystem?: string
   /** Every directory that was refused, in the order in which they were tried. */
   declare readonly tried?: readonly RefusedDir[]
+  /** Of ERR_PAGEOUT_ADDON: what this process runs on, such as `linux-x64-musl`. */
+  declare readonly platform?: string
+  /** Of ERR_PAGEOUT_ADDON: the package that has the addon for it, if there is one. */
+  declare readonly packageName?: string
   /** Of a promise form's pageout: the chunks, handed back. Not enumerable. */
   declare readonly chunks?: readonly Chunk[]
 

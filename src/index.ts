@@ -7,6 +7,8 @@
  * @packageDocumentation
  */
 
+// First, so that nothing else is tried where it cannot be loaded.
+import './addon.js'
 import { collect } from './collect.js'
 import { setSharedScratchDir } from './engine.js'
 import type { Result } from './errors.js'

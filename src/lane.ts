@@ -4,7 +4,7 @@
  * here, and an abort takes them out again.
  */
 
-import * as native from '../index.js'
+import { native } from './addon.js'
 import { abortError } from './errors.js'
 import { isAborted, listen, unlisten } from './signal.js'
 

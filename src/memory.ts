@@ -2,7 +2,7 @@
 
 import { constants } from 'node:buffer'
 import { totalmem } from 'node:os'
-import { discardPages, offerPages, preferHugePages, release } from '../index.js'
+import { native } from './addon.js'
 import { outOfMemory } from './errors.js'
 
 /** From this size on there is a whole huge page in any memory; one of them costs as much as a few of the usual 512. */
@@ -21,7 +21,7 @@ export function inheritPages(moved: ArrayBuffer, buffer: ArrayBuffer): void {
 
 /** Asks for huge pages behind memory that is not filled yet. */
 function wasPutInHugePages(buffer: ArrayBuffer): boolean {
-  if (buffer.byteLength < HUGE_PAGES_FROM_BYTES || !preferHugePages(new Uint8Array(buffer))) return false
+  if (buffer.byteLength < HUGE_PAGES_FROM_BYTES || !native.preferHugePages(new Uint8Array(buffer))) return false
   inHugePages.add(buffer)
   return true
 }
@@ -68,7 +68,7 @@ export class Spares {
     // The collector frees what is too short to have a page to give back.
     if (bytes < SPARES_FROM_BYTES) return
     if (bytes > this.#budgetBytes || buffer.resizable === true) {
-      release(new Uint8Array(buffer))
+      native.release(new Uint8Array(buffer))
       return
     }
     while (this.#bytes + bytes > this.#budgetBytes) this.#dropOne()
@@ -95,7 +95,7 @@ export class Spares {
   #dropOne(): void {
     const [byteLength = 0] = this.#buffers.keys()
     const dropped = this.#remove(byteLength)
-    if (dropped) release(new Uint8Array(dropped))
+    if (dropped) native.release(new Uint8Array(dropped))
   }
 
   #remove(byteLength: number): ArrayBuffer | undefined {
@@ -111,8 +111,8 @@ export class Spares {
 /** Lets the operating system have the pages of a buffer whose content nobody needs. */
 function offer(buffer: ArrayBuffer): void {
   // Long memory of others comes back in huge pages: worth giving up the usual ones.
-  if (!inHugePages.has(buffer) && wasPutInHugePages(buffer)) discardPages(new Uint8Array(buffer))
-  else offerPages(new Uint8Array(buffer))
+  if (!inHugePages.has(buffer) && wasPutInHugePages(buffer)) native.discardPages(new Uint8Array(buffer))
+  else native.offerPages(new Uint8Array(buffer))
 }
 
 /** New memory with any content. */

@@ -6,6 +6,8 @@
  * @packageDocumentation
  */
 
+// First, so that nothing else is tried where it cannot be loaded.
+import './addon.js'
 import { abortSignal } from './arguments.js'
 import * as async from './async.js'
 import { collectAsync } from './collect.js'

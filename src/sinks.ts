@@ -1,6 +1,6 @@
 /** Where collected chunks go: three ways to make one payload of them. Each has `append`, `finish`, and `end` in any case. */
 
-import * as native from '../index.js'
+import { native } from './addon.js'
 import { bytesOf, type Part } from './chunk.js'
 import type { Engine } from './engine.js'
 import { abortError, fromAddon, guarded } from './errors.js'

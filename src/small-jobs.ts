@@ -3,7 +3,8 @@
  * reads, what is in memory comes first, and the device works on all others together.
  */
 
-import * as native from '../index.js'
+import type { PagerRef } from '../index.d.ts'
+import { native } from './addon.js'
 import { run } from './lane.js'
 import { fresh } from './memory.js'
 
@@ -51,7 +52,7 @@ export class SmallJobs<J extends { readonly byteLength: number }, R> {
   }
 
   /** The small reads of a pager, which give their memory. */
-  static reads(ref: native.PagerRef): SmallJobs<SmallRead, ArrayBuffer> {
+  static reads(ref: PagerRef): SmallJobs<SmallRead, ArrayBuffer> {
     return new SmallJobs(
       reads => readTogether(ref, reads),
       read => readAlone(ref, read),
@@ -59,7 +60,7 @@ export class SmallJobs<J extends { readonly byteLength: number }, R> {
   }
 
   /** The small pageouts of a pager, which give their tickets. */
-  static pageouts(ref: native.PagerRef): SmallJobs<SmallPageout, number> {
+  static pageouts(ref: PagerRef): SmallJobs<SmallPageout, number> {
     return new SmallJobs(
       pageouts => pageoutTogether(ref, pageouts),
       ({ buffers }) => native.pageoutAsync(ref, buffers.map(bytesOf), NEVER),
@@ -140,17 +141,14 @@ function bufferFor({ spare, byteLength }: SmallRead): ArrayBuffer {
   return spare ?? fresh(byteLength)
 }
 
-async function readAlone(ref: native.PagerRef, read: SmallRead): Promise<ArrayBuffer> {
+async function readAlone(ref: PagerRef, read: SmallRead): Promise<ArrayBuffer> {
   const buffer = bufferFor(read)
   if (read.isPeek) await native.peekAsync(ref, read.ticket, bytesOf(buffer))
   else await native.readAsync(ref, read.ticket, read.ranges, bytesOf(buffer))
   return buffer
 }
 
-async function readTogether(
-  ref: native.PagerRef,
-  reads: readonly SmallRead[],
-): Promise<readonly (ArrayBuffer | undefined)[]> {
+async function readTogether(ref: PagerRef, reads: readonly SmallRead[]): Promise<readonly (ArrayBuffer | undefined)[]> {
   const tickets = new Float64Array(reads.length)
   const counts = new Uint32Array(reads.length)
   const peeks = new Uint8Array(reads.length)
@@ -171,7 +169,7 @@ async function readTogether(
 }
 
 async function pageoutTogether(
-  ref: native.PagerRef,
+  ref: PagerRef,
   pageouts: readonly SmallPageout[],
 ): Promise<readonly (number | undefined)[]> {
   const counts = Uint32Array.from(pageouts, ({ buffers }) => buffers.length)

@@ -1,6 +1,6 @@
 /** The verbs that have done their work when they return. */
 
-import * as native from '../index.js'
+import { native } from './addon.js'
 import type { Request } from './arguments.js'
 import { isEmptied, move } from './chunk.js'
 import type { Engine, Requested } from './engine.js'

@@ -1,12 +1,13 @@
 /** What a process can watch of this package: tracing channels of `node:diagnostics_channel`. */
 
-import { tracingChannel } from 'node:diagnostics_channel'
+// Whole, because a Node that is too old lacks what is used of it, and would say no more than that.
+import * as diagnostics from 'node:diagnostics_channel'
 import type { TraceContext } from './types.js'
 
 const CHANNELS = {
-  pageout: tracingChannel<'pageout:pageout', TraceContext>('pageout:pageout'),
-  read: tracingChannel<'pageout:read', TraceContext>('pageout:read'),
-  take: tracingChannel<'pageout:take', TraceContext>('pageout:take'),
+  pageout: diagnostics.tracingChannel<'pageout:pageout', TraceContext>('pageout:pageout'),
+  read: diagnostics.tracingChannel<'pageout:read', TraceContext>('pageout:read'),
+  take: diagnostics.tracingChannel<'pageout:take', TraceContext>('pageout:take'),
 }
 type Verb = keyof typeof CHANNELS
 

@@ -37,11 +37,9 @@ try {
   await npm('run', 'build:ts')
   cpSync(ARTIFACTS, join(clone, 'target/cross/artifacts'), { recursive: true })
   const { host } = new URL(registry.origin)
-  const env = {
-    ...process.env,
-    npm_config_registry: registry.origin,
-    [`npm_config_//${host}/:_authToken`]: 'rehearsal',
-  }
+  const config = join(work, 'npmrc')
+  writeFileSync(config, `registry=${registry.origin}\n//${host}/:_authToken=rehearsal\n`)
+  const env = { ...process.env, npm_config_registry: registry.origin, npm_config_userconfig: config }
   const publish = () => run(['scripts/release/publish', tag, '--rehearse'], { cwd: clone, env })
 
   registry.packagesMax = BEFORE_TROUBLE

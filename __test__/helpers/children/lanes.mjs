@@ -3,12 +3,12 @@
 import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { busyLanes } from '../../../index.js'
+import { native } from '../../../dist/addon.js'
 
 const program = fileURLToPath(new URL('../workers/in-flight.mjs', import.meta.url))
-const before = busyLanes()
+const before = native.busyLanes()
 const worker = new Worker(program, { workerData: { kind: 'take', how: 'wait' } })
-while (busyLanes() === 0) await setImmediate()
-const meanwhile = busyLanes()
+while (native.busyLanes() === 0) await setImmediate()
+const meanwhile = native.busyLanes()
 await worker.terminate()
-console.log(JSON.stringify({ before, meanwhile, after: busyLanes() }))
+console.log(JSON.stringify({ before, meanwhile, after: native.busyLanes() }))

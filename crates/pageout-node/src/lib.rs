@@ -22,4 +22,5 @@ mod sync;
 mod table;
 mod task;
 mod transit;
+mod version;
 mod view;
