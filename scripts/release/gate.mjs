@@ -1,7 +1,8 @@
 // What must hold before a version is published:
 //   node scripts/release/gate.mjs v0.1.0
-// one version everywhere, with its entry in CHANGELOG.md; a package for each target that holds exactly its one binary; and the
-// built TypeScript.
+// one version everywhere, with its entry in CHANGELOG.md; a package for each target that holds exactly its one binary; the
+// built TypeScript; a commit of the main branch, which CI has seen.
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { TARGETS } from '../cross/targets.mjs'
 import { ROOT } from '../prepare.mjs'
@@ -29,6 +30,8 @@ for (const { suffix, file } of TARGETS) {
   const files = readdirSync(`${ROOT}npm/${suffix}`).sort().join(' ')
   check(files === `README.md package.json ${file}`, `npm/${suffix} holds ${files}`)
 }
+const isOnMain = spawnSync('git', ['merge-base', '--is-ancestor', 'HEAD', 'origin/main'], { cwd: ROOT }).status === 0
+check(isOnMain, 'the commit is not on the main branch')
 for (const problem of problems) console.error(`problem: ${problem}`)
 if (problems.length === 0) console.log(`${tag}: one version, ${TARGETS.length} packages with their binaries`)
 process.exitCode = problems.length === 0 ? 0 : 1
