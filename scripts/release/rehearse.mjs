@@ -32,6 +32,8 @@ try {
 
   step(`publishing ${tag} from a clone`)
   await run(['git', 'clone', '--quiet', ROOT, clone])
+  // What is rehearsed counts as merged.
+  await run(['git', 'update-ref', 'refs/remotes/origin/main', 'HEAD'], { cwd: clone })
   const npm = (...args) => run([process.execPath, npmScript(), ...args], { cwd: clone })
   await npm('ci', '--no-audit', '--no-fund')
   await npm('run', 'build:ts')
