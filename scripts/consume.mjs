@@ -1,5 +1,5 @@
 // What a user does: installs the package from a registry in an empty folder, and runs it there.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { npmScript, run } from './packages.mjs'
 import { ROOT } from './prepare.mjs'
@@ -57,9 +57,10 @@ export function here(folder) {
  *
  * @param {Place} place
  * @param {string} registry
- * @returns what was installed
+ * @param {string} [foreign] a binary of the other C library, which has to be refused in the place of the right one
+ * @returns what was installed, and what ran it
  */
-export async function consume(place, registry) {
+export async function consume(place, registry, foreign) {
   mkdirSync(place.folder, { recursive: true })
   const folder = mkdtempSync(join(place.folder, 'consumer-'))
   const node = (...args) => run(place.node(folder, args), { cwd: folder })
@@ -68,15 +69,26 @@ export async function consume(place, registry) {
     const quietly = ['--no-audit', '--no-fund', '--no-update-notifier', `--registry=${registry}`, '--cache=.npm']
     await node(place.npm ?? npmScript(), 'install', ...quietly, 'pageout')
     const installed = inspectInstalled(folder, place.suffix)
+    const said = {}
     for (const [name, source] of Object.entries(programs())) {
       writeFileSync(join(folder, name), source)
-      const said = await node('--expose-gc', name)
-      if (name === 'smoke.mjs') installed.smoke = said.trim().split('\n').at(-1)
+      said[name] = await node('--expose-gc', name)
     }
-    return installed
+    if (foreign) await refuses(foreign, folder, place.suffix, node)
+    const version = (await node('--version')).trim()
+    return { ...installed, version, smoke: said['smoke.mjs'].trim().split('\n').at(-1) }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** With a binary that is not for this system, the error is ours, and the loader's is its cause. */
+async function refuses(foreign, folder, suffix, node) {
+  cpSync(foreign, join(folder, 'node_modules', `pageout-${suffix}`, `pageout.${suffix}.node`))
+  const print =
+    "import('pageout').then(() => console.log('loaded'), error => console.log(error.code, error.cause?.code))"
+  const said = (await node('--eval', print)).trim()
+  if (said !== 'ERR_PAGEOUT_ADDON ERR_DLOPEN_FAILED') throw new Error(`with ${foreign} the package says: ${said}`)
 }
 
 /** The root package and the one of the platform are there, nothing else, and nothing ran. */
@@ -94,5 +106,5 @@ function inspectInstalled(folder, suffix) {
       .map(entry => join(entry.parentPath ?? entry.path, entry.name))
   })
   const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
-  return { packages: packages.length, files: files.length, bytes, smoke: '' }
+  return { packages: packages.length, files: files.length, bytes }
 }

@@ -11,7 +11,7 @@ import { compileIfMissing } from '../prepare.mjs'
 import { serve } from '../registry.mjs'
 import { inspect } from './binary.mjs'
 import { Missing, muslRoot, onArm, onOldGlibc } from './runtimes.mjs'
-import { ARTIFACTS, targetsNamed } from './targets.mjs'
+import { ARTIFACTS, TARGETS, targetsNamed } from './targets.mjs'
 
 /** Enters a root folder, with the devices and processes of this machine in it, and runs a command in one of its folders. */
 const ENTER =
@@ -41,44 +41,57 @@ async function muslPlace(cpu, version) {
   return { folder: join(root, 'tmp'), npm, node: (cwd, args) => [...enter, inside(cwd), ...node, ...args] }
 }
 
-/** Where a target can be tried, by name. */
+/** Where a target can be tried, by what is said of it. */
 const PLACES = {
   'linux-x64-gnu': [
-    ...VERSIONS.map(version => [`Node ${version}`, () => glibcPlace(version)]),
-    ['Node 22 on glibc 2.31', () => oldGlibcPlace('22')],
+    ...VERSIONS.map(version => [version, '', () => glibcPlace(version)]),
+    ['22', ' on glibc 2.31', () => oldGlibcPlace('22')],
   ],
-  'linux-arm64-gnu': VERSIONS.map(version => [`Node ${version}, emulated`, () => armPlace(version)]),
-  'linux-x64-musl': VERSIONS.map(version => [`Node ${version}`, () => muslPlace('x64', version)]),
-  'linux-arm64-musl': VERSIONS.map(version => [`Node ${version}, emulated`, () => muslPlace('arm64', version)]),
+  'linux-arm64-gnu': VERSIONS.map(version => [version, ' emulated', () => armPlace(version)]),
+  'linux-x64-musl': VERSIONS.map(version => [version, '', () => muslPlace('x64', version)]),
+  'linux-arm64-musl': VERSIONS.map(version => [version, ' emulated', () => muslPlace('arm64', version)]),
+}
+
+/** The binary for the same processor and the other C library. */
+function foreignTo({ os, cpu, libc }) {
+  const other = TARGETS.find(target => target.os === os && target.cpu === cpu && target.libc !== libc)
+  return join(ARTIFACTS, other.file)
 }
 
 /** Tries one target in one place. */
-async function attempt({ suffix }, name, open, registry) {
+async function attempt(target, [major, how, open], registry) {
+  const where = `${target.suffix}, Node ${major}${how}`
   try {
-    const place = { name, suffix, ...(await open()) }
-    const { packages, files, bytes, smoke } = await consume(place, registry)
-    console.log(`${suffix}, ${name}: ${packages} packages, ${files} files, ${bytes} bytes; smoke checks: ${smoke}`)
-    return { isGood: true, name, bytes }
+    const place = { suffix: target.suffix, ...(await open()) }
+    const { version, packages, files, bytes, smoke } = await consume(place, registry, foreignTo(target))
+    console.log(`${where}: ${packages} packages, ${files} files, ${bytes} bytes; smoke checks: ${smoke}`)
+    return { where: `${version.slice(1)}${how}`, bytes }
   } catch (error) {
-    const isSkipped = error instanceof Missing
-    console.log(`${suffix}, ${name}: ${isSkipped ? 'skipped' : 'failed'}: ${isSkipped ? error.message : error.stack}`)
-    return { isFailed: !isSkipped, name, reason: error.message }
+    if (!(error instanceof Missing)) throw new Error(`${where} failed`, { cause: error })
+    console.log(`${where}: skipped: ${error.message}`)
+    return undefined
   }
 }
 
-/** Tries one target everywhere. */
-async function tryTarget(target, registry) {
-  const isForHere = process.platform === 'linux' && process.arch === 'x64'
-  const places = isForHere ? (PLACES[target.suffix] ?? []) : []
+/** Tries one target everywhere, and gives its row of the table. */
+async function tryTarget(target, packed, registry) {
+  const path = join(ARTIFACTS, target.file)
+  if (!existsSync(path)) throw new Error(`there is no ${path}: scripts/cross/build ${target.triple}`)
+  const places = isHostRight() ? (PLACES[target.suffix] ?? []) : []
   if (places.length === 0) console.log(`${target.suffix}: skipped: nothing here runs it`)
   const tried = []
-  for (const [name, open] of places) tried.push(await attempt(target, name, open, registry))
-  return tried
+  for (const place of places) tried.push(await attempt(target, place, registry))
+  const good = tried.filter(Boolean)
+  const { byteLength, floor } = inspect(path, target)
+  const { size } = packed.find(({ name }) => name === `pageout-${target.suffix}`)
+  const where = good.length > 0 ? `Node ${good.map(({ where }) => where).join(', ')}` : 'not here'
+  return [target.triple, byteLength, size, good[0]?.bytes ?? '', floor, where]
 }
+
+const isHostRight = () => process.platform === 'linux' && process.arch === 'x64'
 
 compileIfMissing()
 let registry
-let isFailed = false
 try {
   const [laidOut, tarballs] = ['laid-out', 'tarballs'].map(name => join(work, name))
   for (const folder of [laidOut, tarballs]) mkdirSync(folder)
@@ -86,22 +99,11 @@ try {
   const packed = await packAll(laidOut, tarballs)
   registry = await serve(tarballs)
   const rows = []
-  for (const target of targetsNamed(process.argv.slice(2))) {
-    const path = join(ARTIFACTS, target.file)
-    if (!existsSync(path)) throw new Error(`there is no ${path}: scripts/cross/build ${target.triple}`)
-    const { byteLength, floor } = inspect(path, target)
-    const { size } = packed.find(({ name }) => name === `pageout-${target.suffix}`)
-    const tried = await tryTarget(target, registry.origin)
-    isFailed ||= tried.some(one => one.isFailed)
-    const good = tried.filter(({ isGood }) => isGood)
-    const where = good.map(({ name }) => name).join(', ') || 'not run here'
-    rows.push([target.triple, byteLength, size, good[0]?.bytes ?? '', floor, where])
-  }
-  console.log('\n| target | binary, bytes | packed | installed with the root package | asks for | run here |')
+  for (const target of targetsNamed(process.argv.slice(2))) rows.push(await tryTarget(target, packed, registry.origin))
+  console.log('\n| target | binary, bytes | packed | installed, with the root package | asks for | tried here |')
   console.log('| --- | --- | --- | --- | --- | --- |')
   for (const row of rows) console.log(`| ${row.map(cell => cell.toLocaleString('en')).join(' | ')} |`)
 } finally {
   registry?.close()
   rmSync(work, { recursive: true, force: true })
 }
-process.exitCode = isFailed ? 1 : 0
