@@ -53,42 +53,66 @@ export function here(folder) {
 }
 
 /**
- * Installs in a place from a registry, looks at what came, and runs every program.
+ * Installs in a new folder of a place from a registry, and does something there.
  *
+ * @template T
  * @param {Place} place
  * @param {string} registry
- * @param {string} [foreign] a binary of the other C library, which has to be refused in the place of the right one
- * @returns what was installed, and what ran it
+ * @param {string[]} flags of `npm install`
+ * @param {(folder: string, node: (...args: string[]) => Promise<string>) => Promise<T>} use
  */
-export async function consume(place, registry, foreign) {
+async function installed(place, registry, flags, use) {
   mkdirSync(place.folder, { recursive: true })
   const folder = mkdtempSync(join(place.folder, 'consumer-'))
   const node = (...args) => run(place.node(folder, args), { cwd: folder })
   try {
     writeFileSync(join(folder, 'package.json'), '{ "private": true }\n')
     const quietly = ['--no-audit', '--no-fund', '--no-update-notifier', `--registry=${registry}`, '--cache=.npm']
-    await node(place.npm ?? npmScript(), 'install', ...quietly, 'pageout')
-    const installed = inspectInstalled(folder, place.suffix)
-    const said = {}
-    for (const [name, source] of Object.entries(programs())) {
-      writeFileSync(join(folder, name), source)
-      said[name] = await node('--expose-gc', name)
-    }
-    if (foreign) await refuses(foreign, folder, place.suffix, node)
-    const version = (await node('--version')).trim()
-    return { ...installed, version, smoke: said['smoke.mjs'].trim().split('\n').at(-1) }
+    await node(place.npm ?? npmScript(), 'install', ...quietly, ...flags, 'pageout')
+    return await use(folder, node)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
-/** With a binary that is not for this system, the error is ours, and the loader's is its cause. */
-async function refuses(foreign, folder, suffix, node) {
-  cpSync(foreign, join(folder, 'node_modules', `pageout-${suffix}`, `pageout.${suffix}.node`))
+/**
+ * Installs in a place, looks at what came, and runs every program.
+ *
+ * @param {Place} place
+ * @param {string} registry
+ * @param {string} [foreign] a binary of the other C library, which has to be refused in the place of the right one
+ * @returns what was installed, and what ran it
+ */
+export function consume(place, registry, foreign) {
+  return installed(place, registry, [], async (folder, node) => {
+    const facts = inspectInstalled(folder, place.suffix)
+    const said = {}
+    for (const [name, source] of Object.entries(programs())) {
+      writeFileSync(join(folder, name), source)
+      said[name] = await node('--expose-gc', name)
+    }
+    if (foreign) {
+      cpSync(foreign, join(folder, 'node_modules', `pageout-${place.suffix}`, `pageout.${place.suffix}.node`))
+      await expectImport(node, 'ERR_PAGEOUT_ADDON ERR_DLOPEN_FAILED')
+    }
+    const version = (await node('--version')).trim()
+    return { ...facts, version, smoke: said['smoke.mjs'].trim().split('\n').at(-1) }
+  })
+}
+
+/** Installs without what is optional, which the addon is, and without scripts, of which there are none. */
+export async function consumeOtherwise(place, registry) {
+  const expecting = outcome => (_, node) => expectImport(node, outcome)
+  await installed(place, registry, ['--omit=optional'], expecting('ERR_PAGEOUT_ADDON MODULE_NOT_FOUND'))
+  await installed(place, registry, ['--ignore-scripts'], expecting('loaded'))
+}
+
+/** Imports the package, and compares how it fails, if it does: the code of our error, and the one of its cause. */
+async function expectImport(node, outcome) {
   const print =
     "import('pageout').then(() => console.log('loaded'), error => console.log(error.code, error.cause?.code))"
   const said = (await node('--eval', print)).trim()
-  if (said !== 'ERR_PAGEOUT_ADDON ERR_DLOPEN_FAILED') throw new Error(`with ${foreign} the package says: ${said}`)
+  if (said !== outcome) throw new Error(`importing the package came to ${said}, not ${outcome}`)
 }
 
 /** The root package and the one of the platform are there, nothing else, and nothing ran. */

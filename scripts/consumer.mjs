@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { consume, here } from './consume.mjs'
+import { consume, consumeOtherwise, here } from './consume.mjs'
 import { layOut, packAll, run } from './packages.mjs'
 import { buildIfMissing, compileIfMissing, ROOT } from './prepare.mjs'
 import { serve } from './registry.mjs'
@@ -43,6 +43,8 @@ try {
   const { packages, files, bytes, smoke } = await consume(place, registry.origin)
   console.log(`${place.name}, npm install pageout: ${packages} packages, ${files} files, ${bytes} bytes, no scripts`)
   console.log(`import, require, promises, quick start: work; smoke checks: ${smoke}`)
+  await consumeOtherwise(place, registry.origin)
+  console.log('--omit=optional: refused by name; --ignore-scripts: works')
 } finally {
   registry?.close()
   rmSync(work, { recursive: true, force: true })
