@@ -1,13 +1,13 @@
-//! What threads share state by: the standard library's types, or in models (`--cfg loom`) loom's, which try every order of
+//! What threads share state by: the standard library's types, or in models (`--cfg pageout_loom`) loom's, which try every order of
 //! events within a bound.
 
-#[cfg(not(loom))]
+#[cfg(not(pageout_loom))]
 pub use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU32},
 };
 
-#[cfg(loom)]
+#[cfg(pageout_loom)]
 pub use loom::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU32},

@@ -1,7 +1,7 @@
 //! Models of what the threads of JavaScript share in one process, without JavaScript: the map of payloads on their way, and
 //! the count of busy lanes. `scripts/loom` runs them; see `crates/pageout/src/models`.
 
-#![cfg(loom)]
+#![cfg(pageout_loom)]
 #![allow(unreachable_pub, reason = "modules of the addon")]
 
 #[path = "../../pageout/src/models/explore.rs"]

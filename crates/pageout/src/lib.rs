@@ -46,7 +46,7 @@ mod backend;
 mod block;
 mod error;
 mod global;
-#[cfg(all(test, loom))]
+#[cfg(all(test, pageout_loom))]
 mod models;
 mod pager;
 mod slots;

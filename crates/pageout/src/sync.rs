@@ -1,30 +1,30 @@
-//! What threads share state by: the standard library's types, or in models (`--cfg loom`) loom's, which try every order of
+//! What threads share state by: the standard library's types, or in models (`--cfg pageout_loom`) loom's, which try every order of
 //! events within a bound.
 //!
 //! What loom cannot hold stays with the standard library everywhere: statics, and [`UnsizedArc`]s.
 
-#[cfg(loom)]
+#[cfg(pageout_loom)]
 mod once_lock;
 
 /// Of trait objects and paths.
 pub(crate) use std::sync::Arc as UnsizedArc;
 
-#[cfg(not(loom))]
+#[cfg(not(pageout_loom))]
 pub(crate) use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock,
     atomic::{AtomicBool, AtomicI32, AtomicU64},
 };
 
-#[cfg(loom)]
+#[cfg(pageout_loom)]
 pub(crate) use loom::sync::{
     Arc, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicI32, AtomicU64},
 };
-#[cfg(loom)]
+#[cfg(pageout_loom)]
 pub(crate) use once_lock::OnceLock;
 
 /// A number that differs between the threads that run at the same time, as far as it can.
-#[cfg(not(loom))]
+#[cfg(not(pageout_loom))]
 pub(crate) fn thread_number() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -36,7 +36,7 @@ pub(crate) fn thread_number() -> usize {
 }
 
 /// The same for the threads of a model, which begin anew each time it runs.
-#[cfg(loom)]
+#[cfg(pageout_loom)]
 pub(crate) fn thread_number() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

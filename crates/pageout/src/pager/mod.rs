@@ -7,7 +7,7 @@ mod batch;
 mod builder;
 mod collector;
 mod handle;
-#[cfg(all(test, loom))]
+#[cfg(all(test, pageout_loom))]
 mod models;
 mod ranges;
 mod stats;

@@ -16,7 +16,7 @@
 //!   the system tells of it (it is asked when write-back is started, when a file grows, by a trim, and when a checksum fails),
 //!   the file is set aside as well, and its payloads are marked as being at risk.
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, pageout_loom))]
 mod models;
 mod place;
 mod slot_file;
