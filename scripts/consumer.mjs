@@ -3,14 +3,14 @@
 // with the smoke checks.
 //   npm run test:consumer [-- --artifacts FOLDER]
 // takes this machine's own build, or the binaries of a folder.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { consume, consumeOtherwise, here } from './consume.mjs'
-import { layOut, packAll, run } from './packages.mjs'
+import { serve } from './cross/registry.mjs'
+import { packAll, run } from './packages.mjs'
 import { buildIfMissing, compileIfMissing, ROOT } from './prepare.mjs'
-import { serve } from './registry.mjs'
 
 /** Fails when publint or attw finds something to say about a packed package. */
 async function lint(tarball) {
@@ -26,20 +26,18 @@ const { artifacts } = parseArgs({ options: { artifacts: { type: 'string' } } }).
 if (artifacts) compileIfMissing()
 else buildIfMissing()
 const work = mkdtempSync(join(tmpdir(), 'pageout-consumer-'))
-const [laidOut, tarballs] = ['laid-out', 'tarballs'].map(name => join(work, name))
-mkdirSync(laidOut)
-mkdirSync(tarballs)
 let registry
 try {
-  const built = layOut(laidOut, artifacts ?? ROOT)
-  const packed = await packAll(laidOut, tarballs)
+  const { folder, packed, platforms } = await packAll(artifacts ?? ROOT, work)
   for (const { filename, size, unpackedSize, files } of packed) {
     console.log(`${filename}: ${files.length} files, ${size} bytes packed, ${unpackedSize} unpacked`)
   }
-  await lint(join(tarballs, packed[0].filename))
+  await lint(join(folder, packed[0].filename))
   const place = here(work)
-  if (!built.includes(place.suffix)) throw new Error(`there is no binary for ${place.suffix}, but for ${built}`)
-  registry = await serve(tarballs)
+  if (!platforms.includes(place.suffix)) {
+    throw new Error(`there is no binary for ${place.suffix}, but for ${platforms}`)
+  }
+  registry = await serve(folder)
   const { packages, files, bytes, smoke } = await consume(place, registry.origin)
   console.log(`${place.name}, npm install pageout: ${packages} packages, ${files} files, ${bytes} bytes, no scripts`)
   console.log(`import, require, promises, quick start: work; smoke checks: ${smoke}`)

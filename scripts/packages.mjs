@@ -1,7 +1,7 @@
 // The packages as they will be published: the root with its optional dependencies, and one for each platform.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { ROOT } from './prepare.mjs'
@@ -37,42 +37,39 @@ export function npmScript() {
 const npm = (cwd, ...args) => run([process.execPath, npmScript(), ...args], { cwd })
 
 /**
- * Lays out what is to be published in an empty folder: the root package there, the platforms' below npm/, with the binaries of a
- * folder in their places.
+ * Packs the root package and the platforms' as npm publishes them, with the binaries of a folder in their places. A platform
+ * without a binary is packed without it.
  *
- * @param {string} folder
  * @param {string} binaries
- * @returns the platforms that have their binary
+ * @param {string} work an empty folder
+ * @returns the folder of tarballs, what npm says of each, the root's first, and the platforms that have their binary
  */
-export function layOut(folder, binaries) {
-  const { files } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'))
-  for (const name of ['package.json', 'README.md', 'npm', ...files])
-    cpSync(`${ROOT}${name}`, join(folder, name), { recursive: true })
-  const platforms = readdirSync(join(folder, 'npm'))
+export async function packAll(binaries, work) {
+  const [root, folder] = ['root', 'tarballs'].map(name => join(work, name))
+  mkdirSync(folder)
+  const platforms = layOut(root, binaries)
+  const packed = []
+  for (const path of [root, ...readdirSync(join(root, 'npm')).map(platform => join(root, 'npm', platform))]) {
+    const said = await npm(path, 'pack', '--json', '--ignore-scripts', '--pack-destination', folder)
+    packed.push(JSON.parse(said)[0])
+  }
+  return { folder, packed, platforms }
+}
+
+/** Makes a folder as it is when it is published: the root package there, the platforms' below npm/. */
+function layOut(root, binaries) {
+  const manifest = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'))
+  for (const name of ['README.md', 'npm', ...manifest.files]) {
+    cpSync(`${ROOT}${name}`, join(root, name), { recursive: true })
+  }
+  const platforms = readdirSync(join(root, 'npm'))
+  // As `napi pre-publish` does when all of them have their binaries.
+  manifest.optionalDependencies = Object.fromEntries(platforms.map(name => [`pageout-${name}`, manifest.version]))
+  writeFileSync(join(root, 'package.json'), JSON.stringify(manifest, null, 2))
   const built = platforms.filter(platform => existsSync(join(binaries, `pageout.${platform}.node`)))
   for (const platform of built) {
     const name = `pageout.${platform}.node`
-    cpSync(join(binaries, name), join(folder, 'npm', platform, name))
+    cpSync(join(binaries, name), join(root, 'npm', platform, name))
   }
-  // As `napi pre-publish` does when all of them have their binaries.
-  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  manifest.optionalDependencies = Object.fromEntries(platforms.map(name => [`pageout-${name}`, manifest.version]))
-  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest, null, 2))
   return built
-}
-
-/**
- * Packs all that was laid out, as npm would publish it.
- *
- * @param {string} folder
- * @param {string} into
- */
-export async function packAll(folder, into) {
-  const packages = [folder, ...readdirSync(join(folder, 'npm')).map(platform => join(folder, 'npm', platform))]
-  const packed = []
-  for (const path of packages) {
-    const said = await npm(path, 'pack', '--json', '--ignore-scripts', '--pack-destination', into)
-    packed.push(JSON.parse(said)[0])
-  }
-  return packed
 }

@@ -1,15 +1,15 @@
 // Installs the packages from a registry on loopback, and runs them, under every Node that can run here: on glibc, on an old
 // glibc, on musl, and for ARM by an emulator. What cannot be run says why. Ends with the table of docs/platforms.md.
 //   scripts/cross/try [TARGET...]
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { consume } from '../consume.mjs'
 import { nodeOf, VERSIONS } from '../nodes.mjs'
-import { layOut, packAll } from '../packages.mjs'
+import { packAll } from '../packages.mjs'
 import { compileIfMissing } from '../prepare.mjs'
-import { serve } from '../registry.mjs'
 import { inspect } from './binary.mjs'
+import { serve } from './registry.mjs'
 import { Missing, muslRoot, onArm, onOldGlibc } from './runtimes.mjs'
 import { ARTIFACTS, TARGETS, targetsNamed } from './targets.mjs'
 
@@ -93,11 +93,8 @@ const isHostRight = () => process.platform === 'linux' && process.arch === 'x64'
 compileIfMissing()
 let registry
 try {
-  const [laidOut, tarballs] = ['laid-out', 'tarballs'].map(name => join(work, name))
-  for (const folder of [laidOut, tarballs]) mkdirSync(folder)
-  layOut(laidOut, ARTIFACTS)
-  const packed = await packAll(laidOut, tarballs)
-  registry = await serve(tarballs)
+  const { folder, packed } = await packAll(ARTIFACTS, work)
+  registry = await serve(folder)
   const rows = []
   for (const target of targetsNamed(process.argv.slice(2))) rows.push(await tryTarget(target, packed, registry.origin))
   console.log('\n| target | binary, bytes | packed | installed, with the root package | asks for | tried here |')

@@ -6,10 +6,10 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { consume, here } from '../consume.mjs'
+import { serve } from '../cross/registry.mjs'
 import { ARTIFACTS, TARGETS } from '../cross/targets.mjs'
 import { npmScript, run } from '../packages.mjs'
 import { installTools, ROOT } from '../prepare.mjs'
-import { serve } from '../registry.mjs'
 
 /** How many packages the first attempt gets out before the registry refuses. */
 const BEFORE_TROUBLE = 4
@@ -19,6 +19,53 @@ const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'))
 const tag = `v${version}`
 const changes = await run(['git', 'status', '--porcelain'], { cwd: ROOT })
 if (changes) throw new Error(`only what is committed can be released:\n${changes}`)
+
+/** What is not ready, and what the gate has to say of it. */
+const UNREADY = [
+  ['another tag', [], 'v9.9.9', /the tag is v9\.9\.9/],
+  ['no binary', ['rm', 'npm/darwin-x64/pageout.darwin-x64.node'], tag, /npm\/darwin-x64 holds/],
+  [
+    'one binary too many',
+    ['cp', 'README.md', 'npm/darwin-x64/pageout.linux-x64-gnu.node'],
+    tag,
+    /npm\/darwin-x64 holds/,
+  ],
+  [
+    'a platform of another version',
+    ['sed', '-i', 's/"version": ".*"/"version": "9.9.9"/', 'npm/linux-x64-musl/package.json'],
+    tag,
+    /linux-x64-musl has version/,
+  ],
+  [
+    'crates of another version',
+    ['sed', '-i', 's/^version = .*/version = "9.9.9"/', 'Cargo.toml'],
+    tag,
+    /Cargo.toml has version/,
+  ],
+  ['no entry in the changelog', ['sed', '-i', 's/^## /# /', 'CHANGELOG.md'], tag, /CHANGELOG.md has no entry/],
+  ['nothing compiled', ['rm', '-r', 'dist'], tag, /is not built/],
+  [
+    'a commit of another branch',
+    ['git', 'commit', '--quiet', '--allow-empty', '--message=x'],
+    tag,
+    /not on the main branch/,
+  ],
+]
+
+/** Shows that the gate refuses what is not ready, each in a copy of the clone. */
+async function refuseUnready(clone) {
+  for (const { suffix, file } of TARGETS) cpSync(join(ARTIFACTS, file), join(clone, 'npm', suffix, file))
+  for (const [what, command, given, complaint] of UNREADY) {
+    const copy = join(work, 'unready')
+    cpSync(clone, copy, { recursive: true, filter: path => !/\/(node_modules|target)$/.test(path) })
+    const identity = { GIT_AUTHOR_NAME: 'x', GIT_AUTHOR_EMAIL: 'x', GIT_COMMITTER_NAME: 'x', GIT_COMMITTER_EMAIL: 'x' }
+    if (command.length > 0) await run(command, { cwd: copy, env: { ...process.env, ...identity } })
+    const said = await run(['node', 'scripts/release/gate.mjs', given], { cwd: copy }).catch(error => error.message)
+    if (!complaint.test(said)) throw new Error(`with ${what} the gate says: ${said}`)
+    rmSync(copy, { recursive: true })
+  }
+  console.log(`the gate refuses ${UNREADY.length} releases that are not ready`)
+}
 
 const work = mkdtempSync(join(tmpdir(), 'pageout-release-'))
 const [clone, published] = ['clone', 'published'].map(name => join(work, name))
@@ -42,6 +89,7 @@ try {
   const config = join(work, 'npmrc')
   writeFileSync(config, `registry=${registry.origin}\n//${host}/:_authToken=rehearsal\n`)
   const env = { ...process.env, npm_config_registry: registry.origin, npm_config_userconfig: config }
+  await refuseUnready(clone)
   const publish = () => run(['scripts/release/publish', tag, '--rehearse'], { cwd: clone, env })
 
   registry.packagesMax = BEFORE_TROUBLE

@@ -1,11 +1,18 @@
-// A registry of npm packages on loopback, over a folder of tarballs: enough for `npm install` and `npm publish`.
+// A registry of npm packages on loopback, over a folder of tarballs: enough for `npm install` and `npm publish`. As a program it
+// serves the packages with the binaries in target/cross/artifacts until it is stopped.
+//   scripts/cross/registry
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { json } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { packAll } from '../packages.mjs'
+import { compileIfMissing } from '../prepare.mjs'
+import { ARTIFACTS } from './targets.mjs'
 
 /** What a tarball says of itself. */
 function manifestOf(tarball) {
@@ -78,3 +85,14 @@ export async function serve(folder) {
   registry.origin = `http://127.0.0.1:${server.address().port}`
   return registry
 }
+
+async function main() {
+  compileIfMissing()
+  const work = mkdtempSync(join(tmpdir(), 'pageout-registry-'))
+  process.once('SIGINT', () => process.exit()).once('exit', () => rmSync(work, { recursive: true }))
+  const { folder, platforms } = await packAll(ARTIFACTS, work)
+  const { origin } = await serve(folder)
+  console.log(`for ${platforms.join(', ')}:\nnpm install --registry=${origin} pageout`)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main()
