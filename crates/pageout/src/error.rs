@@ -331,6 +331,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "the system's own text is not miri's")]
     fn system_errors_carry_name_call_directory_and_numbers() {
         let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000 };
         let error = system(libc::ENOSPC).with_space(facts);

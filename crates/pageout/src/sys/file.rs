@@ -247,6 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
     fn a_descriptor_that_is_none_has_no_file_system() {
         assert_eq!(file_system(-1).map(drop), Err(Failure::new("fstatfs", libc::EBADF)));
     }
