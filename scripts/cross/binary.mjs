@@ -11,7 +11,8 @@ import { FLOOR } from './targets.mjs'
 const BYTES_MAX = 1_200_000
 /** What Node looks for. */
 const ENTRY = 'napi_register_module_v1'
-const CPUS = { x64: /^x86[_-]64$/, arm64: /^(aarch64|arm64)$/ }
+/** As LLVM calls them, in files of Linux and of macOS. */
+const CPUS = { x64: /^(x86_64|X86_64)$/, arm64: /^(aarch64|ARM64)$/ }
 /** The libraries of a plain system; the unwinder is linked in, since Alpine has no libgcc. */
 const LIBRARIES = {
   gnu: /^(lib(c|m)\.so\.6|libdl\.so\.2|libpthread\.so\.0|ld-linux-(x86-64|aarch64)\.so\.\d)$/,
@@ -109,12 +110,12 @@ function readMachO(path, bytes) {
   check(minos === FLOOR.macos, `asks for macOS ${minos}, not ${FLOOR.macos}`)
   check(name === '@rpath/pageout.node', `is named ${name}`)
   check(all('LC_RPATH', 'path').length === 0, 'has a search path')
-  const cpu = /^Mach-O|architecture|\bcputype\b/.test(headers) && /\b(X86_64|ARM64)\b/.exec(headers)?.[1]
+  const [cpu = 'another processor'] = /\b(X86_64|ARM64)\b/.exec(headers) ?? []
   if (cpu === 'ARM64') checkSignature(bytes, all('LC_CODE_SIGNATURE', 'dataoff')[0], check)
   return {
-    cpu: { X86_64: 'x86_64', ARM64: 'arm64' }[cpu] ?? 'another processor',
+    cpu,
     floor: `macOS ${minos}`,
-    needed: all('LC_(LOAD|REEXPORT|LOAD_WEAK)_DYLIB', 'name'),
+    needed: all('LC_(LAZY_)?(LOAD|REEXPORT)(_WEAK|_UPWARD)?_DYLIB', 'name'),
     exported: llvm('llvm-nm', '--extern-only', '--defined-only', '--format=just-symbols', path)
       .split('\n')
       .map(line => line.replace(/^_/, '')),
