@@ -9,11 +9,12 @@ import { output } from './child.js'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-const built = readdirSync(ROOT).find(name => /^pageout\..*\.node$/.test(name)) ?? ''
-/** The platform whose addon was built here, which is this one. */
-export const PLATFORM = built.replace(/^pageout\.|\.node$/g, '')
-/** That addon. */
-export const ADDON = readFileSync(join(ROOT, built))
+const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } }
+const libc = process.platform === 'linux' ? [header.glibcVersionRuntime === undefined ? 'musl' : 'gnu'] : []
+/** This platform. */
+export const PLATFORM = [process.platform, process.arch, ...libc].join('-')
+/** Its addon. */
+export const ADDON = readFileSync(join(ROOT, `pageout.${PLATFORM}.node`))
 /** All platforms that are published. */
 export const PLATFORMS = readdirSync(join(ROOT, 'npm')).sort()
 
