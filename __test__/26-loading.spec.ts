@@ -35,10 +35,18 @@ function elsewhere(platform: string, arch: string, program = process.execPath): 
     .join('\n')
 }
 
-/** A file that begins as a program does which the kernel starts with a loader. */
+/** A program of 64 bits that has one program header, which names the loader that the kernel starts it with. */
 function program(folder: string, loader: string): string {
-  const path = join(folder, 'program')
-  writeFileSync(path, `\x7fELF${'\0'.repeat(800)}${loader}\0${'\0'.repeat(8000)}`)
+  const [bytes, path] = [Buffer.alloc(9000), join(folder, 'program')]
+  bytes.write('\x7fELF\x02\x01\x01', 'latin1')
+  bytes.writeBigUInt64LE(64n, 32)
+  bytes.writeUInt16LE(1, 56)
+  bytes.writeUInt32LE(3, 64)
+  // As tools that change programs do, far behind the first page.
+  bytes.writeBigUInt64LE(8000n, 64 + 8)
+  bytes.writeBigUInt64LE(BigInt(loader.length + 1), 64 + 32)
+  bytes.write(loader, 8000)
+  writeFileSync(path, bytes)
   return path
 }
 
@@ -94,7 +102,8 @@ for (const [what, addon] of [
   ['is empty', ''],
   ['holds something else', 'no addon'],
   ['is cut off', ADDON.subarray(0, 100)],
-  ['is of another processor', process.platform === 'linux' ? ofAnotherProcessor(ADDON) : 'no addon'],
+  // The loader of musl does not look.
+  ['is of another processor', PLATFORM.endsWith('-gnu') ? ofAnotherProcessor(ADDON) : 'no addon'],
   ['is gone', undefined],
 ] as const) {
   test(`an addon that ${what} is an error with its cause`, async t => {
@@ -178,6 +187,27 @@ for (const [libc, loader, report] of [
     failed(t, seen, platform, [`pageout-${platform} does not load`, 'C library'])
     const asked = loader === undefined || loader.startsWith('libc.')
     t.deepEqual(seen.left, asked ? [false, true, false] : [false])
+  })
+}
+
+for (const [what, spoil] of [
+  ['holds nothing', () => Buffer.alloc(0)],
+  ['ends in its header', (bytes: Buffer) => bytes.subarray(0, 40)],
+  ['ends in the table of what it has', (bytes: Buffer) => bytes.subarray(0, 100)],
+  ['has that table behind its end', (bytes: Buffer) => bytes.fill(0xff, 32, 40)],
+  ['is of 32 bits', (bytes: Buffer) => bytes.fill(1, 4, 5)],
+  ['names no loader', (bytes: Buffer) => bytes.fill(1, 64, 65)],
+  ['is no program', (bytes: Buffer) => bytes.fill('x')],
+] as const) {
+  onLinux(`where the file of the program ${what}, the report is asked`, async t => {
+    const folder = installation(t, { [OTHER_LIBC]: 'no addon' })
+    const path = program(folder, PLATFORM.endsWith('-gnu') ? '/lib/ld-linux-x86-64.so.2' : '/lib/ld-musl-x86_64.so.1')
+    writeFileSync(path, spoil(readFileSync(path)))
+    const version = OTHER_LIBC.endsWith('-gnu') ? '"2.36"' : 'undefined'
+    const before = `
+      ${elsewhere('linux', process.arch, path)}
+      process.report.getReport = () => ({ header: { glibcVersionRuntime: ${version} } })`
+    failed(t, await importIn(folder, { before }), OTHER_LIBC, [`pageout-${OTHER_LIBC} does not load`])
   })
 }
 
