@@ -134,6 +134,11 @@ fn a_capacity_can_be_used_to_the_last_byte_in_any_mix_of_lengths() {
     }
 }
 
+/// So many, and few in an interpreter, which takes a second for what takes a millisecond.
+fn rounds(count: usize) -> usize {
+    if cfg!(miri) { count / 20 } else { count }
+}
+
 #[test]
 fn threads_together_never_exceed_the_capacity() {
     let pager = with_capacity(40 * PAGE).build().expect("a pager in memory");
@@ -142,7 +147,7 @@ fn threads_together_never_exceed_the_capacity() {
             let pager = &pager;
             scope.spawn(move || {
                 let mut held = Vec::new();
-                for round in 0..300 {
+                for round in 0..rounds(300) {
                     let len = (thread * 31 + round * 17) % (5 * PAGE) + 1;
                     match pager.pageout(&mut [elements::<u8>(len, u64_of(len))]) {
                         Ok(handle) => held.push(handle),
@@ -249,7 +254,7 @@ fn threads_within_the_capacity_are_served_while_others_trim() {
             scope.spawn(move || {
                 let mut held: Vec<Handle<u8>> = Vec::new();
                 let mut held_bytes = 0;
-                for round in 0..400 {
+                for round in 0..rounds(400) {
                     let len = (thread * 7919 + round * round * 104_729) % (64 * KIB) + 1;
                     while held_bytes + slot_bytes(len) > SHARE_BYTES {
                         let handle = held.swap_remove(round % held.len());
