@@ -1,10 +1,11 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import test from 'ava'
 import * as pageout from 'pageout'
 import { output } from './helpers/child.js'
+import { ADDON, copyPackage, PLATFORM } from './helpers/installation.js'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const text = (path: string) => readFileSync(join(ROOT, path), 'utf8')
@@ -111,9 +112,7 @@ test('the package adds no listeners to the process', async t => {
 test('two copies of the package in one process work beside each other', async t => {
   const copy = mkdtempSync(join(tmpdir(), 'pageout-copy-'))
   t.teardown(() => rmSync(copy, { recursive: true, force: true }))
-  for (const name of readdirSync(ROOT).filter(name => /^(dist|package\.json|.*\.node)$/.test(name))) {
-    cpSync(join(ROOT, name), join(copy, name), { recursive: true })
-  }
+  copyPackage(copy, { [PLATFORM]: ADDON })
   const script = `
     import { pageout, stats, take } from 'pageout'
     const other = await import(${JSON.stringify(pathToFileURL(join(copy, 'dist', 'index.js')).href)})

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { npmScript, run } from './packages.mjs'
-import { ROOT } from './prepare.mjs'
+import { platformHere, ROOT } from './prepare.mjs'
 
 const USE = `
   const handle = pageout(Float64Array.of(1, 2, 3))
@@ -42,11 +42,9 @@ function programs() {
 
 /** The Node that runs this. */
 export function here(folder) {
-  const { glibcVersionRuntime } = process.report.getReport().header
-  const libc = process.platform === 'linux' ? [glibcVersionRuntime ? 'gnu' : 'musl'] : []
   return {
     name: `Node ${process.versions.node}`,
-    suffix: [process.platform, process.arch, ...libc].join('-'),
+    suffix: platformHere(),
     folder,
     node: (_, args) => [process.execPath, ...args],
   }

@@ -7,6 +7,13 @@ import { fileURLToPath } from 'node:url'
 /** The root of the repository. */
 export const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
+/** This platform, as npm's packages call it. The runtime's report says so, where the package looks at the runtime's file. */
+export function platformHere() {
+  const { glibcVersionRuntime } = process.report.getReport().header
+  const libc = process.platform === 'linux' ? [glibcVersionRuntime === undefined ? 'musl' : 'gnu'] : []
+  return [process.platform, process.arch, ...libc].join('-')
+}
+
 /** Installs the build tools where they are missing. */
 export function installTools() {
   installIn(ROOT, 'installing the build tools')

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
+// @ts-expect-error: the scripts are JavaScript without declarations.
+import { platformHere } from '../../scripts/prepare.mjs'
 import { output } from './child.js'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } }
-const libc = process.platform === 'linux' ? [header.glibcVersionRuntime === undefined ? 'musl' : 'gnu'] : []
 /** This platform. */
-export const PLATFORM = [process.platform, process.arch, ...libc].join('-')
+export const PLATFORM = platformHere() as string
 /** Its addon. */
 export const ADDON = readFileSync(join(ROOT, `pageout.${PLATFORM}.node`))
 /** All platforms that are published. */
