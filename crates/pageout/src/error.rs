@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::sys::Failure;
+use crate::sys::device::Exposure;
 
 /// Why an operation failed. The caller's data and handles are as before.
 ///
@@ -46,13 +47,12 @@ pub enum Error {
         /// Name of its file system.
         file_system: String,
     },
-    /// The scratch directory is in other hands: it belongs to a user who is neither this one nor root, everybody may write
-    /// to it, and no sticky bit keeps them from each other's files.
+    /// The owner or the mode of the scratch directory, or of files created there, cannot be trusted or cannot be set.
     Exposed {
         /// The directory.
         path: Arc<Path>,
-        /// Number of the user it belongs to.
-        owner: u32,
+        /// Which owner and mode, and what is wrong with them.
+        exposure: Box<Exposure>,
     },
     /// The pager has a scratch directory already, and it is another one.
     ScratchDirInUse {
@@ -241,12 +241,10 @@ impl fmt::Display for Error {
                  an option allows it",
                 path.display()
             ),
-            Self::Exposed { path, owner } => write!(
-                out,
-                "the directory '{}' belongs to user {owner} and everybody may write to it; a sticky bit, or a directory of \
-                 this user's own, would do",
-                path.display()
-            ),
+            Self::Exposed { path, exposure } => {
+                let Exposure { owner, mode, problem } = &**exposure;
+                write!(out, "the directory '{}' {problem} (owner {owner}, mode {mode:04o})", path.display())
+            }
             Self::ScratchDirInUse { requested, current } => write!(
                 out,
                 "the scratch directory is '{}' already and cannot become '{}'",
@@ -385,6 +383,8 @@ mod tests {
         let lost = Error::Corrupt { byte_offset: 4096, write_back_errno: Some(libc::EIO) };
         let in_use = Error::ScratchDirInUse { requested: "/other".into(), current: Arc::clone(&path) };
         let in_memory = Error::RamBacked { path: Arc::clone(&path), file_system: "tmpfs".to_owned() };
+        let exposure = Exposure { owner: 12, mode: 0o777, problem: "is not this user's" };
+        let exposed = Error::Exposed { path, exposure: Box::new(exposure) };
         let option = Error::Option { name: "capacity_bytes", problem: "must be at least 1".to_owned() };
         let (scratch_dir, range, value) = ("ERR_PAGEOUT_SCRATCH_DIR", "ERR_OUT_OF_RANGE", "ERR_INVALID_ARG_VALUE");
         for (error, code, kind, named) in [
@@ -392,7 +392,7 @@ mod tests {
             (Error::Capacity(Box::new(facts)), "ERR_PAGEOUT_CAPACITY", ErrorKind::QuotaExceeded, "4096 of 10000"),
             (Error::ScratchDir { tried: Vec::new() }, scratch_dir, ErrorKind::NotFound, "no usable"),
             (in_use, scratch_dir, ErrorKind::AlreadyExists, "'/other'"),
-            (Error::Exposed { path, owner: 12 }, scratch_dir, ErrorKind::PermissionDenied, "user 12"),
+            (exposed, scratch_dir, ErrorKind::PermissionDenied, "owner 12, mode 0777"),
             (in_memory, "ERR_PAGEOUT_RAM_BACKED", ErrorKind::Unsupported, "tmpfs"),
             (lost, "ERR_PAGEOUT_CORRUPT", ErrorKind::InvalidData, "byte 4096 of the payload; the device could not"),
             (Error::OutOfRange { offset: 8, len: 2, payload_len: 9 }, range, ErrorKind::InvalidInput, "offset 8 + length 2"),

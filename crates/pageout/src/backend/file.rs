@@ -157,7 +157,7 @@ impl Stored {
         }
         // What is read next is not announced: the read itself brings it, in larger pages.
         for run in missed.iter().skip(1) {
-            self.announce_range(&span(requested, run));
+            self.prefetch_range(&span(requested, run));
         }
         missed.into_iter().try_for_each(|run| reader.read_run(run))
     }
@@ -172,9 +172,9 @@ impl Stored {
         span.end - span.start <= RUN_BYTES_MAX && self.place.is_in_one_slot(span)
     }
 
-    fn announce_range(&self, wanted: &Range<u64>) {
+    fn prefetch_range(&self, wanted: &Range<u64>) {
         for segment in self.place.segments(self.pages_around(wanted)) {
-            segment.slot.announce(segment.slot_start, segment.payload.end - segment.payload.start);
+            segment.slot.prefetch(segment.slot_start, segment.payload.end - segment.payload.start);
         }
     }
 }
@@ -198,9 +198,9 @@ impl Payload for Stored {
         Ok(true)
     }
 
-    fn announce(&self, extents: &Extents) {
+    fn prefetch(&self, extents: &Extents) {
         for extent in extents.requested().iter().filter(|extent| extent.len_bytes > 0) {
-            self.announce_range(&(extent.start..extent.end()));
+            self.prefetch_range(&(extent.start..extent.end()));
         }
     }
 }

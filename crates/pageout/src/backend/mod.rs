@@ -26,5 +26,5 @@ pub(crate) trait Payload {
     fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error>;
 
     /// Starts bringing bytes in. A hint: it may do nothing.
-    fn announce(&self, extents: &Extents);
+    fn prefetch(&self, extents: &Extents);
 }

@@ -139,7 +139,7 @@ impl<T: Pod> Payload for Moved<T> {
         self.read(extents, whole).map(|()| true)
     }
 
-    fn announce(&self, extents: &Extents) {
+    fn prefetch(&self, extents: &Extents) {
         for &extent in extents.requested() {
             self.pieces(extent, memory::hint_soon);
         }

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use loom::sync::atomic::AtomicU64;
 
-use crate::sys::device::{Destination, Device, Directory, DirectoryFacts, Failure, MemoryLimit, Outcome, ScratchFile};
+use crate::sys::device::{
+    Destination, Device, Directory, DirectoryFacts, Failure, MemorySample, Outcome, Remainder, Room, ScratchFile,
+};
 use crate::units::{index, to_u64, to_usize};
 
 /// A payload that begins with this word cannot be written.
@@ -16,6 +18,8 @@ pub(crate) const FAILING: u64 = u64::MAX;
 const PAGE_BYTES: u64 = 4096;
 /// Pages of one file.
 const PAGES: u64 = 4;
+/// What the file system says of its room: nothing that would change while a model runs.
+const ROOM: Room = Room { free_bytes: 1 << 20, total_bytes: 0 };
 
 /// A device with room for a few pages. Words are stored and loaded without any order of their own, so that a reader sees what
 /// was written only where the store's protocol orders the two.
@@ -28,31 +32,27 @@ struct State {
     open_files: AtomicU64,
     directories: AtomicU64,
     has_failing_write_back: bool,
-    memory_limit: Option<std::fs::File>,
+    memory: MemorySample,
 }
 
 impl Pages {
     /// A device with room for so many pages.
     pub(crate) fn with_room(pages: u64) -> Self {
-        Self::new(pages, false, None)
+        Self::new(pages, false, MemorySample::UNLIMITED)
     }
 
     /// A device under which nothing may stay dirty, and whose write-back may fail.
     pub(crate) fn without_memory(pages: u64, has_failing_write_back: bool) -> Self {
-        use std::io::Write;
-
-        let mut limit = tempfile::tempfile().expect("a temporary file");
-        limit.write_all(b"0").expect("room for a digit");
-        Self::new(pages, has_failing_write_back, Some(limit))
+        Self::new(pages, has_failing_write_back, MemorySample { limit_bytes: 0, ..MemorySample::UNLIMITED })
     }
 
-    fn new(pages: u64, has_failing_write_back: bool, memory_limit: Option<std::fs::File>) -> Self {
+    fn new(pages: u64, has_failing_write_back: bool, memory: MemorySample) -> Self {
         Self(Arc::new(State {
             room_pages: AtomicU64::new(pages),
             open_files: AtomicU64::new(0),
             directories: AtomicU64::new(0),
             has_failing_write_back,
-            memory_limit,
+            memory,
         }))
     }
 
@@ -80,9 +80,8 @@ impl Device for Pages {
         Ok(self.root())
     }
 
-    fn memory_limit(&self) -> MemoryLimit {
-        let group = self.0.memory_limit.as_ref().map(|file| file.try_clone().expect("a descriptor"));
-        group.map_or_else(MemoryLimit::default, MemoryLimit::of_group)
+    fn memory(&self) -> Option<MemorySample> {
+        Some(self.0.memory)
     }
 }
 
@@ -91,13 +90,17 @@ struct Root(Pages);
 
 impl Directory for Root {
     fn facts(&self) -> Outcome<DirectoryFacts> {
-        Ok(DirectoryFacts { file_system: "words".to_owned(), ram_backed: false, free_bytes: 1 << 20, exposed_by: None })
+        Ok(DirectoryFacts { file_system: "words".to_owned(), ram_backed: false, room: ROOM, exposure: None })
     }
 
     fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {
         self.0.0.open_files.fetch_add(1, Relaxed);
         let page = || Page { word: AtomicU64::new(0), has_space: AtomicU64::new(0) };
         Ok(Box::new(File { device: self.0.clone(), pages: (0..PAGES).map(|_| page()).collect() }))
+    }
+
+    fn is_current(&self) -> bool {
+        true
     }
 }
 
@@ -154,7 +157,7 @@ impl ScratchFile for File {
         Ok(0)
     }
 
-    fn announce(&self, _offset: u64, _len_bytes: u64) {}
+    fn prefetch(&self, _offset: u64, _len_bytes: u64) {}
 
     fn evict(&self, _offset: u64, _len_bytes: u64) {}
 
@@ -182,6 +185,19 @@ impl ScratchFile for File {
         pages.iter().for_each(|page| page.word.store(0, Relaxed));
         self.give_back(pages);
         Ok(())
+    }
+
+    fn truncate(&self, len_bytes: u64) -> Outcome<()> {
+        self.give_back(&self.pages[to_usize(len_bytes / PAGE_BYTES)..]);
+        Ok(())
+    }
+
+    fn room(&self) -> Outcome<Room> {
+        Ok(ROOM)
+    }
+
+    fn retire(self: Box<Self>) -> Option<Remainder> {
+        None
     }
 }
 

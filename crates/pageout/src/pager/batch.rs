@@ -40,7 +40,7 @@ pub fn read_batch<T: Pod>(reads: &mut [BatchRead<'_, T>]) -> Result<Vec<u32>, Er
     }
     // What is read next is not announced: the read itself brings it.
     for (position, request) in missed.iter().skip(1) {
-        reads[units::index(*position)].handle.payload().announce(&request.extents);
+        reads[units::index(*position)].handle.payload().prefetch(&request.extents);
     }
     for (position, request) in missed {
         if reads[units::index(position)].wait(&request).is_err() {

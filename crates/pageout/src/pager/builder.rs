@@ -6,7 +6,7 @@ use super::stats::Counters;
 use super::{AtomicBackend, Backend, Pager, Shared};
 use crate::error::Error;
 use crate::store::StoreOptions;
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
 use crate::sys::{Device, Kernel, memory};
 
 /// Options of a [`Pager`], made by [`Pager::builder`].
@@ -18,7 +18,7 @@ pub struct PagerBuilder {
     store: StoreOptions,
     integrity: bool,
     exclude_from_core_dumps: bool,
-    device: Box<dyn Device>,
+    device: UnsizedArc<dyn Device>,
 }
 
 impl Default for PagerBuilder {
@@ -29,7 +29,7 @@ impl Default for PagerBuilder {
             store: StoreOptions::default(),
             integrity: true,
             exclude_from_core_dumps: false,
-            device: Box::new(Kernel::native()),
+            device: UnsizedArc::new(Kernel::native()),
         }
     }
 }
@@ -79,7 +79,7 @@ impl PagerBuilder {
     /// Puts another device under the store. For tests; not covered by semantic versioning.
     #[doc(hidden)]
     pub fn device(mut self, device: impl Device + 'static) -> Self {
-        self.device = Box::new(device);
+        self.device = UnsizedArc::new(device);
         self
     }
 

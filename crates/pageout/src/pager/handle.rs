@@ -126,7 +126,7 @@ impl Payload for Nothing {
         Ok(true)
     }
 
-    fn announce(&self, _extents: &Extents) {}
+    fn prefetch(&self, _extents: &Extents) {}
 }
 
 /// That a payload belongs to a pager and is counted there, until it is dropped.

@@ -9,10 +9,10 @@ mod collector;
 mod handle;
 #[cfg(all(test, pageout_loom))]
 mod models;
+mod open;
 mod ranges;
 mod stats;
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use bytemuck::Pod;
@@ -27,9 +27,9 @@ pub use stats::PagerStats;
 use crate::backend::Extents;
 use crate::backend::file::Stored;
 use crate::backend::swap::Moved;
-use crate::error::{Error, RefusedDir};
-use crate::store::{Store, StoreOptions, lock};
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::error::Error;
+use crate::store::{Store, StoreOptions};
+use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
 use crate::sys::{Device, destination, memory};
 use crate::units;
 use handle::{Body, Membership};
@@ -37,9 +37,6 @@ use stats::Counters;
 
 /// For calls that nobody stops.
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
-
-/// Names a directory that the default search tries first.
-const SCRATCH_DIR_VARIABLE: &str = "PAGEOUT_SCRATCH_DIR";
 
 /// Where a payload lives while it is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +76,7 @@ pub struct Pager {
 /// What the clones and handles of one pager share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    device: Box<dyn Device>,
+    device: UnsizedArc<dyn Device>,
     store_options: StoreOptions,
     integrity: bool,
     exclude_from_core_dumps: bool,
@@ -258,7 +255,7 @@ impl Pager {
     /// Only the caller's: [`Error::OutOfRange`], [`Error::Overlap`], [`Error::ForeignHandle`].
     pub fn prefetch<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)]) -> Result<(), Error> {
         let request = self.request(handle, ranges)?;
-        handle.payload().announce(&request.extents);
+        handle.payload().prefetch(&request.extents);
         Ok(())
     }
 
@@ -291,66 +288,6 @@ impl Pager {
             stats.file_system = Some(store.file_system().to_owned());
         }
         stats
-    }
-
-    /// Makes `root` the scratch directory, creating it with its parents. Where it already is, nothing happens.
-    ///
-    /// # Errors
-    /// [`Error::ScratchDirInUse`] when another directory is in use; [`Error::ScratchDir`] or [`Error::RamBacked`] when
-    /// `root` cannot serve, in which case nothing is decided and a later call may succeed.
-    pub(crate) fn set_scratch_dir(&self, root: PathBuf) -> Result<(), Error> {
-        let _turn = lock(&self.shared.opening);
-        if let Some(store) = self.shared.store.get() {
-            if is_same_directory(store.path(), &root) {
-                return Ok(());
-            }
-            return Err(Error::ScratchDirInUse { requested: root, current: store.path().into() });
-        }
-        let store = self.open_named(root)?;
-        self.shared.store.get_or_init(|| store);
-        Ok(())
-    }
-
-    fn open_named(&self, root: PathBuf) -> Result<Store, Error> {
-        match self.open(&root) {
-            Err(reason @ (Error::System { .. } | Error::Exposed { .. })) => {
-                Err(Error::ScratchDir { tried: vec![RefusedDir { path: root, reason }] })
-            }
-            outcome => outcome,
-        }
-    }
-
-    fn open(&self, root: &Path) -> Result<Store, Error> {
-        Store::open(&*self.shared.device, root, self.shared.store_options)
-    }
-
-    /// The store; the first call opens the first usable directory of the default search.
-    fn store(&self) -> Result<&Store, Error> {
-        if let Some(store) = self.shared.store.get() {
-            return Ok(store);
-        }
-        let _turn = lock(&self.shared.opening);
-        if let Some(store) = self.shared.store.get() {
-            return Ok(store);
-        }
-        let store = self.open_first_usable()?;
-        Ok(self.shared.store.get_or_init(|| store))
-    }
-
-    fn open_first_usable(&self) -> Result<Store, Error> {
-        let named = std::env::var_os(SCRATCH_DIR_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let candidates = named.into_iter().chain([std::env::temp_dir(), PathBuf::from("/var/tmp")]);
-        let mut tried: Vec<RefusedDir> = Vec::new();
-        for path in candidates {
-            if tried.iter().any(|refused| refused.path == path) {
-                continue;
-            }
-            match self.open(&path) {
-                Ok(store) => return Ok(store),
-                Err(reason) => tried.push(RefusedDir { path, reason }),
-            }
-        }
-        Err(Error::ScratchDir { tried })
     }
 
     fn store_chunks<T: Pod, C: AsRef<[T]>>(&self, chunks: &[C], len_bytes: u64, stop: &AtomicBool) -> Result<Handle<T>, Error> {
@@ -404,12 +341,6 @@ fn target_request<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], target_
 fn total_bytes<T: Pod, C: AsRef<[T]>>(chunks: &[C]) -> Result<u64, Error> {
     let lens = chunks.iter().map(|chunk| units::to_u64(size_of_val(chunk.as_ref())));
     lens.into_iter().try_fold(0u64, u64::checked_add).ok_or_else(Error::out_of_memory)
-}
-
-/// Whether two paths lead to one directory.
-fn is_same_directory(current: &Path, other: &Path) -> bool {
-    let other = std::path::absolute(other).unwrap_or_else(|_| other.to_owned());
-    current == other || matches!((current.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// A [`Backend`] that threads may change.

@@ -88,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// The call that failed, [`Error::RamBacked`] or [`Error::Exposed`]. A full disk is no reason to refuse a directory.
-    pub(crate) fn open(device: &dyn Device, path: &Path, options: StoreOptions) -> Result<Self, Error> {
+    pub(crate) fn open(device: &UnsizedArc<dyn Device>, path: &Path, options: StoreOptions) -> Result<Self, Error> {
         let path: UnsizedArc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
         let system = |failure| Error::from_failure(failure, &path);
         let directory = device.open_directory(&path).map_err(system)?;
@@ -96,16 +96,16 @@ impl Store {
         if facts.ram_backed && !options.allow_ram_backed {
             return Err(Error::RamBacked { path, file_system: facts.file_system });
         }
-        if let Some(owner) = facts.exposed_by {
-            return Err(Error::Exposed { path, owner });
+        if let Some(exposure) = facts.exposure {
+            return Err(Error::Exposed { path, exposure: Box::new(exposure) });
         }
         probe(&*directory).map_err(system)?;
-        let capacity_bytes = options.capacity_bytes.unwrap_or_else(|| default_capacity(facts.free_bytes));
+        let capacity_bytes = options.capacity_bytes.unwrap_or_else(|| default_capacity(facts.room.free_bytes));
         Ok(Self {
             directory,
             facts,
             space: Arc::new(Space::new(capacity_bytes)),
-            write_behind: Arc::new(WriteBehind::new(device.memory_limit())),
+            write_behind: Arc::new(WriteBehind::new(UnsizedArc::clone(device))),
             is_default_capacity: options.capacity_bytes.is_none(),
             current: (0..CLASS_COUNT * SHARDS).map(|_| Mutex::default()).collect(),
             set_aside: Mutex::default(),
@@ -196,7 +196,7 @@ impl Store {
         match self.space.reserve(bytes) {
             Err(Error::Capacity(_)) if self.is_default_capacity => {
                 if let Ok(facts) = self.directory.facts() {
-                    let room_bytes = facts.free_bytes.saturating_add(self.space.scratch_bytes());
+                    let room_bytes = facts.room.free_bytes.saturating_add(self.space.scratch_bytes());
                     self.space.raise_capacity(default_capacity(room_bytes));
                 }
                 self.space.reserve(bytes)

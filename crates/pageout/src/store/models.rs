@@ -19,7 +19,7 @@ fn store(device: &Pages, capacity_slots: u64) -> Arc<Store> {
         path: Path::new("/scratch").into(),
         facts: device.root().facts().expect("a device that works"),
         space: Arc::new(Space::new(capacity_slots * SLOT_BYTES)),
-        write_behind: Arc::new(WriteBehind::new(device.memory_limit())),
+        write_behind: Arc::new(WriteBehind::new(UnsizedArc::new(device.clone()))),
         is_default_capacity: false,
         current: (0..SHARDS).map(|_| Mutex::default()).collect(),
         set_aside: Mutex::default(),

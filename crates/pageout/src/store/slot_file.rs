@@ -375,8 +375,8 @@ impl Slot {
     }
 
     /// Starts bringing bytes of the slot into memory.
-    pub(crate) fn announce(&self, start: u64, len_bytes: u64) {
-        self.file.file.announce(self.file.offset(self.index) + start, len_bytes);
+    pub(crate) fn prefetch(&self, start: u64, len_bytes: u64) {
+        self.file.file.prefetch(self.file.offset(self.index) + start, len_bytes);
     }
 }
 

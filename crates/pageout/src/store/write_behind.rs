@@ -10,8 +10,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::sync::AtomicU64;
-use crate::sys::MemoryLimit;
+use crate::limits;
+use crate::sync::{AtomicU64, UnsizedArc};
+use crate::sys::Device;
+use crate::sys::device::MemorySample;
 use crate::units::MIB;
 
 /// Share of a memory group's limit that may be dirty. Version 1 groups are not throttled by their own dirty pages, so that
@@ -32,7 +34,7 @@ const PUSH_BYTES_MAX: u64 = 16 * MIB;
 /// Dirty bytes and how many of them are allowed.
 #[derive(Debug)]
 pub(crate) struct WriteBehind {
-    limit: MemoryLimit,
+    device: UnsizedArc<dyn Device>,
     budget_bytes: AtomicU64,
     dirty_bytes: AtomicU64,
     pushed_bytes: AtomicU64,
@@ -40,10 +42,10 @@ pub(crate) struct WriteBehind {
 }
 
 impl WriteBehind {
-    pub(super) fn new(limit: MemoryLimit) -> Self {
-        let budget_bytes = AtomicU64::new(budget_bytes(&limit));
+    pub(super) fn new(device: UnsizedArc<dyn Device>) -> Self {
+        let budget_bytes = AtomicU64::new(budget_bytes(&sample(&*device)));
         let zero = || AtomicU64::new(0);
-        Self { limit, budget_bytes, dirty_bytes: zero(), pushed_bytes: zero(), failed_files: zero() }
+        Self { device, budget_bytes, dirty_bytes: zero(), pushed_bytes: zero(), failed_files: zero() }
     }
 
     /// Bytes of slots that were written and not pushed.
@@ -94,7 +96,7 @@ impl WriteBehind {
 
     /// Looks at the memory limit, which may have changed.
     pub(super) fn refresh(&self) {
-        self.budget_bytes.store(budget_bytes(&self.limit), Relaxed);
+        self.budget_bytes.store(budget_bytes(&sample(&*self.device)), Relaxed);
     }
 
     /// Bytes to push now.
@@ -107,6 +109,10 @@ impl WriteBehind {
 }
 
 /// Most dirty bytes within a limit as it is now.
-fn budget_bytes(limit: &MemoryLimit) -> u64 {
-    (limit.group_bytes() / GROUP_SHARE).min(limit.available_bytes() / MACHINE_SHARE)
+fn budget_bytes(memory: &MemorySample) -> u64 {
+    (memory.limit_bytes / GROUP_SHARE).min(memory.available_bytes / MACHINE_SHARE)
+}
+
+fn sample(device: &dyn Device) -> MemorySample {
+    device.memory().unwrap_or_else(limits::sample)
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 pub use super::destination::Destination;
 pub use super::failure::{Failure, Outcome};
-pub use super::memory_limit::MemoryLimit;
 
 /// Opens scratch directories.
 pub trait Device: Debug + Send + Sync {
@@ -22,10 +21,55 @@ pub trait Device: Debug + Send + Sync {
     /// The first call that failed. Nothing stays open.
     fn open_directory(&self, path: &Path) -> Outcome<Arc<dyn Directory>>;
 
-    /// How much memory the process may use, which bounds what may be dirty. By default what the system says.
-    fn memory_limit(&self) -> MemoryLimit {
-        MemoryLimit::open()
+    /// What the process may use of the memory, which bounds what may be dirty. `None`, the default: what the operating system
+    /// says of this process.
+    fn memory(&self) -> Option<MemorySample> {
+        None
     }
+}
+
+/// How much memory the process may use, at one moment. Numbers that the system does not give are `u64::MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySample {
+    /// The smallest limit of the memory groups around the process, hard (`memory.max`) or throttling (`memory.high`).
+    pub limit_bytes: u64,
+    /// What the tightest of these groups leaves beside its anonymous memory, which cannot be dropped. The group's page cache
+    /// is not counted as used.
+    pub group_free_bytes: u64,
+    /// What the machine has available.
+    pub available_bytes: u64,
+}
+
+impl MemorySample {
+    /// Of a process without any limit, on a machine that says nothing.
+    pub const UNLIMITED: Self = Self { limit_bytes: u64::MAX, group_free_bytes: u64::MAX, available_bytes: u64::MAX };
+
+    /// Bytes that more pages of the page cache may take, at most.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.group_free_bytes.min(self.available_bytes)
+    }
+}
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that this user may still write. `u64::MAX` where the file system says nothing about its room.
+    pub free_bytes: u64,
+    /// Bytes of the whole file system; 0 where it says nothing.
+    pub total_bytes: u64,
+}
+
+/// Why the owner or the mode of a directory, or of what is created in it, cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exposure {
+    /// Number of the user that the directory, or what was created in it, belongs to.
+    pub owner: u32,
+    /// Its permission bits.
+    pub mode: u32,
+    /// What is wrong with that, as the end of a sentence that begins with the directory.
+    pub problem: &'static str,
 }
 
 /// What the operating system says about a directory.
@@ -35,11 +79,10 @@ pub struct DirectoryFacts {
     pub file_system: String,
     /// Whether the files live in memory (tmpfs, ramfs, hugetlbfs, also below an overlay as far as that can be told).
     pub ram_backed: bool,
-    /// Bytes that this user may still write there.
-    pub free_bytes: u64,
-    /// The owner, where that is neither this user nor root, everybody may write there, and nothing (no sticky bit) keeps
-    /// users from each other's files.
-    pub exposed_by: Option<u32>,
+    /// Room of the file system.
+    pub room: Room,
+    /// Why its owner or mode, or those of files created there, cannot be trusted.
+    pub exposure: Option<Exposure>,
 }
 
 /// An open scratch directory. It stays the same directory when its path is renamed, replaced or mounted over.
@@ -56,7 +99,15 @@ pub trait Directory: Debug + Send + Sync {
     /// # Errors
     /// The call that failed. No file and no name is left.
     fn create_file(&self) -> Outcome<Box<dyn ScratchFile>>;
+
+    /// Whether the path that the directory was opened by still leads to it. Not so when it was removed, replaced or mounted
+    /// over.
+    fn is_current(&self) -> bool;
 }
+
+/// What keeps the space of a file whose descriptor is closed; dropped, it gives the space back, which takes long for large
+/// files.
+pub type Remainder = Box<dyn Send>;
 
 /// An unnamed file. Dropping it closes it. All methods may be called from any number of threads at once.
 pub trait ScratchFile: Debug + Send + Sync {
@@ -79,8 +130,8 @@ pub trait ScratchFile: Debug + Send + Sync {
     /// What the operating system said; the destinations are as filled as before.
     fn read_cached_at(&self, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize>;
 
-    /// Starts bringing a range into memory. A hint: it may do nothing.
-    fn announce(&self, offset: u64, len_bytes: u64);
+    /// Starts bringing a range into memory, all of it. A hint: it may do nothing.
+    fn prefetch(&self, offset: u64, len_bytes: u64);
 
     /// Says that a range is not needed in memory any more, once the device has it. A hint: it may do nothing.
     fn evict(&self, offset: u64, len_bytes: u64);
@@ -88,20 +139,23 @@ pub trait ScratchFile: Debug + Send + Sync {
     /// Starts writing a range to the device, without waiting for it. Where the system has no such call it does nothing.
     ///
     /// # Errors
-    /// What the operating system said: something written to this file earlier may be lost.
+    /// What the operating system said of submitting the range. What the device fails to write later is not told here:
+    /// [`Self::check_write_back`] tells it.
     fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
 
-    /// Asks whether something written to this file earlier did not reach the device, without waiting for what is under way.
-    /// The system says so once. Where it cannot be asked there is no answer.
+    /// Reports, once, a write-back error that was recorded since the last call. Does not wait. `Ok` where unsupported.
     ///
     /// # Errors
     /// What the device said.
     fn check_write_back(&self) -> Outcome<()>;
 
-    /// Makes sure that writing to a range cannot run out of space, where the file system can promise that.
+    /// Makes sure that writing to a range cannot run out of space, where the file system can promise that, nor exceed a limit of
+    /// the process for the length of files.
     ///
     /// # Errors
-    /// What the operating system said. Systems that cannot promise it succeed without doing anything.
+    /// What the operating system said; EFBIG past the limit for the length of files, which no signal tells; EINTR when signals
+    /// interrupt it again and again. A part of the range may have space then, and the file may be longer. Systems that cannot
+    /// promise space succeed without doing anything.
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
 
     /// Gives a range's space back to the file system; the range reads as zeros afterwards.
@@ -109,4 +163,20 @@ pub trait ScratchFile: Debug + Send + Sync {
     /// # Errors
     /// What the operating system said, also that it cannot do this; the range still has its space.
     fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
+
+    /// Ends the file at `len_bytes`, which gives the space behind it back.
+    ///
+    /// # Errors
+    /// What the operating system said; the file is as long as before.
+    fn truncate(&self, len_bytes: u64) -> Outcome<()>;
+
+    /// Room of the file system that the file is on.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    fn room(&self) -> Outcome<Room>;
+
+    /// Closes the descriptor now, and gives what keeps the file's space for a little longer where the system can do that:
+    /// then dropping the result takes as long as giving the space back does, and closing takes no time.
+    fn retire(self: Box<Self>) -> Option<Remainder>;
 }

@@ -1,11 +1,11 @@
 //! What is known about a scratch directory: its file system, whether that lives in memory, and the room left.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 
 use super::call::retried_io;
-use super::device::DirectoryFacts;
+use super::device::{DirectoryFacts, Exposure, Room};
 use super::failure::Outcome;
 use super::file::{file_system, user};
 
@@ -16,11 +16,29 @@ const ROOT: u32 = 0;
 
 pub(super) fn facts(directory: &File) -> Outcome<DirectoryFacts> {
     let raw = file_system(directory.as_raw_fd())?;
-    // A file system that counts no blocks at all (ramfs, some in FUSE) says nothing about its room.
-    let free_bytes = if raw.f_blocks == 0 { u64::MAX } else { raw.f_bavail.saturating_mul(block_bytes(&raw)) };
+    let room = room_of(&raw);
     let (file_system, ram_backed) = platform::kind(directory, &raw);
     let status = retried_io("fstat", || directory.metadata())?;
-    Ok(DirectoryFacts { file_system, ram_backed, free_bytes, exposed_by: exposed_by(status.uid(), status.mode()) })
+    let exposure = exposed_by(status.uid(), status.mode()).map(|owner| Exposure {
+        owner,
+        mode: status.mode() & 0o7777,
+        problem: "belongs to another user, and everybody may write to it",
+    });
+    Ok(DirectoryFacts { file_system, ram_backed, room, exposure })
+}
+
+/// Room of the file system that a descriptor is on.
+pub(super) fn room(descriptor: RawFd) -> Outcome<Room> {
+    file_system(descriptor).map(|raw| room_of(&raw))
+}
+
+fn room_of(raw: &libc::statfs) -> Room {
+    // A file system that counts no blocks at all (ramfs, some in FUSE) says nothing about its room.
+    if raw.f_blocks == 0 {
+        return Room { free_bytes: u64::MAX, total_bytes: 0 };
+    }
+    let block_bytes = block_bytes(raw);
+    Room { free_bytes: raw.f_bavail.saturating_mul(block_bytes), total_bytes: raw.f_blocks.saturating_mul(block_bytes) }
 }
 
 /// The owner of a directory that everybody may rename and remove in, unless that is this user or root.

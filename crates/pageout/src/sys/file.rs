@@ -163,7 +163,7 @@ fn read_with(
 
 /// Starts reading a range into the page cache. A hint: the answer does not matter.
 #[cfg(target_os = "linux")]
-pub(super) fn announce(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
+pub(super) fn prefetch(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
     advise(file, offset, len_bytes, libc::POSIX_FADV_WILLNEED);
 }
 
@@ -217,6 +217,13 @@ fn fallocate(file: BorrowedFd<'_>, mode: libc::c_int, offset: u64, len_bytes: u6
     let (offset, len) = (file_offset("fallocate", offset)?, file_offset("fallocate", len_bytes)?);
     // SAFETY: `file` is open for the call, which takes no memory.
     retried_int("fallocate", || unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, len) }).map(drop)
+}
+
+/// Ends the file at `len_bytes`.
+pub(super) fn truncate(file: BorrowedFd<'_>, len_bytes: u64) -> Outcome<()> {
+    let len = file_offset("ftruncate", len_bytes)?;
+    // SAFETY: `file` is open for the call, which takes no memory.
+    retried_int("ftruncate", || unsafe { libc::ftruncate(file.as_raw_fd(), len) }).map(drop)
 }
 
 fn file_offset(syscall: &'static str, offset: u64) -> Outcome<libc::off_t> {

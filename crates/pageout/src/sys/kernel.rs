@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{IoSlice, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::Destination;
 use super::call::{of, retried_io};
-use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, ScratchFile};
+use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, Remainder, Room, ScratchFile};
 use super::{directory, file};
 
 /// Rights of others than the owner.
@@ -79,6 +79,10 @@ impl Directory for KernelDirectory {
             None => self.create_and_unlink()?,
         };
         Ok(Box::new(KernelFile { file, linux: self.linux, cached_reads: AtomicBool::new(self.linux) }))
+    }
+
+    fn is_current(&self) -> bool {
+        true
     }
 }
 
@@ -206,10 +210,10 @@ impl ScratchFile for KernelFile {
         Ok(0)
     }
 
-    fn announce(&self, offset: u64, len_bytes: u64) {
+    fn prefetch(&self, offset: u64, len_bytes: u64) {
         #[cfg(target_os = "linux")]
         if self.linux {
-            file::announce(self.file.as_fd(), offset, len_bytes);
+            file::prefetch(self.file.as_fd(), offset, len_bytes);
         }
         #[cfg(not(target_os = "linux"))]
         let _ = (offset, len_bytes);
@@ -278,14 +282,24 @@ impl ScratchFile for KernelFile {
         debug_assert!(!unsupported);
         Err(Failure::new("fallocate", libc::ENOTSUP))
     }
+
+    fn truncate(&self, len_bytes: u64) -> Outcome<()> {
+        file::truncate(self.file.as_fd(), len_bytes)
+    }
+
+    fn room(&self) -> Outcome<Room> {
+        directory::room(self.file.as_raw_fd())
+    }
+
+    fn retire(self: Box<Self>) -> Option<Remainder> {
+        None
+    }
 }
 
 // Miri has no such device.
 #[cfg(all(test, not(miri)))]
 mod tests {
     use std::io::IoSlice;
-    #[cfg(target_os = "linux")]
-    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -362,7 +376,7 @@ mod tests {
     fn facts_name_the_file_system_and_its_room() {
         both(|directory, _| {
             let facts = directory.facts().expect("facts");
-            assert!(!facts.file_system.is_empty() && facts.free_bytes > 0, "{facts:?}");
+            assert!(!facts.file_system.is_empty() && facts.room.free_bytes > 0, "{facts:?}");
         });
     }
 
@@ -372,7 +386,7 @@ mod tests {
         let directory = Kernel::portable().open_directory(scratch.path()).expect("a scratch directory");
         let file = directory.create_file().expect("a scratch file");
         file.reserve(0, 1 << 20).expect("nothing is promised");
-        file.announce(0, 4096);
+        file.prefetch(0, 4096);
         file.start_write_back(0, 4096).expect("nothing is started");
         file.check_write_back().expect("nothing is known");
         file.evict(0, 4096);
@@ -406,7 +420,7 @@ mod tests {
         let directory = Kernel::native().open_directory(scratch.path()).expect("a scratch directory");
         let file = directory.create_file().expect("a scratch file");
         file.reserve(0, 1 << 20).expect("space");
-        file.announce(0, 4096);
+        file.prefetch(0, 4096);
         file.start_write_back(0, 1 << 20).expect("write-back");
         file.check_write_back().expect("nothing is lost");
         file.evict(0, 1 << 20);

@@ -10,11 +10,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::device::MemorySample;
 use super::file::above_standard_streams;
 
 /// Says how much memory there is.
 #[derive(Default)]
-pub struct MemoryLimit {
+pub(crate) struct MemoryLimit {
     /// Limits of the control group and of those around it.
     groups: Vec<File>,
     /// The machine's statistics.
@@ -22,18 +23,18 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// The limit of one group, which the file says now and later: `memory.max` or `memory.limit_in_bytes`.
-    #[must_use]
-    pub fn of_group(file: File) -> Self {
-        Self { groups: vec![file], machine: None }
-    }
-
     /// Opens what says so on this machine.
     pub(crate) fn open() -> Self {
         let membership = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let groups = limit_files(&membership, &mounts).iter().filter_map(|path| opened(path)).collect();
         Self { groups, machine: opened(Path::new("/proc/meminfo")) }
+    }
+
+    /// What they say now.
+    pub(crate) fn sample(&self) -> MemorySample {
+        let limit_bytes = self.group_bytes();
+        MemorySample { limit_bytes, group_free_bytes: limit_bytes, available_bytes: self.available_bytes() }
     }
 
     /// The smallest limit of all groups.

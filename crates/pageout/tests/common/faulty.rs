@@ -4,13 +4,13 @@
 //! pages: a page that was reserved or written has space, until it is punched or its file is closed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::fs::File;
 use std::io::IoSlice;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use pageout::device::{Destination, Device, Directory, DirectoryFacts, Failure, MemoryLimit, Outcome, ScratchFile};
+use pageout::device::{
+    Destination, Device, Directory, DirectoryFacts, Failure, MemorySample, Outcome, Remainder, Room, ScratchFile,
+};
 use pageout::{Pager, PagerBuilder};
 
 use super::weather;
@@ -186,9 +186,8 @@ struct State {
     files_created: u64,
     has_reserve: bool,
     has_punch: bool,
-    /// Bytes of memory that the process may use.
-    /// What the memory group says, if there is one.
-    memory_limit: Option<File>,
+    /// What the process may use of the memory.
+    memory: MemorySample,
     /// Bytes of a file from here on are not in memory.
     cold_from: u64,
     /// Pages, by file, that may not hold what was last written there, though the write said so.
@@ -229,7 +228,7 @@ impl Disk {
             files_created: 0,
             has_reserve: true,
             has_punch: true,
-            memory_limit: None,
+            memory: MemorySample::UNLIMITED,
             cold_from: u64::MAX,
             damaged: HashSet::new(),
             past: VecDeque::new(),
@@ -329,13 +328,9 @@ impl Disk {
         self.state().cold_from = offset;
     }
 
-    /// The memory that the process may use, for pagers made from now on; for those that have a limit, also later.
+    /// The memory that the process may use.
     pub(crate) fn set_memory(&self, bytes: u64) {
-        let mut state = self.state();
-        let file = state.memory_limit.get_or_insert_with(|| tempfile::tempfile().expect("a temporary file"));
-        let text = bytes.to_string();
-        file.write_all_at(text.as_bytes(), 0).expect("room");
-        file.set_len(u64_of(text.len())).expect("a shorter file");
+        self.state().memory = MemorySample { limit_bytes: bytes, group_free_bytes: bytes, ..MemorySample::UNLIMITED };
     }
 
     pub(crate) fn open_files(&self) -> usize {
@@ -364,6 +359,12 @@ impl Disk {
 }
 
 impl State {
+    fn room(&self) -> Room {
+        let held_pages: usize = self.files.values().map(|contents| contents.pages.len()).sum();
+        let free_bytes = self.room_pages * PAGE_BYTES;
+        Room { free_bytes, total_bytes: free_bytes + u64_of(held_pages) * PAGE_BYTES }
+    }
+
     /// Records a call and says what goes wrong with it.
     fn begin(&mut self, call: Call, file: u64, offset: u64, len_bytes: u64) -> Outcome<Option<Effect>> {
         self.log.push(Entry { call, file, offset, len_bytes });
@@ -493,10 +494,8 @@ impl Device for Disk {
         Ok(Arc::new(Root(self.clone())))
     }
 
-    fn memory_limit(&self) -> MemoryLimit {
-        let state = self.state();
-        let group = state.memory_limit.as_ref().map(|file| file.try_clone().expect("a descriptor"));
-        group.map_or_else(MemoryLimit::default, MemoryLimit::of_group)
+    fn memory(&self) -> Option<MemorySample> {
+        Some(self.state().memory)
     }
 }
 
@@ -507,8 +506,8 @@ impl Directory for Root {
     fn facts(&self) -> Outcome<DirectoryFacts> {
         let mut state = self.0.state();
         state.begin(Call::Facts, 0, 0, 0)?;
-        let free_bytes = state.room_pages * PAGE_BYTES;
-        Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, free_bytes, exposed_by: None })
+        let room = state.room();
+        Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, room, exposure: None })
     }
 
     fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {
@@ -518,6 +517,10 @@ impl Directory for Root {
         let number = state.files_created;
         state.files.insert(number, Contents::default());
         Ok(Box::new(OpenFile { disk: self.0.clone(), number }))
+    }
+
+    fn is_current(&self) -> bool {
+        true
     }
 }
 
@@ -602,7 +605,7 @@ impl ScratchFile for OpenFile {
         self.read(Call::ReadCached, destinations, offset)
     }
 
-    fn announce(&self, offset: u64, len_bytes: u64) {
+    fn prefetch(&self, offset: u64, len_bytes: u64) {
         // A hint has no answer; only the record shows that it was given.
         let _ = self.disk.state().begin(Call::Announce, self.number, offset, len_bytes);
     }
@@ -652,6 +655,23 @@ impl ScratchFile for OpenFile {
             }
         }
         Ok(())
+    }
+
+    fn truncate(&self, len_bytes: u64) -> Outcome<()> {
+        let mut state = self.disk.state();
+        let contents = state.files.get_mut(&self.number).expect("an open file");
+        let behind = contents.pages.split_off(&len_bytes.div_ceil(PAGE_BYTES));
+        contents.len_bytes = contents.len_bytes.min(len_bytes);
+        state.room_pages += u64_of(behind.len());
+        Ok(())
+    }
+
+    fn room(&self) -> Outcome<Room> {
+        Ok(self.disk.state().room())
+    }
+
+    fn retire(self: Box<Self>) -> Option<Remainder> {
+        None
     }
 }
 
