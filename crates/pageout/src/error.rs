@@ -93,6 +93,8 @@ pub enum Error {
     },
     /// The handle belongs to another pager. Caller's error.
     ForeignHandle,
+    /// The pager is closed. Caller's error.
+    Closed,
     /// An option has a value that it cannot have. Caller's error.
     Option {
         /// Name of the option.
@@ -138,6 +140,7 @@ impl Error {
             Self::Overlap { .. } => "ERR_PAGEOUT_OVERLAP",
             Self::OutOfRange { .. } | Self::TargetLength { .. } => "ERR_OUT_OF_RANGE",
             Self::ForeignHandle | Self::Option { .. } => "ERR_INVALID_ARG_VALUE",
+            Self::Closed => "ERR_PAGEOUT_CLOSED",
         }
     }
 
@@ -157,6 +160,7 @@ impl Error {
             | Self::Overlap { .. }
             | Self::TargetLength { .. }
             | Self::ForeignHandle
+            | Self::Closed
             | Self::Option { .. } => io::ErrorKind::InvalidInput,
         }
     }
@@ -274,6 +278,7 @@ impl fmt::Display for Error {
                 write!(out, "the target slice has {actual} elements, and exactly {expected} are read")
             }
             Self::ForeignHandle => write!(out, "the handle belongs to another pager"),
+            Self::Closed => write!(out, "the pager is closed"),
             Self::Option { name, problem } => write!(out, "the option {name} {problem}"),
         }
     }
@@ -399,6 +404,7 @@ mod tests {
             (Error::Overlap { first: (0, 5), second: (4, 4) }, "ERR_PAGEOUT_OVERLAP", ErrorKind::InvalidInput, "offset 4"),
             (Error::TargetLength { expected: 5, actual: 4 }, range, ErrorKind::InvalidInput, "4 elements"),
             (Error::ForeignHandle, value, ErrorKind::InvalidInput, "another pager"),
+            (Error::Closed, "ERR_PAGEOUT_CLOSED", ErrorKind::InvalidInput, "closed"),
             (option, value, ErrorKind::InvalidInput, "capacity_bytes"),
         ] {
             assert_eq!((error.code(), error.kind()), (code, kind), "{error:?}");
