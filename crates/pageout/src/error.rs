@@ -112,8 +112,10 @@ pub struct SpaceFacts {
     pub requested_bytes: u64,
     /// Bytes of slots handed out before the call.
     pub used_bytes: u64,
-    /// Most bytes of slots that may be handed out.
+    /// Upper limit on bytes of slots in use.
     pub capacity_bytes: u64,
+    /// Payloads that are out, where the capacity is the reason.
+    pub payloads: u64,
 }
 
 /// A directory that cannot serve as scratch directory.
@@ -188,6 +190,12 @@ impl Error {
     /// Whether the device has no room for more: full disk or quota.
     pub(crate) fn is_out_of_space(&self) -> bool {
         matches!(self, Self::System { syscall, errno, .. } if Failure::new(syscall, *errno).is_out_of_space())
+    }
+
+    /// Whether the call may succeed once other payloads and pagers have given back what they do not use: room, or descriptors.
+    pub(crate) fn may_pass_with_room(&self) -> bool {
+        let lacks_descriptors = matches!(self, Self::System { errno: libc::EMFILE | libc::ENFILE, .. });
+        lacks_descriptors || self.is_out_of_space() || matches!(self, Self::Capacity(_))
     }
 
     /// The same error with the numbers of the space accounting, where it is one of the operating system.
@@ -286,8 +294,9 @@ impl fmt::Display for Error {
 
 impl fmt::Display for SpaceFacts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requested_bytes, used_bytes, capacity_bytes } = self;
-        write!(out, "{requested_bytes} bytes asked for, {used_bytes} of {capacity_bytes} bytes in use")
+        let Self { requested_bytes, used_bytes, capacity_bytes, payloads } = self;
+        write!(out, "{requested_bytes} bytes asked for, {used_bytes} of {capacity_bytes} bytes in use")?;
+        if *payloads > 0 { write!(out, " by {payloads} payloads") } else { Ok(()) }
     }
 }
 
@@ -336,7 +345,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "the system's own text is not miri's")]
     fn system_errors_carry_name_call_directory_and_numbers() {
-        let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000 };
+        let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000, payloads: 0 };
         let error = system(libc::ENOSPC).with_space(facts);
         assert_eq!((error.code(), error.kind()), ("ENOSPC", io::ErrorKind::StorageFull));
         assert_eq!(
@@ -384,7 +393,7 @@ mod tests {
     fn every_error_has_a_code_a_kind_and_a_text_with_its_facts() {
         use io::ErrorKind;
         let path: Arc<Path> = Arc::from(Path::new("/scratch"));
-        let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000 };
+        let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000, payloads: 0 };
         let lost = Error::Corrupt { byte_offset: 4096, write_back_errno: Some(libc::EIO) };
         let in_use = Error::ScratchDirInUse { requested: "/other".into(), current: Arc::clone(&path) };
         let in_memory = Error::RamBacked { path: Arc::clone(&path), file_system: "tmpfs".to_owned() };

@@ -46,6 +46,7 @@ mod backend;
 mod block;
 mod error;
 mod global;
+mod keeper;
 mod limits;
 #[cfg(all(test, pageout_loom))]
 mod models;

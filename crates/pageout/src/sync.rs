@@ -6,22 +6,29 @@
 #[cfg(pageout_loom)]
 mod once_lock;
 
+use std::sync::PoisonError;
+
 /// Of trait objects and paths.
 pub(crate) use std::sync::Arc as UnsizedArc;
 
 #[cfg(not(pageout_loom))]
 pub(crate) use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock,
-    atomic::{AtomicBool, AtomicI32, AtomicU64},
+    Arc, Mutex, MutexGuard, OnceLock, RwLock,
+    atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64},
 };
 
 #[cfg(pageout_loom)]
 pub(crate) use loom::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicI32, AtomicU64},
+    Arc, Mutex, MutexGuard, RwLock,
+    atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64},
 };
 #[cfg(pageout_loom)]
 pub(crate) use once_lock::OnceLock;
+
+/// Locks `mutex`. No code here panics while it holds a lock in a state worth refusing.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A number that differs between the threads that run at the same time, as far as it can.
 #[cfg(not(pageout_loom))]

@@ -55,8 +55,9 @@ impl Stored {
     {
         let padding = &PADDING[..padding_bytes(len_bytes)];
         with_slices(chunks, padding, |slices| {
+            let claim = store.claim(len_bytes)?;
             let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
-            let place = store.put(len_bytes, slices, stop)?;
+            let place = store.write(claim, slices, stop)?;
             Ok(Self { place, checksums, len_bytes })
         })
     }

@@ -1,6 +1,7 @@
 //! The options of a pager, checked before anything is opened.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use super::stats::Counters;
 use super::{AtomicBackend, Backend, Pager, Shared};
@@ -48,8 +49,9 @@ impl PagerBuilder {
         self
     }
 
-    /// Most bytes of scratch slots in use at a time; a slot is at least as long as its payload. Default: 90 % of what the
-    /// scratch directory's file system has free when it is opened. Must not be zero.
+    /// Upper limit on scratch space in use, in bytes of slots; a slot is at least as long as its payload. Must not be zero.
+    /// Default: what `$PAGEOUT_CAPACITY_BYTES` says, and in any case no more than leaves a tenth of the scratch directory's file
+    /// system free, whoever else writes to it.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.store.capacity_bytes = Some(bytes);
         self
@@ -119,6 +121,7 @@ impl PagerBuilder {
                 backend: AtomicBackend::new(self.backend),
                 store: OnceLock::new(),
                 opening: Mutex::default(),
+                closed: AtomicBool::new(false),
                 counters: Counters::default(),
             }),
         }

@@ -59,6 +59,7 @@ impl<T: Pod> Collector<T> {
     /// # Errors
     /// As [`Pager::pageout`]. Nothing of the chunk was appended then; it can be tried again.
     pub fn append(&mut self, chunk: &[T]) -> Result<(), Error> {
+        self.pager.check_open()?;
         let pieces_before = self.pieces.len();
         self.append_bytes(bytemuck::cast_slice(chunk)).inspect_err(|_| self.pieces.truncate(pieces_before))
     }
@@ -68,6 +69,7 @@ impl<T: Pod> Collector<T> {
     /// # Errors
     /// As [`Pager::pageout`]. Nothing is lost then; it can be tried again.
     pub fn finish(&mut self) -> Result<Handle<T>, Error> {
+        self.pager.check_open()?;
         let len_bytes = self.len_bytes();
         if len_bytes == 0 {
             return Ok(self.pager.handle(Body::Empty, 0));
@@ -125,7 +127,8 @@ impl<T: Pod> Collector<T> {
     fn stored(&self, chunks: &[&[u8]]) -> Result<Stored, Error> {
         let len_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.len())).sum();
         let bytes = chunks.iter().copied();
-        Stored::pageout(self.pager.store()?, bytes, len_bytes, self.pager.shared.integrity, &NEVER)
+        let stored = Stored::pageout(self.pager.store()?, bytes, len_bytes, self.pager.shared.integrity, &NEVER);
+        stored.map_err(|error| self.pager.with_payloads(error))
     }
 
     fn push(&mut self, piece: Stored) -> Result<(), Error> {

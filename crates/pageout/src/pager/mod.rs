@@ -29,7 +29,7 @@ use crate::backend::file::Stored;
 use crate::backend::swap::Moved;
 use crate::error::Error;
 use crate::store::{Store, StoreOptions};
-use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
+use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc, lock};
 use crate::sys::{Device, destination, memory};
 use crate::units;
 use handle::{Body, Membership};
@@ -82,10 +82,21 @@ pub(crate) struct Shared {
     exclude_from_core_dumps: bool,
     backend: AtomicBackend,
     /// The scratch directory, opened by the first call that needs it.
-    store: OnceLock<Store>,
+    store: OnceLock<UnsizedArc<Store>>,
     /// Held while the scratch directory is chosen.
     opening: Mutex<()>,
+    /// Set for good by [`Pager::close`].
+    closed: AtomicBool,
     counters: Counters,
+}
+
+impl Drop for Shared {
+    /// The keeper may be about to look after the store: descriptors do not wait for that.
+    fn drop(&mut self) {
+        if let Some(store) = self.store.get() {
+            store.close();
+        }
+    }
 }
 
 impl Pager {
@@ -122,6 +133,7 @@ impl Pager {
     /// # Errors
     /// As [`Self::pageout`].
     pub fn pageout_with<T: Pod>(&self, backend: Backend, chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
+        self.check_open()?;
         let len_bytes = total_bytes(chunks)?;
         match backend {
             Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes)),
@@ -158,6 +170,7 @@ impl Pager {
     /// As [`Self::pageout`], and ECANCELED.
     #[doc(hidden)]
     pub fn pageout_copy_unless<T: Pod>(&self, chunks: &[&[T]], stop: &AtomicBool) -> Result<Handle<T>, Error> {
+        self.check_open()?;
         match total_bytes(chunks)? {
             0 => Ok(self.handle(Body::Empty, 0)),
             len_bytes => self.store_chunks(chunks, len_bytes, stop),
@@ -215,8 +228,8 @@ impl Pager {
     /// # Errors
     /// As [`Self::read_at`]. The error holds the handle, which is as good as before; `dst` is empty or as before.
     pub fn take<T: Pod>(&self, handle: Handle<T>, dst: &mut Vec<T>) -> Result<(), TakeError<T>> {
-        if !handle.belongs_to(&self.shared) {
-            return Err(TakeError::new(Error::ForeignHandle, handle));
+        if let Err(error) = self.check(&handle) {
+            return Err(TakeError::new(error, handle));
         }
         let len_bytes = units::to_u64(handle.len_bytes());
         match handle.into_only_chunk(dst.capacity() == 0) {
@@ -264,7 +277,29 @@ impl Pager {
     /// # Errors
     /// [`Error::System`] when the device failed; a file system that only cannot take space back is no error.
     pub fn trim(&self) -> Result<(), Error> {
-        self.shared.store.get().map_or(Ok(()), Store::trim)
+        self.shared.store.get().map_or(Ok(()), |store| store.trim())
+    }
+
+    /// Ends the pager, all its clones included: every descriptor is closed when this returns, and handles that are still there
+    /// give [`Error::Closed`]. The disk space goes back in the background. Waits for reads and writes that are under way, no
+    /// longer. A pager is closed by itself with its last clone and handle.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pageout::Error> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let handle = pager.pageout(&mut [vec![1u8, 2, 3]])?;
+    /// pager.close();
+    /// let error = pager.read_at(&handle, 0, 1, &mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.code(), "ERR_PAGEOUT_CLOSED");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close(&self) {
+        let _turn = lock(&self.shared.opening);
+        self.shared.closed.store(true, Relaxed);
+        if let Some(store) = self.shared.store.get() {
+            store.close();
+        }
     }
 
     /// What the pager holds and has done, at this moment.
@@ -276,7 +311,7 @@ impl Pager {
         self.shared.counters.fill(&mut stats);
         if let Some(store) = self.shared.store.get() {
             let (space, write_behind) = (store.space(), store.write_behind());
-            stats.used_bytes = space.used_bytes();
+            stats.used_bytes = store.used_bytes();
             stats.capacity_bytes = space.capacity_bytes();
             stats.scratch_bytes = space.scratch_bytes();
             stats.dirty_bytes = write_behind.dirty_bytes();
@@ -285,7 +320,7 @@ impl Pager {
             stats.write_back_failures = write_behind.failed_files();
             stats.at_risk_bytes = store.at_risk_bytes();
             stats.scratch_dir = Some(store.path().to_owned());
-            stats.file_system = Some(store.file_system().to_owned());
+            stats.file_system = Some(store.file_system());
         }
         stats
     }
@@ -293,8 +328,29 @@ impl Pager {
     fn store_chunks<T: Pod, C: AsRef<[T]>>(&self, chunks: &[C], len_bytes: u64, stop: &AtomicBool) -> Result<Handle<T>, Error> {
         let store = self.store()?;
         let bytes = chunks.iter().map(|chunk| bytemuck::cast_slice(chunk.as_ref()));
-        let stored = Stored::pageout(store, bytes, len_bytes, self.shared.integrity, stop)?;
+        let stored = Stored::pageout(store, bytes, len_bytes, self.shared.integrity, stop);
+        let stored = stored.map_err(|error| self.with_payloads(error))?;
         Ok(self.handle(Body::File(stored), len_bytes))
+    }
+
+    /// An error of the capacity also says how many payloads hold what is in use.
+    fn with_payloads(&self, error: Error) -> Error {
+        match error {
+            Error::Capacity(mut facts) => {
+                facts.payloads = self.stats().handles;
+                Error::Capacity(facts)
+            }
+            error => error,
+        }
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.shared.closed.load(Relaxed) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Whether a handle can be used with this pager.
+    fn check<T>(&self, handle: &Handle<T>) -> Result<(), Error> {
+        if handle.belongs_to(&self.shared) { self.check_open() } else { Err(Error::ForeignHandle) }
     }
 
     fn handle<T>(&self, body: Body<T>, len_bytes: u64) -> Handle<T> {
@@ -302,16 +358,12 @@ impl Pager {
     }
 
     fn request<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)]) -> Result<ranges::Request, Error> {
-        if !handle.belongs_to(&self.shared) {
-            return Err(Error::ForeignHandle);
-        }
+        self.check(handle)?;
         ranges::check(ranges, handle.len(), size_of::<T>())
     }
 
     fn copy_ranges<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
-        if !handle.belongs_to(&self.shared) {
-            return Err(Error::ForeignHandle);
-        }
+        self.check(handle)?;
         let request = target_request(handle, ranges, target.len())?;
         if request.elements > 0 {
             let payload = handle.payload();

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Pager;
 use crate::error::{Error, RefusedDir};
-use crate::store::{Store, lock};
+use crate::store::Store;
+use crate::sync::{UnsizedArc, lock};
 
 /// Names a directory that the default search tries first.
 const SCRATCH_DIR_VARIABLE: &str = "PAGEOUT_SCRATCH_DIR";
@@ -17,6 +18,7 @@ impl Pager {
     /// `root` cannot serve, in which case nothing is decided and a later call may succeed.
     pub(crate) fn set_scratch_dir(&self, root: PathBuf) -> Result<(), Error> {
         let _turn = lock(&self.shared.opening);
+        self.check_open()?;
         if let Some(store) = self.shared.store.get() {
             if is_same_directory(store.path(), &root) {
                 return Ok(());
@@ -28,7 +30,7 @@ impl Pager {
         Ok(())
     }
 
-    fn open_named(&self, root: PathBuf) -> Result<Store, Error> {
+    fn open_named(&self, root: PathBuf) -> Result<UnsizedArc<Store>, Error> {
         match self.open(&root) {
             Err(reason @ (Error::System { .. } | Error::Exposed { .. })) => {
                 Err(Error::ScratchDir { tried: vec![RefusedDir { path: root, reason }] })
@@ -37,7 +39,7 @@ impl Pager {
         }
     }
 
-    fn open(&self, root: &Path) -> Result<Store, Error> {
+    fn open(&self, root: &Path) -> Result<UnsizedArc<Store>, Error> {
         Store::open(&self.shared.device, root, self.shared.store_options)
     }
 
@@ -47,6 +49,7 @@ impl Pager {
             return Ok(store);
         }
         let _turn = lock(&self.shared.opening);
+        self.check_open()?;
         if let Some(store) = self.shared.store.get() {
             return Ok(store);
         }
@@ -54,9 +57,9 @@ impl Pager {
         Ok(self.shared.store.get_or_init(|| store))
     }
 
-    fn open_first_usable(&self) -> Result<Store, Error> {
+    fn open_first_usable(&self) -> Result<UnsizedArc<Store>, Error> {
         let named = std::env::var_os(SCRATCH_DIR_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let candidates = named.into_iter().chain([std::env::temp_dir(), PathBuf::from("/var/tmp")]);
+        let candidates = named.into_iter().chain([temporary_directory(), PathBuf::from("/var/tmp")]);
         let mut tried: Vec<RefusedDir> = Vec::new();
         for path in candidates {
             if tried.iter().any(|refused| refused.path == path) {
@@ -69,6 +72,12 @@ impl Pager {
         }
         Err(Error::ScratchDir { tried })
     }
+}
+
+/// The system's temporary directory, by the variables that Node's `os.tmpdir()` looks at, in its order.
+fn temporary_directory() -> PathBuf {
+    let named = ["TMPDIR", "TMP", "TEMP"].into_iter().filter_map(std::env::var_os).find(|path| !path.is_empty());
+    named.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
 }
 
 /// Whether two paths lead to one directory.

@@ -75,6 +75,29 @@ impl BitSet {
         Some(u32::try_from(position).expect("indices are below a u32 bound"))
     }
 
+    /// The highest member.
+    pub(crate) fn highest(&self) -> Option<u32> {
+        if self.members == 0 {
+            return None;
+        }
+        let mut position = 0;
+        for level in self.levels.iter().rev() {
+            // The word has a bit, or the one above it would not have led here.
+            position = position * WORD_BITS + WORD_BITS - 1 - units::index(level[position].leading_zeros());
+        }
+        Some(u32::try_from(position).expect("indices are below a u32 bound"))
+    }
+
+    /// Takes up to `count_max` neighbouring members out, the highest.
+    pub(crate) fn pop_highest_run(&mut self, count_max: u32) -> Option<Run> {
+        let highest = self.highest()?;
+        let mut run = Run { first: highest + 1, count: 0 };
+        while run.count < count_max && run.first > 0 && self.remove(run.first - 1) {
+            run = Run { first: run.first - 1, count: run.count + 1 };
+        }
+        Some(run)
+    }
+
     /// Removes and returns the lowest member.
     pub(crate) fn pop_lowest(&mut self) -> Option<u32> {
         let index = self.lowest()?;
@@ -163,6 +186,7 @@ mod tests {
         Pop,
         Remove(u32),
         PopRun(u32),
+        PopHighestRun(u32),
         Extend(u32),
     }
 
@@ -172,6 +196,7 @@ mod tests {
             3 => Just(Step::Pop),
             2 => any::<u32>().prop_map(Step::Remove),
             1 => (1..9u32).prop_map(Step::PopRun),
+            1 => (1..9u32).prop_map(Step::PopHighestRun),
             1 => (0..9000u32).prop_map(Step::Extend),
         ]
     }
@@ -194,6 +219,14 @@ mod tests {
                         let popped = run.map_or(0..0, |run| run.first..run.first + run.count);
                         prop_assert!(popped.len() <= count_max as usize && popped.clone().all(|index| model.remove(&index)));
                         prop_assert!(popped.len() == count_max as usize || !model.contains(&popped.end) || popped.is_empty());
+                    }
+                    Step::PopHighestRun(count_max) => {
+                        let run = set.pop_highest_run(count_max);
+                        prop_assert_eq!(run.map(|run| run.first + run.count - 1), model.last().copied());
+                        let popped = run.map_or(0..0, |run| run.first..run.first + run.count);
+                        prop_assert!(popped.len() <= count_max as usize && popped.clone().all(|index| model.remove(&index)));
+                        let goes_on = popped.start > 0 && model.contains(&(popped.start - 1));
+                        prop_assert!(popped.len() == count_max as usize || !goes_on || popped.is_empty());
                     }
                     Step::Pop => prop_assert_eq!(set.pop_lowest(), model.pop_first()),
                     Step::Extend(more) => {

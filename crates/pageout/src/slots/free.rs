@@ -30,6 +30,8 @@ pub(crate) struct FreeSlots {
     fresh_first: u32,
     /// Slots below have been given disk space at least once.
     bound: u32,
+    /// The fewest free slots with disk space since [`Self::take_unneeded`] was last asked: so many nobody needed.
+    unneeded: u32,
 }
 
 /// A slot that was freed a moment ago.
@@ -44,17 +46,34 @@ impl FreeSlots {
     /// The free slots of an empty file.
     pub(crate) fn new(slot_bytes: u64) -> Self {
         let warm_max = units::to_usize(WARM_BYTES_MAX / slot_bytes).clamp(1, WARM_SLOTS_MAX);
-        Self { warm: Vec::new(), warm_max, idle: BitSet::default(), holes: BitSet::default(), fresh_first: 0, bound: 0 }
+        Self { warm: Vec::new(), warm_max, idle: BitSet::default(), holes: BitSet::default(), fresh_first: 0, bound: 0, unneeded: 0 }
     }
 
     /// A free slot with disk space, best first.
     pub(crate) fn claim(&mut self) -> Option<u32> {
-        self.claim_freed().or_else(|| self.claim_fresh())
+        self.claim_freed().or_else(|| self.claim_fresh().inspect(|_| self.note_need()))
     }
 
     /// A free slot that was used before and has disk space, best first.
     pub(crate) fn claim_freed(&mut self) -> Option<u32> {
-        self.warm.pop().map(|slot| slot.index).or_else(|| self.idle.pop_lowest())
+        let claimed = self.warm.pop().map(|slot| slot.index).or_else(|| self.idle.pop_lowest());
+        claimed.inspect(|_| self.note_need())
+    }
+
+    /// Free slots that have disk space.
+    pub(crate) fn spacious(&self) -> u32 {
+        let warm = u32::try_from(self.warm.len()).expect("few are warm");
+        warm + self.idle.len() + (self.bound - self.fresh_first)
+    }
+
+    /// How many free slots with disk space nobody needed since this was last asked.
+    pub(crate) fn take_unneeded(&mut self) -> u32 {
+        let spacious = self.spacious();
+        std::mem::replace(&mut self.unneeded, spacious)
+    }
+
+    fn note_need(&mut self) {
+        self.unneeded = self.unneeded.min(self.spacious());
     }
 
     /// Takes up to `count_max` neighbouring holes out of circulation, the lowest; they come back by [`Self::put_idle`]
@@ -95,31 +114,57 @@ impl FreeSlots {
         self.bound += count;
     }
 
-    /// Takes all free slots that have disk space out of circulation and appends them to `runs`; each comes back by
-    /// [`Self::put_holes`] or [`Self::put_idle`].
-    ///
-    /// # Errors
-    /// When the memory for the list cannot be had: what is not in it stays free.
-    pub(crate) fn drain(&mut self, runs: &mut Vec<Run>) -> Result<(), TryReserveError> {
+    /// No slot is warm any more.
+    pub(crate) fn cool(&mut self) {
         while let Some(slot) = self.warm.pop() {
             self.keep_idle(slot.index);
         }
+    }
+
+    /// Takes up to `count_max` neighbouring slots out of circulation, the highest that are free, have disk space and are not
+    /// warm. They come back by [`Self::put_holes`] or [`Self::put_idle`], or go by [`Self::shorten_to`].
+    pub(crate) fn take_idle(&mut self, count_max: u32) -> Option<Run> {
+        self.settle_fresh();
+        self.idle.pop_highest_run(count_max)
+    }
+
+    /// As [`Self::take_idle`], but only slots of `run`, the warm ones too.
+    pub(crate) fn take_idle_of(&mut self, run: Run) -> Option<Run> {
+        self.settle_fresh();
+        self.cool();
+        let mut indices = run.first..run.first + run.count;
+        let first = indices.find(|&index| self.idle.remove(index))?;
+        let count = 1 + indices.take_while(|&index| self.idle.remove(index)).count();
+        Some(Run { first, count: u32::try_from(count).expect("no more than the run has") })
+    }
+
+    /// As [`Self::take_idle`], but only the slots at the end of the file.
+    pub(crate) fn take_tail(&mut self) -> Option<Run> {
+        self.settle_fresh();
+        self.cool();
+        let is_tail = self.idle.highest().is_some_and(|highest| highest + 1 == self.bound);
+        is_tail.then(|| self.idle.pop_highest_run(u32::MAX)).flatten()
+    }
+
+    /// The file ends at slot `bound` now. The slots behind it were taken by [`Self::take_tail`].
+    pub(crate) fn shorten_to(&mut self, bound: u32) {
+        debug_assert!(bound <= self.bound && self.fresh_first == self.bound);
+        (self.bound, self.fresh_first) = (bound, bound);
+    }
+
+    /// Slots that were never handed out count as idle, as if they had been.
+    fn settle_fresh(&mut self) {
         while let Some(index) = self.claim_fresh() {
             self.keep_idle(index);
         }
-        while self.idle.len() > 0 {
-            runs.try_reserve(1)?;
-            runs.extend(self.idle.pop_run(u32::MAX));
-        }
-        Ok(())
     }
 
-    /// Brings a drained run back, its disk space given up.
+    /// Brings a run that was taken back, its disk space given up.
     pub(crate) fn put_holes(&mut self, run: Run) {
         (run.first..run.first + run.count).for_each(|index| self.keep_hole(index));
     }
 
-    /// Brings a drained run back, its disk space kept.
+    /// Brings a run that was taken back, its disk space kept.
     pub(crate) fn put_idle(&mut self, run: Run) {
         (run.first..run.first + run.count).for_each(|index| self.keep_idle(index));
     }
@@ -134,7 +179,7 @@ impl FreeSlots {
         self.bound - self.holes.len()
     }
 
-    /// Slots that are claimed, those that were drained and not yet put back included.
+    /// Slots that are claimed, those that were taken and not yet put back included.
     pub(crate) fn in_use(&self) -> u32 {
         let free = self.warm.len() + units::index(self.idle.len()) + units::index(self.holes.len());
         self.fresh_first - u32::try_from(free).expect("fewer free slots than slots")
@@ -174,9 +219,8 @@ mod tests {
     }
 
     fn drained(free: &mut FreeSlots) -> Vec<Run> {
-        let mut runs = Vec::new();
-        free.drain(&mut runs).expect("memory for a short list");
-        runs
+        free.cool();
+        std::iter::from_fn(|| free.take_idle(u32::MAX)).collect()
     }
 
     #[test]

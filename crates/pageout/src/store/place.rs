@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::slot_file::{Slot, copied};
+use super::slot::{Slot, copied};
 use crate::error::Error;
 use crate::slots::{Class, LARGEST_SLOT_BYTES};
 use crate::sys::Failure;
@@ -80,14 +80,19 @@ impl Place {
         Self::Many { slots: slots.into_boxed_slice(), piece_bytes }
     }
 
-    /// Writes a payload: the bytes of `sources`, which may be longer than the payload by padding that the last slot holds.
+    /// Writes a payload: the bytes of `sources`, which may be longer than the payload by padding that the last slot holds. Calls
+    /// `written` when a slot is.
     ///
     /// # Errors
     /// What the operating system said; ECANCELED when `stop` became true between two slots. The slots' content is unspecified
     /// then.
-    pub(super) fn write(&self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<(), Error> {
+    pub(super) fn write(&self, sources: &[IoSlice<'_>], stop: &AtomicBool, written: impl Fn()) -> Result<(), Error> {
         match self {
-            Self::One(slot) => slot.write(sources),
+            Self::One(slot) => {
+                slot.write(sources)?;
+                written();
+                Ok(())
+            }
             Self::Many { slots, piece_bytes } => {
                 let mut rest = copied(sources)?;
                 let mut rest = &mut rest[..];
@@ -97,9 +102,10 @@ impl Place {
                     }
                     let window = window(rest, units::index(*piece_bytes))?;
                     slot.write(&window)?;
-                    let written = window.iter().map(|slice| slice.len()).sum();
+                    written();
+                    let window_bytes = window.iter().map(|slice| slice.len()).sum();
                     drop(window);
-                    IoSlice::advance_slices(&mut rest, written);
+                    IoSlice::advance_slices(&mut rest, window_bytes);
                 }
                 Ok(())
             }

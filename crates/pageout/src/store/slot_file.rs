@@ -1,34 +1,50 @@
 //! One scratch file: slots of one class, and who holds them.
 
-use std::collections::TryReserveError;
-use std::io::IoSlice;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::lock;
+use super::slot::Slot;
 use super::space::{Reservation, Space};
-use super::write_behind::{REFRESH_BYTES, WriteBehind};
+use super::write_behind::WriteBehind;
 use crate::error::Error;
+use crate::keeper;
 use crate::slots::{BitSet, Class, FreeSlots, Run};
-use crate::sync::{Arc, AtomicBool, AtomicI32, Mutex, UnsizedArc};
-use crate::sys::device::Outcome;
-use crate::sys::{Destination, Failure, ScratchFile};
-use crate::units;
+use crate::sync::{Arc, AtomicBool, AtomicI32, Mutex, RwLock, UnsizedArc, lock};
+use crate::sys::device::{Outcome, Room};
+use crate::sys::{Failure, ScratchFile, fork};
+use crate::units::MIB;
+
+/// What every call on a file of a closed pager gives.
+const CLOSED: Failure = Failure::new("close", libc::EBADF);
+/// The most bytes whose space is given back by one call, and as many slots are out of circulation meanwhile.
+const GIVE_BACK_BYTES_MAX: u64 = 64 * MIB;
 
 /// A scratch file. The last one that holds it closes it, which gives its space back.
 #[derive(Debug)]
 pub(super) struct SlotFile {
-    file: Box<dyn ScratchFile>,
+    /// Nothing once the pager is closed. Held for reading during every call on the file.
+    file: RwLock<Option<Box<dyn ScratchFile>>>,
     class: Class,
     slots: Mutex<Slots>,
+    /// Held by the thread that makes the file longer or shorter.
+    length: Mutex<()>,
     /// Set for good by the first write that failed for another reason than missing room.
     failed: AtomicBool,
+    /// Set for good once the file cannot become longer while another could. Its slots are handed out as ever.
+    full: AtomicBool,
+    /// Set for good once the file system has refused to make a hole.
+    holeless: AtomicBool,
     /// The error number with which the device lost something of this file; 0 as long as it said nothing of the kind.
     write_back_errno: AtomicI32,
+    /// Whether write-back was started since the system was asked what became of it.
+    unasked: AtomicBool,
     space: Arc<Space>,
     write_behind: Arc<WriteBehind>,
     /// The scratch directory, for errors.
     path: UnsizedArc<Path>,
+    /// The process that made the file. Those that it forks read it, and change nothing.
+    process: u32,
 }
 
 /// Takes a slot with disk space: any, or only one that was used before.
@@ -40,23 +56,10 @@ struct Slots {
     free: FreeSlots,
     /// Slots in use that were written and not pushed to the device.
     dirty: BitSet,
-    /// Bytes that were claimed since the memory limit was looked at.
-    unseen_bytes: u64,
-}
-
-impl Slots {
-    /// A free slot of `slot_bytes`, which counts as dirty from now on, and whether to look at the memory limit.
-    fn claim(&mut self, slot_bytes: u64, choose: ChooseSlot) -> Option<(u32, bool)> {
-        let index = choose(&mut self.free)?;
-        let was_clean = self.dirty.insert(index);
-        debug_assert!(was_clean, "a free slot is not dirty");
-        self.unseen_bytes += slot_bytes;
-        let is_limit_due = self.unseen_bytes >= REFRESH_BYTES;
-        if is_limit_due {
-            self.unseen_bytes = 0;
-        }
-        Some((index, is_limit_due))
-    }
+    /// Slots that were released while a forked process might read them.
+    withheld: BitSet,
+    /// The moment of the oldest of them.
+    withheld_since: u32,
 }
 
 impl SlotFile {
@@ -67,26 +70,91 @@ impl SlotFile {
         write_behind: Arc<WriteBehind>,
         path: UnsizedArc<Path>,
     ) -> Self {
-        let slots = Mutex::new(Slots { free: FreeSlots::new(class.slot_bytes()), dirty: BitSet::default(), unseen_bytes: 0 });
-        let (failed, write_back_errno) = (AtomicBool::new(false), AtomicI32::new(0));
-        Self { file, class, slots, failed, write_back_errno, space, write_behind, path }
+        let slots = Slots {
+            free: FreeSlots::new(class.slot_bytes()),
+            dirty: BitSet::default(),
+            withheld: BitSet::default(),
+            withheld_since: 0,
+        };
+        let is_not = || AtomicBool::new(false);
+        Self {
+            file: RwLock::new(Some(file)),
+            class,
+            slots: Mutex::new(slots),
+            length: Mutex::default(),
+            failed: is_not(),
+            full: is_not(),
+            holeless: is_not(),
+            write_back_errno: AtomicI32::new(0),
+            unasked: is_not(),
+            space,
+            write_behind,
+            path,
+            process: fork::process(),
+        }
     }
 
     pub(super) fn class(&self) -> Class {
         self.class
     }
 
+    /// Whether no new slot comes from this file.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Relaxed)
+    }
+
+    /// Whether the file may still become longer.
+    pub(super) fn can_grow(&self) -> bool {
+        !self.full.load(Relaxed) && !self.has_failed()
+    }
+
+    /// The file cannot become longer.
+    pub(super) fn set_full(&self) {
+        self.full.store(true, Relaxed);
     }
 
     /// No new slot comes from this file any more, and what is dirty in it is left to the system.
     pub(super) fn set_failed(&self) {
         self.failed.store(true, Relaxed);
+        // Nobody will use what is free in it.
+        self.space.ask_keeper();
         let mut slots = lock(&self.slots);
         while let Some(run) = slots.dirty.pop_run(u32::MAX) {
             self.write_behind.forget(self.run_bytes(run));
         }
+    }
+
+    /// Does a call on the file, which cannot be closed meanwhile.
+    pub(super) fn with<R>(&self, call: impl FnOnce(&dyn ScratchFile) -> Outcome<R>) -> Outcome<R> {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        call(&**file.as_ref().ok_or(CLOSED)?)
+    }
+
+    /// Closes the descriptor. What gives the space back is left to the keeper.
+    pub(super) fn close(&self) {
+        // A forked process may find the lock held by a thread that it does not have. It closes the file when it ends.
+        let file = if self.is_inherited() {
+            self.file.try_write().ok().and_then(|mut file| file.take())
+        } else {
+            self.file.write().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        self.retire(file);
+    }
+
+    fn retire(&self, file: Option<Box<dyn ScratchFile>>) {
+        if let Some(file) = file {
+            if !self.is_inherited() {
+                self.space.remove_scratch(self.space_bytes());
+            }
+            if let Some(remainder) = file.retire() {
+                keeper::drop_remainder(remainder);
+            }
+        }
+    }
+
+    /// Whether the file belongs to a process that this one was forked from. Its locks may be held by threads that are not here.
+    fn is_inherited(&self) -> bool {
+        self.process != fork::process()
     }
 
     /// The error number with which the device lost something of this file, where the system has said so.
@@ -94,10 +162,21 @@ impl SlotFile {
         Some(self.write_back_errno.load(Relaxed)).filter(|&errno| errno != 0)
     }
 
-    /// Asks the system whether the device has lost something of this file. A file that it lost something of is set aside.
+    /// Asks the system whether the device has lost something of this file. A file that it lost something of takes no new
+    /// payload.
     pub(super) fn check_write_back(&self) {
-        if let Err(failure) = self.file.check_write_back() {
-            self.set_lost(failure);
+        self.unasked.store(false, Relaxed);
+        match self.with(|file| file.check_write_back()) {
+            Ok(()) | Err(CLOSED) => {}
+            Err(failure) if self.is_inherited() => self.write_back_errno.store(failure.errno, Relaxed),
+            Err(failure) => self.set_lost(failure),
+        }
+    }
+
+    /// As [`Self::check_write_back`], where write-back was started since it was last asked.
+    pub(super) fn check_pushed(&self) {
+        if self.unasked.load(Relaxed) {
+            self.check_write_back();
         }
     }
 
@@ -111,22 +190,25 @@ impl SlotFile {
 
     /// Bytes of slots in use.
     pub(super) fn used_bytes(&self) -> u64 {
-        u64::from(lock(&self.slots).free.in_use()) * self.class.slot_bytes()
+        let slots = lock(&self.slots);
+        u64::from(slots.free.in_use() - slots.withheld.len()) * self.class.slot_bytes()
     }
 
-    /// The free slot that `choose` takes; the file where there is none. The slot is not charged to the accounting yet.
-    pub(super) fn claim(this: Arc<Self>, choose: ChooseSlot) -> Result<UnchargedSlot, Arc<Self>> {
-        let slot_bytes = this.class.slot_bytes();
-        let claimed = {
-            let mut slots = lock(&this.slots);
+    /// The free slot that `choose` takes, paid from `reservation`.
+    pub(super) fn claim(this: &Arc<Self>, choose: ChooseSlot, reservation: &mut Reservation<'_>) -> Option<Slot> {
+        let index = choose(&mut lock(&this.slots).free)?;
+        reservation.hand_over(this.class.slot_bytes());
+        Some(Slot::new(Arc::clone(this), index))
+    }
+
+    /// A slot in use was written.
+    pub(super) fn add_dirty(&self, index: u32) {
+        let mut slots = lock(&self.slots);
+        // What was written to a file that has failed is left to the system.
+        if !self.has_failed() && slots.dirty.insert(index) {
             // Counted under the lock: a push that finds the slot subtracts it.
-            slots.claim(slot_bytes, choose).inspect(|_| this.write_behind.add_dirty(slot_bytes))
-        };
-        let Some((index, is_limit_due)) = claimed else { return Err(this) };
-        if is_limit_due {
-            this.write_behind.refresh();
+            self.write_behind.add_dirty(self.class.slot_bytes());
         }
-        Ok(UnchargedSlot { file: this, index })
     }
 
     /// Bytes of slots in use that were written and not pushed.
@@ -135,14 +217,17 @@ impl SlotFile {
     }
 
     /// Starts the write-back of up to `bytes_max` bytes of neighbouring dirty slots, the lowest; says how many. Where the
-    /// system refuses, or has lost something that was written before, the file is set aside.
+    /// device refuses, the file takes no new payload.
     pub(super) fn push(&self, bytes_max: u64) -> u64 {
         let count_max = u32::try_from(bytes_max.div_ceil(self.class.slot_bytes())).unwrap_or(u32::MAX);
         let run = lock(&self.slots).dirty.pop_run(count_max);
         let Some(run) = run else { return 0 };
         self.write_behind.add_pushed(self.run_bytes(run));
-        if let Err(failure) = self.file.start_write_back(self.offset(run.first), self.run_bytes(run)) {
-            self.set_lost(failure);
+        self.unasked.store(true, Relaxed);
+        match self.with(|file| file.start_write_back(self.offset(run.first), self.run_bytes(run))) {
+            Err(failure) if failure.is_loss() => self.set_lost(failure),
+            // Out of memory, or not for this range: the system writes it when it likes.
+            Ok(()) | Err(_) => {}
         }
         self.run_bytes(run)
     }
@@ -156,104 +241,220 @@ impl SlotFile {
         u64::from(lock(&self.slots).free.with_space()) * self.class.slot_bytes()
     }
 
-    /// Reserves disk space for up to `slots_max` more slots: holes first, else at the end.
+    /// Bytes of free slots that have disk space.
+    pub(super) fn idle_bytes(&self) -> u64 {
+        u64::from(lock(&self.slots).free.spacious()) * self.class.slot_bytes()
+    }
+
+    /// As [`Self::give_back`] of about `bytes` bytes of free slots, but only of as many as nobody needed since this was last
+    /// asked.
+    pub(super) fn give_unneeded_back(&self, bytes: u64) -> Outcome<u64> {
+        let slot_bytes = self.class.slot_bytes();
+        let (unneeded, spacious) = {
+            let free = &mut lock(&self.slots).free;
+            (free.take_unneeded(), free.spacious())
+        };
+        let unneeded_bytes = u64::from(unneeded) * slot_bytes;
+        self.give_back(bytes.next_multiple_of(slot_bytes).min(unneeded_bytes), unneeded == spacious)
+    }
+
+    /// Room of the file system.
+    pub(super) fn room(&self) -> Outcome<Room> {
+        self.with(|file| file.room())
+    }
+
+    /// Gets disk space for up to `slots_max` more slots: holes first, else at the end. `promised` says whether the file
+    /// system is asked to promise the space; else the writes find out.
     ///
     /// # Errors
-    /// What the operating system said; EFBIG also when slots can no longer be numbered. Nothing has changed then.
-    pub(super) fn add_space(&self, slots_max: u64) -> Outcome<()> {
+    /// What the operating system said; EFBIG also when slots can no longer be numbered. The disk is as full as before then,
+    /// as far as the file system can take back what it gave.
+    pub(super) fn add_space(&self, slots_max: u64, promised: bool) -> Outcome<Run> {
         let count_max = u32::try_from(slots_max).unwrap_or(u32::MAX);
         let holes = lock(&self.slots).free.take_holes(count_max);
         match holes {
-            Some(run) => self.refill(run),
-            None => self.lengthen(count_max),
+            Some(run) => self.refill(run, promised),
+            None => self.lengthen(count_max, promised),
         }
     }
 
-    fn refill(&self, holes: Run) -> Outcome<()> {
-        let outcome = self.reserve(holes);
+    fn refill(&self, holes: Run, promised: bool) -> Outcome<Run> {
+        let outcome = self.reserve(holes, promised);
         let mut slots = lock(&self.slots);
         match outcome {
             Ok(()) => slots.free.put_idle(holes),
             Err(_) => slots.free.put_holes(holes),
         }
-        outcome
+        outcome.map(|()| holes)
     }
 
-    fn lengthen(&self, count_max: u32) -> Outcome<()> {
+    fn lengthen(&self, count_max: u32, promised: bool) -> Outcome<Run> {
+        let _turn = lock(&self.length);
         let run = {
             let mut slots = lock(&self.slots);
             let first = slots.free.bound();
             let run = Run { first, count: count_max.min(u32::MAX - first) };
-            let prepared = slots.free.prepare(run.count).and_then(|()| slots.dirty.extend_to(first + run.count));
-            prepared.map_err(|_| Failure::new("malloc", libc::ENOMEM))?;
+            slots.prepare(run).map_err(|_| Failure::new("malloc", libc::ENOMEM))?;
             run
         };
         if run.count == 0 {
             return Err(Failure::new("fallocate", libc::EFBIG));
         }
-        self.reserve(run)?;
+        self.reserve(run, promised)?;
         lock(&self.slots).free.extend(run.count);
-        Ok(())
+        Ok(run)
     }
 
-    fn reserve(&self, run: Run) -> Outcome<()> {
-        let len_bytes = self.run_bytes(run);
-        self.file.reserve(self.offset(run.first), len_bytes)?;
-        self.space.add_scratch(len_bytes);
-        Ok(())
+    fn reserve(&self, run: Run, promised: bool) -> Outcome<()> {
+        let (offset, len_bytes) = (self.offset(run.first), self.run_bytes(run));
+        self.with(|file| {
+            if promised && let Err(failure) = file.reserve(offset, len_bytes) {
+                self.undo_reserve(file, run);
+                return Err(failure);
+            }
+            self.space.add_scratch(len_bytes);
+            Ok(())
+        })
     }
 
-    /// Gives the disk space of all free slots back, as far as the file system can do that.
+    /// Gives back what a refused reservation kept: some file systems take what they can before they refuse.
+    fn undo_reserve(&self, file: &dyn ScratchFile, run: Run) {
+        let offset = self.offset(run.first);
+        let is_at_the_end = run.first == lock(&self.slots).free.bound();
+        if file.punch(offset, self.run_bytes(run)).is_err() && is_at_the_end {
+            // A file system that can do neither promises nothing, so that it kept nothing.
+            let _ = file.truncate(offset);
+        }
+    }
+
+    /// Gives the disk space of up to `bytes_max` bytes of free slots back, those of slots that were freed last only where
+    /// `also_warm`. Says how many bytes it gave back: fewer where no more are free, or where the file system cannot.
     ///
     /// # Errors
     /// The first refusal, unless it only says that this cannot be done here. All slots stay ready for use.
-    pub(super) fn give_space_back(&self) -> Outcome<()> {
-        let mut runs = Vec::new();
-        let listed = lock(&self.slots).free.drain(&mut runs);
-        let mut outcome = listed.map_err(|_| Failure::new("malloc", libc::ENOMEM));
-        for run in runs {
-            outcome = outcome.and(self.give_run_back(run));
+    pub(super) fn give_back(&self, bytes_max: u64, also_warm: bool) -> Outcome<u64> {
+        if also_warm {
+            lock(&self.slots).free.cool();
         }
-        outcome
+        if self.holeless.load(Relaxed) {
+            return self.give_tail_back();
+        }
+        let slot_bytes = self.class.slot_bytes();
+        let mut left_bytes = bytes_max.min(self.idle_bytes());
+        let mut given_bytes = 0;
+        while left_bytes >= slot_bytes {
+            let count_max = left_bytes.min(GIVE_BACK_BYTES_MAX.max(slot_bytes)) / slot_bytes;
+            let Some(run) = lock(&self.slots).free.take_idle(u32::try_from(count_max).unwrap_or(u32::MAX)) else { break };
+            if !self.give_run_back(run)? {
+                return self.give_tail_back();
+            }
+            left_bytes -= self.run_bytes(run);
+            given_bytes += self.run_bytes(run);
+        }
+        Ok(given_bytes)
     }
 
-    fn give_run_back(&self, run: Run) -> Outcome<()> {
-        let outcome = self.file.punch(self.offset(run.first), self.run_bytes(run));
+    /// Gives the disk space of those slots of `run` back that are free: what a refused call has got for itself.
+    pub(super) fn give_back_of(&self, run: Run) {
+        while let Some(run) = { lock(&self.slots).free.take_idle_of(run) } {
+            match self.give_run_back(run) {
+                Ok(true) => {}
+                // Slots that keep their space are ready for the next call.
+                Ok(false) | Err(_) => {
+                    let _ = self.give_tail_back();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives a run back that was taken out of circulation; says whether the file system can do that. Where not, the slots
+    /// are free again.
+    fn give_run_back(&self, run: Run) -> Outcome<bool> {
+        let outcome = self.with(|file| {
+            file.punch(self.offset(run.first), self.run_bytes(run))?;
+            self.space.remove_scratch(self.run_bytes(run));
+            Ok(())
+        });
         let free = &mut lock(&self.slots).free;
         match outcome {
             Ok(()) => {
-                self.space.remove_scratch(self.run_bytes(run));
                 free.put_holes(run);
-                Ok(())
+                Ok(true)
             }
             Err(failure) => {
                 free.put_idle(run);
-                if failure.is_unsupported() { Ok(()) } else { Err(failure) }
+                if !failure.is_unsupported() {
+                    return Err(failure);
+                }
+                self.holeless.store(true, Relaxed);
+                Ok(false)
             }
         }
     }
 
-    fn release(&self, index: u32) {
-        let slot_bytes = self.class.slot_bytes();
-        let (was_dirty, cooled) = {
-            let mut slots = lock(&self.slots);
-            let was_dirty = slots.dirty.remove(index);
-            (was_dirty, slots.free.release(index, !was_dirty))
-        };
-        if was_dirty {
-            self.write_behind.forget(slot_bytes);
+    /// Gives the disk space of the free slots at the end of the file back, where there can be no holes.
+    fn give_tail_back(&self) -> Outcome<u64> {
+        let _turn = lock(&self.length);
+        let Some(tail) = lock(&self.slots).free.take_tail() else { return Ok(0) };
+        let outcome = self.with(|file| {
+            file.truncate(self.offset(tail.first))?;
+            self.space.remove_scratch(self.run_bytes(tail));
+            Ok(())
+        });
+        let free = &mut lock(&self.slots).free;
+        match outcome {
+            Ok(()) => free.shorten_to(tail.first),
+            Err(_) => free.put_idle(tail),
         }
+        outcome.map(|()| self.run_bytes(tail))
+    }
+
+    /// Slots that were withheld are free again once no other process can read them. Says whether there were some.
+    pub(super) fn settle_withheld(&self) -> bool {
+        let mut slots = lock(&self.slots);
+        if slots.withheld.len() == 0 || fork::is_shared(slots.withheld_since) {
+            return false;
+        }
+        while let Some(run) = slots.withheld.pop_run(u32::MAX) {
+            slots.free.put_idle(run);
+        }
+        true
+    }
+
+    /// Whether slots wait for another process to end.
+    pub(super) fn has_withheld(&self) -> bool {
+        lock(&self.slots).withheld.len() > 0
+    }
+
+    /// Takes back a slot that was handed out at `moment`.
+    pub(super) fn release(&self, index: u32, moment: u32) {
+        let slot_bytes = self.class.slot_bytes();
         self.space.release(slot_bytes);
+        if self.is_inherited() {
+            return;
+        }
+        let cooled = lock(&self.slots).release(index, moment, |was_dirty| {
+            if was_dirty {
+                self.write_behind.forget(slot_bytes);
+            }
+        });
         if let Some(cooled) = cooled
             && self.write_behind.is_memory_short(self.space.scratch_bytes())
         {
             // Nobody reads these pages again, and those of other payloads need their room. Should somebody be writing to the
-            // slot by now, then a little is written early.
-            self.file.evict(self.offset(cooled), slot_bytes);
+            // slot by now, then a little is written early. A hint has no answer.
+            let _ = self.with(|file| {
+                file.evict(self.offset(cooled), slot_bytes);
+                Ok(())
+            });
+        }
+        if self.has_failed() || self.space.has_excess() {
+            self.space.ask_keeper();
         }
     }
 
-    fn offset(&self, index: u32) -> u64 {
+    pub(super) fn offset(&self, index: u32) -> u64 {
         u64::from(index) * self.class.slot_bytes()
     }
 
@@ -261,135 +462,35 @@ impl SlotFile {
         u64::from(run.count) * self.class.slot_bytes()
     }
 
-    fn error(&self, failure: Failure) -> Error {
-        Error::from_failure(failure, &self.path)
+    pub(super) fn error(&self, failure: Failure) -> Error {
+        if failure == CLOSED { Error::Closed } else { Error::from_failure(failure, &self.path) }
+    }
+}
+
+impl Slots {
+    /// Makes room to know about the slots of `run` at the end.
+    fn prepare(&mut self, run: Run) -> Result<(), std::collections::TryReserveError> {
+        let bound = run.first + run.count;
+        self.free.prepare(run.count)?;
+        self.dirty.extend_to(bound)?;
+        self.withheld.extend_to(bound)
+    }
+
+    /// Takes a slot back; `forget` is told whether it was dirty. Gives a slot that became cold for it and is clean.
+    fn release(&mut self, index: u32, moment: u32, forget: impl FnOnce(bool)) -> Option<u32> {
+        let was_dirty = self.dirty.remove(index);
+        forget(was_dirty);
+        if fork::is_shared(moment) {
+            self.withheld_since = if self.withheld.len() == 0 { moment } else { moment.min(self.withheld_since) };
+            self.withheld.insert(index);
+            return None;
+        }
+        self.free.release(index, !was_dirty)
     }
 }
 
 impl Drop for SlotFile {
     fn drop(&mut self) {
-        self.space.remove_scratch(self.space_bytes());
+        self.close();
     }
-}
-
-/// A slot that is claimed and not yet part of the accounting.
-#[derive(Debug)]
-pub(super) struct UnchargedSlot {
-    file: Arc<SlotFile>,
-    index: u32,
-}
-
-impl UnchargedSlot {
-    /// Takes its bytes over from `reservation`.
-    pub(super) fn charged(self, reservation: &mut Reservation<'_>) -> Slot {
-        reservation.hand_over(self.file.class.slot_bytes());
-        Slot { file: self.file, index: self.index }
-    }
-}
-
-/// A slot in use. Dropped, it is free again, without any I/O.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    file: Arc<SlotFile>,
-    index: u32,
-}
-
-impl Slot {
-    /// Writes all of `sources`, which fit the slot, to its beginning.
-    ///
-    /// # Errors
-    /// What the operating system said. The file is set aside unless only room or memory is short.
-    pub(super) fn write(&self, sources: &[IoSlice<'_>]) -> Result<(), Error> {
-        self.write_all(sources).map_err(|failure| {
-            if !failure.is_out_of_space() && failure.errno != libc::ENOMEM {
-                self.file.set_failed();
-            }
-            self.file.error(failure)
-        })
-    }
-
-    fn write_all(&self, sources: &[IoSlice<'_>]) -> Outcome<()> {
-        let mut offset = self.file.offset(self.index);
-        let mut remaining_bytes: usize = sources.iter().map(|source| source.len()).sum();
-        let written = self.write_some(sources, offset)?;
-        remaining_bytes -= written;
-        if remaining_bytes == 0 {
-            return Ok(());
-        }
-        // More slices than one call takes, or a short write: go on with a copy of the list that can be advanced.
-        let mut list = copied(sources).map_err(|_| Failure::new("malloc", libc::ENOMEM))?;
-        let mut rest = &mut list[..];
-        let mut done = written;
-        while remaining_bytes > 0 {
-            IoSlice::advance_slices(&mut rest, done);
-            offset += units::to_u64(done);
-            done = self.write_some(rest, offset)?;
-            remaining_bytes -= done;
-        }
-        Ok(())
-    }
-
-    fn write_some(&self, sources: &[IoSlice<'_>], offset: u64) -> Outcome<usize> {
-        match self.file.file.write_at(sources, offset)? {
-            0 => Err(Failure::new("pwritev", libc::EIO)),
-            written => Ok(written),
-        }
-    }
-
-    /// Why bytes of the slot may not be what was written: the error number with which the device lost something of its
-    /// file, where the system says so when it is asked now.
-    pub(crate) fn write_back_errno(&self) -> Option<i32> {
-        self.file.check_write_back();
-        self.file.write_back_errno()
-    }
-
-    /// Whether the device has lost something of the slot's file, as far as the system has said so.
-    pub(crate) fn is_at_risk(&self) -> bool {
-        self.file.write_back_errno().is_some()
-    }
-
-    /// Fills `destinations` with the slot's bytes from `start` on.
-    ///
-    /// # Errors
-    /// What the operating system said, or `None` where the file ends before.
-    pub(crate) fn read(&self, destinations: &mut [Destination<'_>], start: u64) -> Result<(), Option<Error>> {
-        let mut offset = self.file.offset(self.index) + start;
-        let mut unfilled = destinations;
-        while let Some(first) = unfilled.iter().position(|destination| destination.remaining_bytes() > 0) {
-            unfilled = &mut unfilled[first..];
-            match self.file.file.read_at(unfilled, offset) {
-                Ok(0) => return Err(None),
-                Ok(read) => offset += units::to_u64(read),
-                Err(failure) => return Err(Some(self.file.error(failure))),
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Self::read`] for one destination, but only from memory; says whether it is full.
-    pub(crate) fn read_cached(&self, destination: &mut Destination<'_>, start: u64) -> Result<bool, Error> {
-        let offset = self.file.offset(self.index) + start;
-        let outcome = self.file.file.read_cached_at(std::slice::from_mut(destination), offset);
-        outcome.map_err(|failure| self.file.error(failure))?;
-        Ok(destination.remaining_bytes() == 0)
-    }
-
-    /// Starts bringing bytes of the slot into memory.
-    pub(crate) fn prefetch(&self, start: u64, len_bytes: u64) {
-        self.file.file.prefetch(self.file.offset(self.index) + start, len_bytes);
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.file.release(self.index);
-    }
-}
-
-/// A copy of a list of slices, to be advanced over.
-pub(super) fn copied<'a>(slices: &[IoSlice<'a>]) -> Result<Vec<IoSlice<'a>>, TryReserveError> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(slices.len())?;
-    copy.extend_from_slice(slices);
-    Ok(copy)
 }

@@ -1,9 +1,45 @@
 //! Exact accounting of space: what is handed out, what the disk holds for us, and the limit.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Weak;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use crate::error::{Error, SpaceFacts};
-use crate::sync::AtomicU64;
+use crate::keeper::{self, Chore};
+use crate::sync::{AtomicU32, AtomicU64};
+use crate::sys::device::Room;
+use crate::sys::fork;
+use crate::units::MIB;
+
+/// Sets the default capacity from outside, in bytes.
+const CAPACITY_VARIABLE: &str = "PAGEOUT_CAPACITY_BYTES";
+/// Without a capacity of its own a pager leaves this share of the file system free.
+const UNTOUCHED_SHARE: u64 = 10;
+/// Idle space that may stay: so many bytes, or this share of what is in use.
+const IDLE_BYTES_MAX: u64 = 64 * MIB;
+const IDLE_SHARE: u64 = 8;
+
+/// Pagers of the process that share what may stay idle.
+fn sharers() -> u64 {
+    u64::from(fork::stores().max(1))
+}
+
+/// Bytes of a file system that a pager without a capacity of its own leaves free.
+pub(super) fn untouched_bytes(room: Room) -> u64 {
+    room.total_bytes / UNTOUCHED_SHARE
+}
+
+/// The default capacity that the environment sets.
+///
+/// # Errors
+/// [`Error::Option`] for what is no number of bytes, or none at all.
+pub(super) fn capacity_in_environment() -> Result<Option<u64>, Error> {
+    let Some(value) = std::env::var_os(CAPACITY_VARIABLE).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let bytes = value.to_str().and_then(|digits| digits.parse().ok()).filter(|&bytes: &u64| bytes > 0);
+    bytes.map(Some).ok_or_else(|| Error::Option {
+        name: CAPACITY_VARIABLE,
+        problem: format!("must be a number of bytes, at least 1, not {value:?}"),
+    })
+}
 
 /// The space accounting of one store.
 #[derive(Debug)]
@@ -14,11 +50,17 @@ pub(crate) struct Space {
     used_bytes: AtomicU64,
     /// Bytes the scratch files have been given by the file system.
     scratch_bytes: AtomicU64,
+    /// Gives idle space back.
+    chore: Weak<dyn Chore>,
+    /// One past the number of the process whose keeper was asked for that and is not done; 0 where none was.
+    tended_in: AtomicU32,
 }
 
 impl Space {
-    pub(super) fn new(capacity_bytes: u64) -> Self {
-        Self { capacity_bytes: AtomicU64::new(capacity_bytes), used_bytes: AtomicU64::new(0), scratch_bytes: AtomicU64::new(0) }
+    pub(super) fn new(capacity_bytes: u64, chore: Weak<dyn Chore>) -> Self {
+        let zero = || AtomicU64::new(0);
+        let capacity_bytes = AtomicU64::new(capacity_bytes);
+        Self { capacity_bytes, used_bytes: zero(), scratch_bytes: zero(), chore, tended_in: AtomicU32::new(0) }
     }
 
     /// Most bytes of slots that may be handed out.
@@ -26,9 +68,49 @@ impl Space {
         self.capacity_bytes.load(Relaxed)
     }
 
-    /// Raises the limit where `bytes` is more.
-    pub(super) fn raise_capacity(&self, bytes: u64) {
-        self.capacity_bytes.fetch_max(bytes, Relaxed);
+    /// Changes the limit.
+    pub(super) fn set_capacity(&self, bytes: u64) {
+        self.capacity_bytes.store(bytes, Relaxed);
+    }
+
+    /// Bytes of idle space past what may stay.
+    pub(super) fn excess_bytes(&self) -> u64 {
+        self.idle_bytes().saturating_sub(self.may_stay_bytes() / sharers())
+    }
+
+    /// Whether more space is idle than may stay.
+    pub(super) fn has_excess(&self) -> bool {
+        self.idle_bytes().saturating_mul(sharers()) > self.may_stay_bytes()
+    }
+
+    /// Bytes of idle space that may stay in all pagers of the process, by what is in use in this one.
+    fn may_stay_bytes(&self) -> u64 {
+        IDLE_BYTES_MAX.max(self.used_bytes() / IDLE_SHARE)
+    }
+
+    fn idle_bytes(&self) -> u64 {
+        self.scratch_bytes().saturating_sub(self.used_bytes())
+    }
+
+    /// Leaves it to the keeper to give idle space back.
+    pub(super) fn ask_keeper(&self) {
+        // A process that may start no thread gives space back by a trim, or when room is short.
+        if self.begin_tending() && !keeper::tend(Weak::clone(&self.chore)) {
+            self.tended_in.store(0, Relaxed);
+        }
+    }
+
+    /// Whether the keeper has to come again; it is done else.
+    pub(super) fn goes_on_tending(&self, is_waiting: bool) -> bool {
+        // Whoever asks from here on has to be heard.
+        self.tended_in.store(0, Relaxed);
+        (is_waiting || self.has_excess()) && self.begin_tending()
+    }
+
+    /// Says whether nobody else looks after the idle space.
+    fn begin_tending(&self) -> bool {
+        let here = fork::process() + 1;
+        self.tended_in.load(Relaxed) != here && self.tended_in.swap(here, AcqRel) != here
     }
 
     /// Bytes of slots handed out.
@@ -43,7 +125,7 @@ impl Space {
 
     /// The numbers that an error about space carries.
     pub(crate) fn facts(&self, requested_bytes: u64) -> SpaceFacts {
-        SpaceFacts { requested_bytes, used_bytes: self.used_bytes(), capacity_bytes: self.capacity_bytes() }
+        SpaceFacts { requested_bytes, used_bytes: self.used_bytes(), capacity_bytes: self.capacity_bytes(), payloads: 0 }
     }
 
     /// Counts `bytes` as used.
@@ -55,7 +137,7 @@ impl Space {
         let within = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= capacity_bytes);
         match self.used_bytes.fetch_update(Relaxed, Relaxed, within) {
             Ok(_) => Ok(Reservation { space: self, bytes }),
-            Err(used_bytes) => Err(Error::Capacity(Box::new(SpaceFacts { requested_bytes: bytes, used_bytes, capacity_bytes }))),
+            Err(used_bytes) => Err(Error::Capacity(Box::new(SpaceFacts { requested_bytes: bytes, used_bytes, capacity_bytes, payloads: 0 }))),
         }
     }
 
@@ -72,6 +154,9 @@ impl Space {
 
     pub(super) fn add_scratch(&self, bytes: u64) {
         self.scratch_bytes.fetch_add(bytes, Relaxed);
+        if self.has_excess() {
+            self.ask_keeper();
+        }
     }
 
     pub(super) fn remove_scratch(&self, bytes: u64) {
@@ -107,9 +192,37 @@ impl Drop for Reservation<'_> {
 mod tests {
     use super::*;
 
+    struct Nothing;
+
+    impl Chore for Nothing {
+        fn tend(&self) -> bool {
+            false
+        }
+    }
+
+    fn space(capacity_bytes: u64) -> Space {
+        Space::new(capacity_bytes, Weak::<Nothing>::new())
+    }
+
+    #[test]
+    fn an_eighth_of_what_is_in_use_may_stay_idle_and_64_mib_in_any_case() {
+        let space = space(u64::MAX);
+        let one_store = fork::stores() <= 1;
+        let mut held = space.reserve(80 * MIB).expect("within the limit");
+        held.hand_over(80 * MIB);
+        space.scratch_bytes.store(80 * MIB + IDLE_BYTES_MAX, Relaxed);
+        assert!(!one_store || !space.has_excess());
+        space.scratch_bytes.store(81 * MIB + IDLE_BYTES_MAX, Relaxed);
+        assert!(!one_store || space.excess_bytes() == MIB);
+        let mut more = space.reserve(920 * MIB).expect("within the limit");
+        more.hand_over(920 * MIB);
+        space.scratch_bytes.store(1126 * MIB, Relaxed);
+        assert!(!one_store || space.excess_bytes() == MIB, "an eighth of 1,000 MiB may stay");
+    }
+
     #[test]
     fn the_limit_holds_and_refusals_carry_the_numbers() {
-        let space = Space::new(10);
+        let space = space(10);
         let mut held = space.reserve(7).expect("within the limit");
         let error = space.reserve(4).expect_err("past the limit");
         let Error::Capacity(facts) = error else { panic!("{error:?}") };
@@ -123,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_request_that_overflows_is_refused() {
-        let space = Space::new(u64::MAX);
+        let space = space(u64::MAX);
         let _held = space.reserve(5).expect("within the limit");
         assert!(space.reserve(u64::MAX).is_err());
     }

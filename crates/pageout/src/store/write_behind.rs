@@ -19,14 +19,13 @@ use crate::units::MIB;
 /// Share of a memory group's limit that may be dirty. Version 1 groups are not throttled by their own dirty pages, so that
 /// reclaim has to write them: with a quarter the longest stalls are twice as long as with an eighth.
 const GROUP_SHARE: u64 = 8;
+/// Share of what anonymous memory leaves of the group that may be dirty: a group that is nearly full has less to give.
+const GROUP_FREE_SHARE: u64 = 2;
 /// Share of the machine's available memory that may be dirty. The kernel itself begins to write at a tenth and slows
 /// writers down at a fifth, so this only bounds what it leaves.
 const MACHINE_SHARE: u64 = 4;
-/// Scratch files of more than this many budgets cannot be in memory as a whole: half of a memory group, or all that the
-/// machine has available.
-const BUDGETS_IN_MEMORY: u64 = 4;
-/// The memory limit is looked at again after this many bytes went to a file.
-pub(super) const REFRESH_BYTES: u64 = 64 * MIB;
+/// Share of a memory group that the page cache of scratch files can have beside everything else.
+const CACHE_SHARE: u64 = 2;
 /// The least and the most bytes that one call starts to write: small payloads leave many at a time.
 const PUSH_BYTES_MIN: u64 = MIB;
 const PUSH_BYTES_MAX: u64 = 16 * MIB;
@@ -35,7 +34,6 @@ const PUSH_BYTES_MAX: u64 = 16 * MIB;
 #[derive(Debug)]
 pub(crate) struct WriteBehind {
     device: UnsizedArc<dyn Device>,
-    budget_bytes: AtomicU64,
     dirty_bytes: AtomicU64,
     pushed_bytes: AtomicU64,
     failed_files: AtomicU64,
@@ -43,9 +41,8 @@ pub(crate) struct WriteBehind {
 
 impl WriteBehind {
     pub(super) fn new(device: UnsizedArc<dyn Device>) -> Self {
-        let budget_bytes = AtomicU64::new(budget_bytes(&sample(&*device)));
         let zero = || AtomicU64::new(0);
-        Self { device, budget_bytes, dirty_bytes: zero(), pushed_bytes: zero(), failed_files: zero() }
+        Self { device, dirty_bytes: zero(), pushed_bytes: zero(), failed_files: zero() }
     }
 
     /// Bytes of slots that were written and not pushed.
@@ -53,9 +50,14 @@ impl WriteBehind {
         self.dirty_bytes.load(Relaxed)
     }
 
-    /// Most dirty bytes that are left alone.
+    /// Dirty bytes that are tolerated before write-back is started.
     pub(crate) fn budget_bytes(&self) -> u64 {
-        self.budget_bytes.load(Relaxed)
+        budget_bytes(self.memory())
+    }
+
+    /// Bytes that a prefetch may bring in: more would push out what it has just brought.
+    pub(super) fn prefetch_bytes_max(&self) -> u64 {
+        self.memory().free_bytes() / CACHE_SHARE
     }
 
     /// Bytes whose write-back was started.
@@ -73,9 +75,10 @@ impl WriteBehind {
         self.failed_files.fetch_add(1, Relaxed);
     }
 
-    /// A clean slot is about to be written.
+    /// A clean slot was written.
     pub(super) fn add_dirty(&self, bytes: u64) {
         self.dirty_bytes.fetch_add(bytes, Relaxed);
+        limits::count_written(bytes);
     }
 
     /// A dirty slot was freed.
@@ -91,12 +94,13 @@ impl WriteBehind {
 
     /// Whether scratch files of `scratch_bytes` are more than memory holds beside everything else.
     pub(super) fn is_memory_short(&self, scratch_bytes: u64) -> bool {
-        scratch_bytes > self.budget_bytes().saturating_mul(BUDGETS_IN_MEMORY)
+        let memory = self.memory();
+        scratch_bytes > (memory.limit_bytes / CACHE_SHARE).min(memory.free_bytes())
     }
 
-    /// Looks at the memory limit, which may have changed.
-    pub(super) fn refresh(&self) {
-        self.budget_bytes.store(budget_bytes(&sample(&*self.device)), Relaxed);
+    /// What the process may use of the memory, as it was when it was last looked at.
+    fn memory(&self) -> MemorySample {
+        self.device.memory().unwrap_or_else(limits::current)
     }
 
     /// Bytes to push now.
@@ -108,11 +112,21 @@ impl WriteBehind {
     }
 }
 
-/// Most dirty bytes within a limit as it is now.
-fn budget_bytes(memory: &MemorySample) -> u64 {
-    (memory.limit_bytes / GROUP_SHARE).min(memory.available_bytes / MACHINE_SHARE)
+/// Dirty bytes that are tolerated with so much memory.
+fn budget_bytes(memory: MemorySample) -> u64 {
+    let group_bytes = (memory.limit_bytes / GROUP_SHARE).min(memory.group_free_bytes / GROUP_FREE_SHARE);
+    group_bytes.min(memory.available_bytes / MACHINE_SHARE)
 }
 
-fn sample(device: &dyn Device) -> MemorySample {
-    device.memory().unwrap_or_else(limits::sample)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_an_eighth_of_the_group_half_of_what_it_leaves_and_a_quarter_of_the_machine() {
+        let memory = |limit_bytes, group_free_bytes, available_bytes| MemorySample { limit_bytes, group_free_bytes, available_bytes };
+        assert_eq!(budget_bytes(memory(256 * MIB, 250 * MIB, u64::MAX)), 32 * MIB);
+        assert_eq!(budget_bytes(memory(512 * MIB, 42 * MIB, u64::MAX)), 21 * MIB);
+        assert_eq!(budget_bytes(memory(u64::MAX, u64::MAX, 400 * MIB)), 100 * MIB);
+    }
 }

@@ -23,6 +23,13 @@ impl Failure {
         matches!(self.errno, libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM) || self.errno == libc::ENOTSUP
     }
 
+    /// Whether the device has lost what it was asked to write, where the system starts write-back: any failure but a lack of
+    /// memory, an interruption, or a range that it does not take.
+    #[must_use]
+    pub const fn is_loss(self) -> bool {
+        !matches!(self.errno, libc::ENOMEM | libc::EINTR | libc::EAGAIN | libc::EINVAL | libc::EBADF | libc::ESPIPE)
+    }
+
     /// Whether the device has no room for more: full disk or quota.
     #[must_use]
     pub const fn is_out_of_space(self) -> bool {

@@ -11,10 +11,12 @@ pub mod device;
 mod directory;
 mod failure;
 mod file;
+pub(crate) mod fork;
 mod kernel;
 pub mod memory;
 mod memory_limit;
 pub(crate) mod nh;
+pub(crate) mod signals;
 
 pub(crate) use destination::Destination;
 pub(crate) use device::{Device, Directory, ScratchFile};

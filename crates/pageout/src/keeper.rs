@@ -1,0 +1,167 @@
+//! The background thread: gives disk space back that nobody uses, and closes large files.
+//!
+//! There is at most one for the process. It starts when something is left to it, ends a moment after the last of it is done,
+//! and no verb waits for it. A forked child has none until it needs one.
+//!
+//! What it does is a [`Chore`], of which it knows nothing but that it wants to be looked after again. A chore is held weakly:
+//! what is gone needs no looking after.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use crate::sys::device::Remainder;
+use crate::sys::{fork, signals};
+
+/// Time between two looks at the same chore. What was not used in between counts as idle.
+const TURN: Duration = Duration::from_millis(400);
+
+/// Work that comes back until it is done.
+pub(crate) trait Chore: Send + Sync {
+    /// Does what is due, in steps that nobody has to wait for long. Says whether to come again.
+    fn tend(&self) -> bool;
+}
+
+/// What is left to the thread.
+#[derive(Default)]
+struct Work {
+    chores: Vec<Weak<dyn Chore>>,
+    remainders: Vec<Remainder>,
+    is_running: bool,
+}
+
+#[derive(Default)]
+struct Keeper {
+    work: Mutex<Work>,
+    arrived: Condvar,
+}
+
+static KEEPER: fork::PerProcess<Keeper> = fork::PerProcess::new(Keeper::new());
+
+/// Looks after `chore` until it is done. Says whether it will be: a process that may start no thread has no keeper.
+pub(crate) fn tend(chore: Weak<dyn Chore>) -> bool {
+    let keeper = Keeper::of_this_process();
+    let mut work = keeper.lock();
+    if work.chores.try_reserve(1).is_err() || !work.start() {
+        return false;
+    }
+    work.chores.push(chore);
+    true
+}
+
+/// Drops what keeps the space of a closed file, in the background where there can be a thread.
+pub(crate) fn drop_remainder(remainder: Remainder) {
+    let keeper = Keeper::of_this_process();
+    let mut work = keeper.lock();
+    if work.remainders.try_reserve(1).is_err() || !work.start() {
+        drop(work);
+        drop(remainder);
+        return;
+    }
+    work.remainders.push(remainder);
+    keeper.arrived.notify_one();
+}
+
+impl Keeper {
+    const fn new() -> Self {
+        Self {
+            work: Mutex::new(Work { chores: Vec::new(), remainders: Vec::new(), is_running: false }),
+            arrived: Condvar::new(),
+        }
+    }
+
+    fn of_this_process() -> &'static Self {
+        KEEPER.get(Self::new)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the thread does.
+    fn run(&self) {
+        let mut work = self.lock();
+        while !work.is_empty() {
+            let (chores, remainders) = (std::mem::take(&mut work.chores), std::mem::take(&mut work.remainders));
+            drop(work);
+            drop(remainders);
+            let unfinished = chores.into_iter().filter(|chore| chore.upgrade().is_some_and(|chore| chore.tend()));
+            let unfinished: Vec<_> = unfinished.collect();
+            work = self.lock();
+            work.chores.extend(unfinished);
+            work = self.wait(work);
+        }
+        work.is_running = false;
+    }
+
+    /// Waits for a turn, or for less where a remainder arrives.
+    fn wait<'a>(&self, work: MutexGuard<'a, Work>) -> MutexGuard<'a, Work> {
+        let waited = self.arrived.wait_timeout_while(work, TURN, |work| work.remainders.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.chores.is_empty() && self.remainders.is_empty()
+    }
+
+    /// Starts the thread where it is not running. Says whether it runs.
+    fn start(&mut self) -> bool {
+        if !self.is_running {
+            let thread = thread::Builder::new().name("pageout-keeper".to_owned());
+            // Signals of the program are for the program's own threads; a thread inherits what its maker has blocked.
+            let started = signals::while_blocked(|| thread.spawn(|| Keeper::of_this_process().run()));
+            self.is_running = started.is_ok();
+        }
+        self.is_running
+    }
+}
+
+#[cfg(all(test, not(pageout_loom), not(miri)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Comes again a number of times.
+    struct Counted {
+        left: AtomicU32,
+        done: mpsc::SyncSender<Option<String>>,
+    }
+
+    impl Chore for Counted {
+        fn tend(&self) -> bool {
+            let is_last = self.left.fetch_sub(1, SeqCst) == 1;
+            if is_last {
+                self.done.send(thread::current().name().map(str::to_owned)).expect("the test waits");
+            }
+            !is_last
+        }
+    }
+
+    #[test]
+    fn a_chore_is_looked_after_until_it_is_done() {
+        let (done, is_done) = mpsc::sync_channel(1);
+        let chore = Arc::new(Counted { left: AtomicU32::new(3), done });
+        let weak: Weak<dyn Chore> = Arc::downgrade(&chore) as Weak<dyn Chore>;
+        assert!(tend(weak));
+        assert_eq!(is_done.recv().expect("it is done").as_deref(), Some("pageout-keeper"));
+        assert_eq!(chore.left.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn a_remainder_is_dropped_elsewhere() {
+        struct Tells(mpsc::Sender<thread::ThreadId>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.send(thread::current().id()).expect("the test waits");
+            }
+        }
+        let (tell, told) = mpsc::channel();
+        drop_remainder(Box::new(Tells(tell)));
+        assert_ne!(told.recv().expect("it is dropped"), thread::current().id());
+    }
+}

@@ -1,0 +1,154 @@
+//! Claiming slots for a payload, and writing it.
+
+use std::collections::TryReserveError;
+use std::io::IoSlice;
+use std::sync::atomic::AtomicBool;
+
+use super::slot_file::SlotFile;
+use super::space::Reservation;
+use super::{Place, Slot, Store};
+use crate::error::Error;
+use crate::slots::{Class, FreeSlots, Run, classes_for, slot_bytes_for};
+use crate::sync::{Arc, thread_number};
+
+/// Slots that a payload is about to be written to. Dropped, they go back, and so does the disk space they were got with.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    store: &'a Store,
+    len_bytes: u64,
+    place: Option<Place>,
+    grown: Grown,
+}
+
+/// Slots that files grew by.
+#[derive(Debug, Default)]
+pub(super) struct Grown(Vec<(Arc<SlotFile>, Run)>);
+
+/// Which free slot is taken first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// One of the thread's own file.
+    Own,
+    /// One that was written before, of any file: it has its space also where none can be promised.
+    Written,
+}
+
+impl Store {
+    /// Claims slots for a payload of `len_bytes`, which is not zero.
+    ///
+    /// # Errors
+    /// [`Error::Capacity`], or what the operating system said. Nothing is claimed then, and the disk is as full as before.
+    pub(crate) fn claim(&self, len_bytes: u64) -> Result<Claim<'_>, Error> {
+        let claimed = match self.try_claim(len_bytes, Order::Own) {
+            Err(error) if error.may_pass_with_room() => {
+                self.make_room();
+                self.try_claim(len_bytes, Order::Own)
+            }
+            outcome => outcome,
+        };
+        self.with_space(len_bytes, claimed)
+    }
+
+    /// Writes a payload to the slots that were claimed for it: the bytes of `sources`, none of which is empty, and which may
+    /// be longer than the payload by padding that the last slot holds. Where the disk turns out to be full, it is written
+    /// once more, to other slots. Ends after the slot that is being written when `stop` becomes true.
+    ///
+    /// # Errors
+    /// ECANCELED, or what the operating system said. Nothing is claimed then, and the disk is as full as before.
+    pub(crate) fn write(&self, claim: Claim<'_>, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
+        let len_bytes = claim.len_bytes;
+        let written = match claim.write(sources, stop) {
+            Err(error) if error.is_out_of_space() => {
+                self.make_room();
+                self.try_claim(len_bytes, Order::Written).and_then(|claim| claim.write(sources, stop))
+            }
+            outcome => outcome,
+        };
+        self.with_space(len_bytes, written)
+    }
+
+    fn try_claim(&self, len_bytes: u64, order: Order) -> Result<Claim<'_>, Error> {
+        let mut reservation = self.reserve(slot_bytes_for(len_bytes))?;
+        let mut claim = Claim { store: self, len_bytes, place: None, grown: Grown::default() };
+        let grown = &mut claim.grown;
+        let place = Place::collect(classes_for(len_bytes), &mut |class| self.claim_slot(class, order, &mut reservation, grown));
+        claim.place = Some(place?);
+        Ok(claim)
+    }
+
+    /// Any free slot of a class, from the thread's own file first; else files grow.
+    fn claim_slot(&self, class: Class, order: Order, reservation: &mut Reservation<'_>, grown: &mut Grown) -> Result<Slot, Error> {
+        let files = self.files();
+        if order == Order::Written
+            && let Some(slot) = files.claim_any(class, FreeSlots::claim_freed, reservation)
+        {
+            return Ok(slot);
+        }
+        loop {
+            let own = files.active(class, thread_number(), &self.root);
+            if let Ok(own) = &own
+                && let Some(slot) = SlotFile::claim(own, FreeSlots::claim, reservation)
+            {
+                return Ok(slot);
+            }
+            // What one thread frees serves all, before files grow.
+            if let Some(slot) = files.claim_any(class, FreeSlots::claim_freed, reservation) {
+                return Ok(slot);
+            }
+            if files.settle_withheld(class) {
+                continue;
+            }
+            let growing = own.or_else(|error| files.any_growing(class).ok_or(error));
+            if let Err(error) = growing.and_then(|file| self.grow(&file, grown)) {
+                // What another file has for later is better than no slot.
+                return files.claim_any(class, FreeSlots::claim, reservation).ok_or(error);
+            }
+        }
+    }
+
+    fn with_space<R>(&self, len_bytes: u64, outcome: Result<R, Error>) -> Result<R, Error> {
+        let facts = || self.space().facts(slot_bytes_for(len_bytes));
+        outcome.map_err(|error| if error.is_out_of_space() { error.with_space(facts()) } else { error })
+    }
+}
+
+impl Claim<'_> {
+    /// Writes the payload, and pushes what is too much to stay dirty slot by slot.
+    fn write(mut self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
+        let place = self.place.as_ref().expect("a claim has slots until it is published");
+        place.write(sources, stop, || self.store.push_what_is_due())?;
+        self.grown.forget();
+        Ok(self.place.take().expect("the slots that were written"))
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        drop(self.place.take());
+        self.grown.give_back();
+    }
+}
+
+impl Grown {
+    /// Makes room to know about one more run.
+    pub(super) fn prepare(&mut self) -> Result<(), TryReserveError> {
+        self.0.try_reserve(1)
+    }
+
+    /// A file has grown; room was made to know that.
+    pub(super) fn add(&mut self, file: &Arc<SlotFile>, run: Run) {
+        self.0.push((Arc::clone(file), run));
+    }
+
+    /// The call that the files grew for has succeeded.
+    fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// The call that the files grew for has failed: what nobody else uses by now goes back.
+    fn give_back(&mut self) {
+        for (file, run) in self.0.drain(..) {
+            file.give_back_of(run);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Disk space: asking the file system for more, giving back what no payload uses, and pushing what is dirty.
+
+use std::sync::{Mutex as StdMutex, PoisonError, Weak};
+
+use super::Store;
+use super::claim::Grown;
+use super::slot_file::SlotFile;
+use super::space::{self, Reservation};
+use crate::error::Error;
+use crate::keeper::Chore;
+use crate::slots::Run;
+use crate::sync::{Arc, lock};
+use crate::sys::device::{Outcome, Room};
+use crate::sys::{Failure, fork};
+use crate::units::MIB;
+
+/// The least and the most bytes a file grows by.
+const GROWTH_BYTES_MIN: u64 = MIB;
+const GROWTH_BYTES_MAX: u64 = 64 * MIB;
+
+/// The open stores of this process, whichever pager they belong to.
+static NEIGHBOURS: fork::PerProcess<StdMutex<Vec<Weak<Store>>>> = fork::PerProcess::new(StdMutex::new(Vec::new()));
+
+/// Lets other stores know of this one.
+pub(super) fn add_neighbour(store: &Weak<Store>) {
+    let mut neighbours = neighbours().lock().unwrap_or_else(PoisonError::into_inner);
+    neighbours.retain(|neighbour| neighbour.strong_count() > 0);
+    neighbours.push(Weak::clone(store));
+}
+
+fn neighbours() -> &'static StdMutex<Vec<Weak<Store>>> {
+    NEIGHBOURS.get(|| StdMutex::new(Vec::new()))
+}
+
+impl Store {
+    /// Counts bytes as used. A capacity that nobody chose follows the file system's room.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation<'_>, Error> {
+        match self.space().reserve(bytes) {
+            Err(Error::Capacity(_)) if self.followed_up_to.is_some() => {
+                self.follow_room(self.room()?);
+                self.space().reserve(bytes)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Makes the capacity what leaves a tenth of the file system free, where nobody chose one.
+    pub(super) fn follow_room(&self, room: Room) {
+        if let Some(limit_bytes) = self.followed_up_to {
+            let leavable_bytes = room.free_bytes.saturating_sub(space::untouched_bytes(room));
+            let capacity_bytes = self.space().scratch_bytes().saturating_add(leavable_bytes);
+            self.space().set_capacity(capacity_bytes.min(limit_bytes));
+        }
+    }
+
+    fn room(&self) -> Result<Room, Error> {
+        match self.files().all_growing().next() {
+            Some(file) => file.room().map_err(|failure| file.error(failure)),
+            None => self.root.facts().map(|facts| facts.room),
+        }
+    }
+
+    /// Gets `file` at least one free slot, or marks it as full when it cannot grow any more while another could.
+    pub(super) fn grow(&self, file: &Arc<SlotFile>, grown: &mut Grown) -> Result<(), Error> {
+        let _turn = lock(&self.files().growth);
+        if !file.has_free() && file.space_bytes() > 0 {
+            file.check_write_back();
+        }
+        if file.has_free() || !file.can_grow() {
+            return Ok(());
+        }
+        grown.prepare()?;
+        if let Some(run) = self.add_space(file)? {
+            grown.add(file, run);
+        }
+        Ok(())
+    }
+
+    /// Adds as much space to a file as its length suggests and the capacity allows; none where the file is full.
+    fn add_space(&self, file: &SlotFile) -> Result<Option<Run>, Error> {
+        let slot_bytes = file.class().slot_bytes();
+        let allowed_bytes = self.allowed_growth(file)?;
+        let mut bytes = file.space_bytes().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX).min(allowed_bytes).max(slot_bytes);
+        let mut promised = true;
+        loop {
+            match self.add_space_once(file, bytes / slot_bytes, promised) {
+                Ok(run) => return Ok(Some(run)),
+                Err(Refusal::System(failure)) if failure.errno == libc::EINTR && bytes == slot_bytes && promised => promised = false,
+                Err(refusal) if bytes > slot_bytes && refusal.may_pass_when_shorter() => bytes = (bytes / 2).max(slot_bytes),
+                Err(Refusal::System(failure)) if failure.errno == libc::EFBIG && file.space_bytes() > 0 => {
+                    file.set_full();
+                    return Ok(None);
+                }
+                Err(Refusal::System(failure)) => return Err(file.error(failure)),
+                Err(Refusal::TooFull) => return Err(Error::Capacity(Box::new(self.space().facts(slot_bytes)))),
+            }
+        }
+    }
+
+    /// Bytes that `file` may grow by, at least a slot.
+    ///
+    /// # Errors
+    /// [`Error::Capacity`] where that is less than a slot.
+    fn allowed_growth(&self, file: &SlotFile) -> Result<u64, Error> {
+        if self.followed_up_to.is_some() {
+            self.follow_room(file.room().map_err(|failure| file.error(failure))?);
+        }
+        let allowed_bytes = self.space().unreserved_bytes();
+        if allowed_bytes < file.class().slot_bytes() {
+            return Err(Error::Capacity(Box::new(self.space().facts(file.class().slot_bytes()))));
+        }
+        Ok(allowed_bytes)
+    }
+
+    /// Adds space to a file unless others have taken so much meanwhile that too little is left.
+    fn add_space_once(&self, file: &SlotFile, slots_max: u64, promised: bool) -> Result<Run, Refusal> {
+        let run = file.add_space(slots_max, promised).map_err(Refusal::System)?;
+        if self.followed_up_to.is_some() {
+            let room = file.room().map_err(Refusal::System)?;
+            self.follow_room(room);
+            if room.free_bytes < space::untouched_bytes(room) {
+                file.give_back_of(run);
+                return Err(Refusal::TooFull);
+            }
+        }
+        Ok(run)
+    }
+
+    /// All pagers of the process give back what they hold and do not use. What cannot be given back is told by the next
+    /// trial of whoever needs room.
+    pub(super) fn make_room(&self) {
+        let _ = self.reclaim();
+        let neighbours = neighbours().lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for neighbour in neighbours.iter().filter_map(Weak::upgrade).filter(|neighbour| !std::ptr::eq(&raw const **neighbour, self)) {
+            let _ = neighbour.reclaim();
+        }
+    }
+
+    /// Gives all disk space back that no payload uses. What cannot be given back stays ready for use.
+    ///
+    /// # Errors
+    /// What the operating system said, unless it only cannot do this.
+    pub(crate) fn trim(&self) -> Result<(), Error> {
+        self.reclaim().map_err(|failure| Error::from_failure(failure, self.root.path()))
+    }
+
+    /// Gives back the space of free slots and of files without payloads.
+    fn reclaim(&self) -> Outcome<()> {
+        let files = self.files();
+        files.close_unused(true);
+        let mut outcome = Ok(());
+        for file in files.all() {
+            file.check_write_back();
+            file.settle_withheld();
+            outcome = outcome.and(file.give_back(u64::MAX, true).map(drop));
+        }
+        outcome
+    }
+
+    /// Starts the write-back of dirty slots where there are too many, from the files that have most of them: a small set that
+    /// is rewritten all the time is not pushed as long as there is a larger one that is not. Asks what became of earlier ones.
+    pub(super) fn push_what_is_due(&self) {
+        let mut due_bytes = self.write_behind().due_bytes();
+        if due_bytes == 0 {
+            return;
+        }
+        self.files().all().for_each(|file| file.check_pushed());
+        while due_bytes > 0
+            && let Some(file) = self.dirtiest_file()
+        {
+            due_bytes = due_bytes.saturating_sub(file.push(due_bytes));
+        }
+    }
+
+    /// The file with the most dirty bytes, if any has some.
+    fn dirtiest_file(&self) -> Option<Arc<SlotFile>> {
+        let dirtiest = self.files().all().map(|file| (file.dirty_bytes(), file)).max_by_key(|(dirty_bytes, _)| *dirty_bytes)?;
+        (dirtiest.0 > 0).then_some(dirtiest.1)
+    }
+}
+
+impl Chore for Store {
+    /// Gives back idle space past the allowance that nobody needed since the last turn, and all of files that failed.
+    fn tend(&self) -> bool {
+        let files = self.files();
+        files.close_unused(false);
+        let mut is_waiting = false;
+        for file in files.all() {
+            file.settle_withheld();
+            is_waiting |= file.has_withheld();
+            // A file that cannot give back keeps its space for what comes.
+            let _ = if file.has_failed() {
+                file.give_back(u64::MAX, true)
+            } else {
+                file.give_unneeded_back(files.space.excess_bytes())
+            };
+        }
+        !self.root.is_closed() && files.space.goes_on_tending(is_waiting)
+    }
+}
+
+/// Why a file did not grow.
+#[derive(Debug)]
+enum Refusal {
+    System(Failure),
+    /// The file system has less left than stays untouched.
+    TooFull,
+}
+
+impl Refusal {
+    /// Whether less space might be granted.
+    fn may_pass_when_shorter(&self) -> bool {
+        match self {
+            Self::System(failure) => failure.is_out_of_space() || matches!(failure.errno, libc::EFBIG | libc::EINTR),
+            Self::TooFull => true,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The scratch directory of a store: opened with all checks, and again when it was removed or replaced.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::sync::{Mutex, UnsizedArc, lock};
+use crate::sys::device::{DirectoryFacts, Failure};
+use crate::sys::{Device, Directory, ScratchFile, destination};
+use std::io::IoSlice;
+
+/// A scratch directory.
+#[derive(Debug)]
+pub(super) struct Root {
+    device: UnsizedArc<dyn Device>,
+    path: UnsizedArc<Path>,
+    allow_ram_backed: bool,
+    /// Nothing once the pager is closed.
+    open: Mutex<Option<Open>>,
+}
+
+/// An open directory that passed all checks.
+#[derive(Clone, Debug)]
+struct Open {
+    directory: UnsizedArc<dyn Directory>,
+    file_system: UnsizedArc<str>,
+}
+
+impl Root {
+    /// Opens `path`, creating it with its parents, and verifies that scratch files work there.
+    ///
+    /// # Errors
+    /// The call that failed, [`Error::RamBacked`] or [`Error::Exposed`]. A full disk is no reason to refuse a directory.
+    pub(super) fn open(device: &UnsizedArc<dyn Device>, path: &Path, allow_ram_backed: bool) -> Result<(Self, DirectoryFacts), Error> {
+        let path: UnsizedArc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
+        let (open, facts) = open(&**device, &path, allow_ram_backed)?;
+        let root = Self { device: UnsizedArc::clone(device), path, allow_ram_backed, open: Mutex::new(Some(open)) };
+        Ok((root, facts))
+    }
+
+    /// The directory, as an absolute path.
+    pub(super) fn path(&self) -> &UnsizedArc<Path> {
+        &self.path
+    }
+
+    /// Name of its file system.
+    pub(super) fn file_system(&self) -> String {
+        lock(&self.open).as_ref().map_or_else(String::new, |open| open.file_system.to_string())
+    }
+
+    /// What the directory is like now.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub(super) fn facts(&self) -> Result<DirectoryFacts, Error> {
+        self.current()?.directory.facts().map_err(|failure| self.error(failure))
+    }
+
+    /// A new scratch file. Where the path leads to another directory by now, or to none, that one is opened, or made, first;
+    /// if it cannot serve, the file comes from the former one as long as that does.
+    ///
+    /// # Errors
+    /// What the operating system said of the directory that the path leads to.
+    pub(super) fn create_file(&self) -> Result<Box<dyn ScratchFile>, Error> {
+        let former = self.current()?.directory;
+        let is_current = former.is_current();
+        let reopened = if is_current { None } else { Some(self.reopen()) };
+        let directory = match &reopened {
+            Some(Ok(directory)) => directory,
+            _ => &former,
+        };
+        directory.create_file().or_else(|failure| match reopened {
+            None if !former.is_current() => self.reopen()?.create_file().map_err(|failure| self.error(failure)),
+            Some(Err(error)) => Err(error),
+            None | Some(Ok(_)) => Err(self.error(failure)),
+        })
+    }
+
+    /// Whether the pager is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.open).is_none()
+    }
+
+    /// Closes the directory.
+    pub(super) fn close(&self) {
+        let open = lock(&self.open).take();
+        drop(open);
+    }
+
+    fn current(&self) -> Result<Open, Error> {
+        lock(&self.open).clone().ok_or(Error::Closed)
+    }
+
+    fn reopen(&self) -> Result<UnsizedArc<dyn Directory>, Error> {
+        let (open, _) = open(&*self.device, &self.path, self.allow_ram_backed)?;
+        let mut current = lock(&self.open);
+        if current.is_none() {
+            return Err(Error::Closed);
+        }
+        let directory = UnsizedArc::clone(&open.directory);
+        *current = Some(open);
+        Ok(directory)
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        Error::from_failure(failure, &self.path)
+    }
+}
+
+fn open(device: &dyn Device, path: &UnsizedArc<Path>, allow_ram_backed: bool) -> Result<(Open, DirectoryFacts), Error> {
+    let system = |failure| Error::from_failure(failure, path);
+    let directory = device.open_directory(path).map_err(system)?;
+    let facts = directory.facts().map_err(system)?;
+    if facts.ram_backed && !allow_ram_backed {
+        return Err(Error::RamBacked { path: UnsizedArc::clone(path), file_system: facts.file_system });
+    }
+    if let Some(exposure) = facts.exposure {
+        return Err(Error::Exposed { path: UnsizedArc::clone(path), exposure: Box::new(exposure) });
+    }
+    probe(&*directory).map_err(system)?;
+    let file_system = facts.file_system.as_str().into();
+    Ok((Open { directory, file_system }, facts))
+}
+
+/// Verifies that a file can be created in a directory, written and read: some file systems accept a file and then no data.
+fn probe(directory: &dyn Directory) -> Result<(), Failure> {
+    let pattern = [0xa5; 64];
+    let written = directory.create_file().and_then(|file| {
+        file.write_at(&[IoSlice::new(&pattern)], 0)?;
+        Ok(file)
+    });
+    match written {
+        Err(failure) if failure.is_out_of_space() => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(file) => {
+            let mut back = [0; 1];
+            destination::overwrite(&mut back, |whole| match file.read_at(&mut [whole], 0) {
+                Ok(1) => Ok(()),
+                Ok(_) => Err(Failure::new("preadv", libc::EIO)),
+                Err(failure) => Err(failure),
+            })?;
+            if back[0] == pattern[0] { Ok(()) } else { Err(Failure::new("preadv", libc::EIO)) }
+        }
+    }
+}
