@@ -7,11 +7,10 @@
 //! what is gone needs no looking after.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
 use std::time::Duration;
 
 use crate::sys::device::Remainder;
-use crate::sys::{fork, signals};
+use crate::sys::{fork, thread};
 
 /// Time between two looks at the same chore. What was not used in between counts as idle.
 const TURN: Duration = Duration::from_millis(400);
@@ -80,16 +79,17 @@ impl Keeper {
 
     /// What the thread does.
     fn run(&self) {
+        let mut tended: Vec<Weak<dyn Chore>> = Vec::new();
         let mut work = self.lock();
-        while !work.is_empty() {
-            let (chores, remainders) = (std::mem::take(&mut work.chores), std::mem::take(&mut work.remainders));
+        while !(work.is_empty() && tended.is_empty()) {
+            if tended.try_reserve(work.chores.len()).is_ok() {
+                tended.append(&mut work.chores);
+            }
+            let remainders = std::mem::take(&mut work.remainders);
             drop(work);
             drop(remainders);
-            let unfinished = chores.into_iter().filter(|chore| chore.upgrade().is_some_and(|chore| chore.tend()));
-            let unfinished: Vec<_> = unfinished.collect();
-            work = self.lock();
-            work.chores.extend(unfinished);
-            work = self.wait(work);
+            tended.retain(|chore| chore.upgrade().is_some_and(|chore| chore.tend()));
+            work = self.wait(self.lock());
         }
         work.is_running = false;
     }
@@ -108,12 +108,7 @@ impl Work {
 
     /// Starts the thread where it is not running. Says whether it runs.
     fn start(&mut self) -> bool {
-        if !self.is_running {
-            let thread = thread::Builder::new().name("pageout-keeper".to_owned());
-            // Signals of the program are for the program's own threads; a thread inherits what its maker has blocked.
-            let started = signals::while_blocked(|| thread.spawn(|| Keeper::of_this_process().run()));
-            self.is_running = started.is_ok();
-        }
+        self.is_running = self.is_running || thread::start(|| Keeper::of_this_process().run()).is_ok();
         self.is_running
     }
 }
@@ -123,20 +118,21 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
     use std::sync::mpsc;
+    use std::thread;
 
     use super::*;
 
     /// Comes again a number of times.
     struct Counted {
         left: AtomicU32,
-        done: mpsc::SyncSender<Option<String>>,
+        done: mpsc::SyncSender<thread::ThreadId>,
     }
 
     impl Chore for Counted {
         fn tend(&self) -> bool {
             let is_last = self.left.fetch_sub(1, SeqCst) == 1;
             if is_last {
-                self.done.send(thread::current().name().map(str::to_owned)).expect("the test waits");
+                self.done.send(thread::current().id()).expect("the test waits");
             }
             !is_last
         }
@@ -148,7 +144,7 @@ mod tests {
         let chore = Arc::new(Counted { left: AtomicU32::new(3), done });
         let weak: Weak<dyn Chore> = Arc::downgrade(&chore) as Weak<dyn Chore>;
         assert!(tend(weak));
-        assert_eq!(is_done.recv().expect("it is done").as_deref(), Some("pageout-keeper"));
+        assert_ne!(is_done.recv().expect("it is done"), thread::current().id());
         assert_eq!(chore.left.load(SeqCst), 0);
     }
 

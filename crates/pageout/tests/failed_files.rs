@@ -72,9 +72,15 @@ fn a_file_that_cannot_grow_any_more_is_followed_by_another() {
     let whole = elements::<u8>(256 * KIB, 1);
     let first: Vec<_> = (0..4).map(|_| pager.pageout(&mut cut(&whole, &[])).expect("a pageout")).collect();
     // As behind the largest offset of a file system, or a limit of the process.
-    disk.arm(Fault { call: Call::Reserve, index: 0, effect: Effect::Fail(libc::EFBIG), lasts: Lasts::Once });
-    let second = pager.pageout(&mut cut(&whole, &[])).expect("a place in another file");
-    assert_eq!((disk.disarm(), disk.open_files()), (1, 2));
+    disk.arm(Fault { call: Call::Reserve, index: 0, effect: Effect::Fail(libc::EFBIG), lasts: Lasts::ForGood });
+    pager.pageout(&mut cut(&whole, &[])).expect_err("no file may be that long");
+    disk.disarm();
+    let second = pager.pageout(&mut cut(&whole, &[])).expect("a slot in another file");
+    assert_eq!(disk.open_files(), 2, "the first is full, and has not failed");
+    drop(first);
+    let again: Vec<_> = (0..4).map(|_| pager.pageout(&mut cut(&whole, &[])).expect("a slot of the full file")).collect();
+    assert_eq!(disk.open_files(), 2);
+    let first = again;
     for handle in first.into_iter().chain([second]) {
         let mut all = Vec::new();
         pager.take(handle, &mut all).expect("a take");

@@ -90,7 +90,7 @@ struct Root(Pages);
 
 impl Directory for Root {
     fn facts(&self) -> Outcome<DirectoryFacts> {
-        Ok(DirectoryFacts { file_system: "words".to_owned(), ram_backed: false, room: ROOM, exposure: None })
+        Ok(DirectoryFacts { file_system: "words".to_owned(), ram_backed: false, room: ROOM, volume: 1, exposure: None })
     }
 
     fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {

@@ -125,7 +125,7 @@ impl FreeSlots {
     /// warm. They come back by [`Self::put_holes`] or [`Self::put_idle`], or go by [`Self::shorten_to`].
     pub(crate) fn take_idle(&mut self, count_max: u32) -> Option<Run> {
         self.settle_fresh();
-        self.idle.pop_highest_run(count_max)
+        self.idle.pop_highest_run(count_max).filter(|run| run.count > 0)
     }
 
     /// As [`Self::take_idle`], but only slots of `run`, the warm ones too.

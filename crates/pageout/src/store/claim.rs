@@ -9,7 +9,7 @@ use super::space::Reservation;
 use super::{Place, Slot, Store};
 use crate::error::Error;
 use crate::slots::{Class, FreeSlots, Run, classes_for, slot_bytes_for};
-use crate::sync::{Arc, thread_number};
+use crate::sync::{Arc, lock, thread_number};
 
 /// Slots that a payload is about to be written to. Dropped, they go back, and so does the disk space they were got with.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Store {
     pub(crate) fn claim(&self, len_bytes: u64) -> Result<Claim<'_>, Error> {
         let claimed = match self.try_claim(len_bytes, Order::Own) {
             Err(error) if error.may_pass_with_room() => {
-                self.make_room();
+                self.make_room(&error);
                 self.try_claim(len_bytes, Order::Own)
             }
             outcome => outcome,
@@ -59,7 +59,7 @@ impl Store {
         let len_bytes = claim.len_bytes;
         let written = match claim.write(sources, stop) {
             Err(error) if error.is_out_of_space() => {
-                self.make_room();
+                self.make_room(&error);
                 self.try_claim(len_bytes, Order::Written).and_then(|claim| claim.write(sources, stop))
             }
             outcome => outcome,
@@ -125,7 +125,10 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         drop(self.place.take());
-        self.grown.give_back();
+        if !self.grown.is_empty() {
+            let _giving = lock(&self.store.files().giving);
+            self.grown.give_back();
+        }
     }
 }
 
@@ -138,6 +141,10 @@ impl Grown {
     /// A file has grown; room was made to know that.
     pub(super) fn add(&mut self, file: &Arc<SlotFile>, run: Run) {
         self.0.push((Arc::clone(file), run));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The call that the files grew for has succeeded.

@@ -24,6 +24,9 @@ pub(super) struct Files {
     set_aside: Mutex<Vec<Arc<SlotFile>>>,
     /// Held by the thread that asks the file system for space.
     pub(super) growth: Mutex<()>,
+    /// Held while slots are out of circulation because their space is given back, for one step at a time. Whoever is about to
+    /// refuse a call for want of room takes it, and sees what others were giving back.
+    pub(super) giving: Mutex<()>,
     pub(super) write_behind: Arc<WriteBehind>,
     pub(super) space: Arc<Space>,
 }
@@ -39,6 +42,7 @@ impl Files {
             active: (0..count).map(|_| Mutex::default()).collect(),
             set_aside: Mutex::default(),
             growth: Mutex::default(),
+            giving: Mutex::default(),
             write_behind: Arc::new(WriteBehind::new(UnsizedArc::clone(device))),
             space: Arc::new(space),
         }
@@ -55,11 +59,15 @@ impl Files {
         {
             return Ok(Arc::clone(file));
         }
+        lock(&self.set_aside).try_reserve(1)?;
         let write_behind = Arc::clone(&self.write_behind);
         let created = root.create_file()?;
         let file = Arc::new(SlotFile::new(created, class, Arc::clone(&self.space), write_behind, UnsizedArc::clone(root.path())));
-        let former = active.replace(Arc::clone(&file));
-        lock(&self.set_aside).extend(former);
+        if let Some(former) = active.replace(Arc::clone(&file)) {
+            lock(&self.set_aside).push(former);
+            drop(active);
+            self.close_unused(false);
+        }
         Ok(file)
     }
 
@@ -75,14 +83,14 @@ impl Files {
 
     /// Frees slots of the class that no other process can read any more. Says whether there were some.
     pub(super) fn settle_withheld(&self, class: Class) -> bool {
-        self.of_class(class).fold(false, |settled, file| file.settle_withheld() || settled)
+        self.of_class(class).filter(|file| file.settle_withheld()).count() > 0
     }
 
     /// All files. One that is being set aside may come twice.
     pub(super) fn all(&self) -> impl Iterator<Item = Arc<SlotFile>> {
         let active = self.active.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone));
         // The list is looked at behind the shards: a file moves from there to here.
-        active.chain(std::iter::once_with(|| lock(&self.set_aside).clone()).flatten())
+        active.chain(self.all_set_aside())
     }
 
     /// The files that grow.
@@ -97,20 +105,26 @@ impl Files {
 
     /// Lets go of the files that hold no payload, of those that grow only where `also_growing`.
     pub(super) fn close_unused(&self, also_growing: bool) {
-        let mut unused: Vec<Arc<SlotFile>> = lock(&self.set_aside).extract_if(.., |file| is_unused(file)).collect();
-        if also_growing {
-            unused.extend(self.active.iter().filter_map(|shard| lock(shard).take_if(|file| is_unused(file))));
+        // Each is closed behind the lock: closing gives space back.
+        loop {
+            let unused = lock(&self.set_aside).extract_if(.., |file| is_unused(file)).next();
+            if unused.is_none() {
+                break;
+            }
         }
-        // Closed behind the locks: closing gives space back.
-        drop(unused);
+        for shard in self.active.iter().filter(|_| also_growing) {
+            let unused = lock(shard).take_if(|file| is_unused(file));
+            drop(unused);
+        }
     }
 
     fn of_class(&self, class: Class) -> impl Iterator<Item = Arc<SlotFile>> {
-        let set_aside = std::iter::once_with(move || {
-            let set_aside = lock(&self.set_aside);
-            set_aside.iter().filter(|file| file.class() == class).map(Arc::clone).collect::<Vec<_>>()
-        });
-        self.growing(class).chain(set_aside.flatten())
+        self.growing(class).chain(self.all_set_aside().filter(move |file| file.class() == class))
+    }
+
+    /// The files that were set aside, without any copy of their list. Where one goes meanwhile, another may be passed over.
+    fn all_set_aside(&self) -> impl Iterator<Item = Arc<SlotFile>> {
+        (0..).map_while(|position| lock(&self.set_aside).get(position).map(Arc::clone))
     }
 
     fn growing(&self, class: Class) -> impl Iterator<Item = Arc<SlotFile>> {

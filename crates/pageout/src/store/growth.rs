@@ -70,10 +70,27 @@ impl Store {
             return Ok(());
         }
         grown.prepare()?;
-        if let Some(run) = self.add_space(file)? {
+        let added = match self.add_space(file) {
+            Err(error) if error.may_pass_with_room() => self.add_space_of_others(file),
+            outcome => outcome,
+        };
+        if let Some(run) = added? {
             grown.add(file, run);
         }
         Ok(())
+    }
+
+    /// As [`Self::add_space`], once this store has given back what it does not use.
+    fn add_space_of_others(&self, file: &SlotFile) -> Result<Option<Run>, Error> {
+        let files = self.files();
+        files.close_unused(true);
+        // Held for all of it: what is given back here is for this file.
+        let _giving = lock(&files.giving);
+        // What cannot be given back is told by the trial.
+        for file in files.all() {
+            let _ = give_all_back(&file, || ());
+        }
+        self.add_space(file)
     }
 
     /// Adds as much space to a file as its length suggests and the capacity allows; none where the file is full.
@@ -126,14 +143,33 @@ impl Store {
         Ok(run)
     }
 
-    /// All pagers of the process give back what they hold and do not use. What cannot be given back is told by the next
-    /// trial of whoever needs room.
-    pub(super) fn make_room(&self) {
+    /// All pagers of the process that are on the same file system give back what they hold and do not use. Where only the
+    /// capacity of this one is the reason, others keep the slots that they are about to use again.
+    pub(super) fn make_room(&self, reason: &Error) {
+        // What cannot be given back is told by the next trial of whoever needs room.
         let _ = self.reclaim();
-        let neighbours = neighbours().lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for neighbour in neighbours.iter().filter_map(Weak::upgrade).filter(|neighbour| !std::ptr::eq(&raw const **neighbour, self)) {
-            let _ = neighbour.reclaim();
+        let is_own_capacity = self.followed_up_to.is_none() && matches!(reason, Error::Capacity(_));
+        for position in 0.. {
+            let neighbour = neighbours().lock().unwrap_or_else(PoisonError::into_inner).get(position).map(Weak::upgrade);
+            match neighbour {
+                None => break,
+                Some(Some(neighbour)) if !std::ptr::eq(&raw const *neighbour, self) && neighbour.root.volume() == self.root.volume() => {
+                    let _ = if is_own_capacity { neighbour.give_cold_back() } else { neighbour.reclaim() };
+                }
+                Some(_) => {}
+            }
         }
+    }
+
+    /// Gives back the space of free slots, but of those that were freed last.
+    fn give_cold_back(&self) -> Outcome<()> {
+        let files = self.files();
+        let mut outcome = Ok(());
+        for file in files.all() {
+            let _giving = lock(&files.giving);
+            outcome = outcome.and(file.give_back(u64::MAX, false).map(drop));
+        }
+        outcome
     }
 
     /// Gives all disk space back that no payload uses. What cannot be given back stays ready for use.
@@ -151,10 +187,24 @@ impl Store {
         let mut outcome = Ok(());
         for file in files.all() {
             file.check_write_back();
-            file.settle_withheld();
-            outcome = outcome.and(file.give_back(u64::MAX, true).map(drop));
+            outcome = outcome.and(give_all_back(&file, || lock(&files.giving)));
         }
         outcome
+    }
+
+    /// Gives back what nobody needed of a file, as far as it is more than may stay.
+    fn give_unneeded_back(&self, file: &SlotFile) -> Outcome<()> {
+        let files = self.files();
+        let (mut unneeded_bytes, also_warm) = file.take_unneeded_bytes();
+        loop {
+            let _giving = lock(&files.giving);
+            let excess_bytes = files.space.excess_bytes().next_multiple_of(file.class().slot_bytes());
+            let given_bytes = file.give_back(excess_bytes.min(unneeded_bytes), also_warm)?;
+            if given_bytes == 0 {
+                return Ok(());
+            }
+            unneeded_bytes = unneeded_bytes.saturating_sub(given_bytes);
+        }
     }
 
     /// Starts the write-back of dirty slots where there are too many, from the files that have most of them: a small set that
@@ -179,6 +229,21 @@ impl Store {
     }
 }
 
+/// Gives back the space of all free slots of a file, step by step, each while `turn` is held.
+fn give_all_back<G>(file: &SlotFile, turn: impl Fn() -> G) -> Outcome<()> {
+    file.settle_withheld();
+    // What is released meanwhile is for the next time.
+    let mut left_bytes = file.idle_bytes();
+    while left_bytes > 0 {
+        let _turn = turn();
+        match file.give_back(left_bytes, true)? {
+            0 => break,
+            given_bytes => left_bytes = left_bytes.saturating_sub(given_bytes),
+        }
+    }
+    Ok(())
+}
+
 impl Chore for Store {
     /// Gives back idle space past the allowance that nobody needed since the last turn, and all of files that failed.
     fn tend(&self) -> bool {
@@ -190,9 +255,9 @@ impl Chore for Store {
             is_waiting |= file.has_withheld();
             // A file that cannot give back keeps its space for what comes.
             let _ = if file.has_failed() {
-                file.give_back(u64::MAX, true)
+                give_all_back(&file, || lock(&files.giving))
             } else {
-                file.give_unneeded_back(files.space.excess_bytes())
+                self.give_unneeded_back(&file)
             };
         }
         !self.root.is_closed() && files.space.goes_on_tending(is_waiting)

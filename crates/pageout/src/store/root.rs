@@ -23,6 +23,8 @@ pub(super) struct Root {
 struct Open {
     directory: UnsizedArc<dyn Directory>,
     file_system: UnsizedArc<str>,
+    /// Number of the file system.
+    volume: u64,
 }
 
 impl Root {
@@ -75,6 +77,11 @@ impl Root {
         })
     }
 
+    /// Number of its file system; nothing once the pager is closed.
+    pub(super) fn volume(&self) -> Option<u64> {
+        lock(&self.open).as_ref().map(|open| open.volume)
+    }
+
     /// Whether the pager is closed.
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.open).is_none()
@@ -118,7 +125,7 @@ fn open(device: &dyn Device, path: &UnsizedArc<Path>, allow_ram_backed: bool) ->
     }
     probe(&*directory).map_err(system)?;
     let file_system = facts.file_system.as_str().into();
-    Ok((Open { directory, file_system }, facts))
+    Ok((Open { directory, file_system, volume: facts.volume }, facts))
 }
 
 /// Verifies that a file can be created in a directory, written and read: some file systems accept a file and then no data.

@@ -246,16 +246,11 @@ impl SlotFile {
         u64::from(lock(&self.slots).free.spacious()) * self.class.slot_bytes()
     }
 
-    /// As [`Self::give_back`] of about `bytes` bytes of free slots, but only of as many as nobody needed since this was last
-    /// asked.
-    pub(super) fn give_unneeded_back(&self, bytes: u64) -> Outcome<u64> {
-        let slot_bytes = self.class.slot_bytes();
-        let (unneeded, spacious) = {
-            let free = &mut lock(&self.slots).free;
-            (free.take_unneeded(), free.spacious())
-        };
-        let unneeded_bytes = u64::from(unneeded) * slot_bytes;
-        self.give_back(bytes.next_multiple_of(slot_bytes).min(unneeded_bytes), unneeded == spacious)
+    /// Bytes of free slots with disk space that nobody needed since this was last asked, and whether these are all.
+    pub(super) fn take_unneeded_bytes(&self) -> (u64, bool) {
+        let free = &mut lock(&self.slots).free;
+        let unneeded = free.take_unneeded();
+        (u64::from(unneeded) * self.class.slot_bytes(), unneeded == free.spacious())
     }
 
     /// Room of the file system.
@@ -328,7 +323,8 @@ impl SlotFile {
     }
 
     /// Gives the disk space of up to `bytes_max` bytes of free slots back, those of slots that were freed last only where
-    /// `also_warm`. Says how many bytes it gave back: fewer where no more are free, or where the file system cannot.
+    /// `also_warm`: one step, of neighbouring slots. Says how many bytes it gave back: none where no slots are free, or where
+    /// the file system cannot.
     ///
     /// # Errors
     /// The first refusal, unless it only says that this cannot be done here. All slots stay ready for use.
@@ -339,31 +335,22 @@ impl SlotFile {
         if self.holeless.load(Relaxed) {
             return self.give_tail_back();
         }
-        let slot_bytes = self.class.slot_bytes();
-        let mut left_bytes = bytes_max.min(self.idle_bytes());
-        let mut given_bytes = 0;
-        while left_bytes >= slot_bytes {
-            let count_max = left_bytes.min(GIVE_BACK_BYTES_MAX.max(slot_bytes)) / slot_bytes;
-            let Some(run) = lock(&self.slots).free.take_idle(u32::try_from(count_max).unwrap_or(u32::MAX)) else { break };
-            if !self.give_run_back(run)? {
-                return self.give_tail_back();
-            }
-            left_bytes -= self.run_bytes(run);
-            given_bytes += self.run_bytes(run);
+        let count_max = bytes_max.min(GIVE_BACK_BYTES_MAX) / self.class.slot_bytes();
+        let run = lock(&self.slots).free.take_idle(u32::try_from(count_max).unwrap_or(u32::MAX));
+        match run {
+            None => Ok(0),
+            Some(run) if self.give_run_back(run)? => Ok(self.run_bytes(run)),
+            Some(_) => self.give_tail_back(),
         }
-        Ok(given_bytes)
     }
 
     /// Gives the disk space of those slots of `run` back that are free: what a refused call has got for itself.
     pub(super) fn give_back_of(&self, run: Run) {
         while let Some(run) = { lock(&self.slots).free.take_idle_of(run) } {
-            match self.give_run_back(run) {
-                Ok(true) => {}
+            if !self.give_run_back(run).unwrap_or(false) {
                 // Slots that keep their space are ready for the next call.
-                Ok(false) | Err(_) => {
-                    let _ = self.give_tail_back();
-                    return;
-                }
+                let _ = self.give_tail_back();
+                return;
             }
         }
     }

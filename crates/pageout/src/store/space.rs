@@ -17,6 +17,8 @@ const UNTOUCHED_SHARE: u64 = 10;
 /// Idle space that may stay: so many bytes, or this share of what is in use.
 const IDLE_BYTES_MAX: u64 = 64 * MIB;
 const IDLE_SHARE: u64 = 8;
+/// What may stay in each pager in any case, so that a small one keeps the steps that its files grow by.
+const IDLE_BYTES_MIN: u64 = 4 * MIB;
 
 /// Pagers of the process that share what may stay idle.
 fn sharers() -> u64 {
@@ -37,7 +39,7 @@ pub(super) fn capacity_in_environment() -> Result<Option<u64>, Error> {
     let bytes = value.to_str().and_then(|digits| digits.parse().ok()).filter(|&bytes: &u64| bytes > 0);
     bytes.map(Some).ok_or_else(|| Error::Option {
         name: CAPACITY_VARIABLE,
-        problem: format!("must be a number of bytes, at least 1, not {value:?}"),
+        problem: format!("must be a number of bytes, at least 1, not '{}'", value.display()),
     })
 }
 
@@ -75,12 +77,13 @@ impl Space {
 
     /// Bytes of idle space past what may stay.
     pub(super) fn excess_bytes(&self) -> u64 {
-        self.idle_bytes().saturating_sub(self.may_stay_bytes() / sharers())
+        self.idle_bytes().saturating_sub((self.may_stay_bytes() / sharers()).max(IDLE_BYTES_MIN))
     }
 
     /// Whether more space is idle than may stay.
     pub(super) fn has_excess(&self) -> bool {
-        self.idle_bytes().saturating_mul(sharers()) > self.may_stay_bytes()
+        let idle_bytes = self.idle_bytes();
+        idle_bytes > IDLE_BYTES_MIN && idle_bytes.saturating_mul(sharers()) > self.may_stay_bytes()
     }
 
     /// Bytes of idle space that may stay in all pagers of the process, by what is in use in this one.

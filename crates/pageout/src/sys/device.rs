@@ -81,6 +81,8 @@ pub struct DirectoryFacts {
     pub ram_backed: bool,
     /// Room of the file system.
     pub room: Room,
+    /// Number of the file system, which all directories on it have in common.
+    pub volume: u64,
     /// Why its owner or mode, or those of files created there, cannot be trusted.
     pub exposure: Option<Exposure>,
 }

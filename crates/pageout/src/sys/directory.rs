@@ -24,7 +24,7 @@ pub(super) fn facts(directory: &File) -> Outcome<DirectoryFacts> {
         mode: status.mode() & 0o7777,
         problem: "belongs to another user, and everybody may write to it",
     });
-    Ok(DirectoryFacts { file_system, ram_backed, room, exposure })
+    Ok(DirectoryFacts { file_system, ram_backed, room, volume: status.dev(), exposure })
 }
 
 /// Room of the file system that a descriptor is on.

@@ -16,7 +16,7 @@ mod kernel;
 pub mod memory;
 mod memory_limit;
 pub(crate) mod nh;
-pub(crate) mod signals;
+pub(crate) mod thread;
 
 pub(crate) use destination::Destination;
 pub(crate) use device::{Device, Directory, ScratchFile};

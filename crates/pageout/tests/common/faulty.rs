@@ -507,7 +507,8 @@ impl Directory for Root {
         let mut state = self.0.state();
         state.begin(Call::Facts, 0, 0, 0)?;
         let room = state.room();
-        Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, room, exposure: None })
+        let volume = u64_of(Arc::as_ptr(&self.0.0).addr());
+        Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, room, volume, exposure: None })
     }
 
     fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {
