@@ -58,14 +58,15 @@ fn what_is_not_in_memory_is_announced_before_the_first_of_it_is_waited_for() {
     let last_announced = calls.iter().rposition(|&call| call == Call::Announce).expect("an announcement");
     let first_read = calls.iter().position(|&call| call == Call::Read).expect("a read");
     assert!(last_announced < first_read, "{calls:?}");
-    // One of the five has no ranges, one is in memory anyway, and the first is read at once; one has two ranges.
-    assert_eq!((disk.count(Call::Announce), disk.count(Call::Read)), (3, 3));
+    // One of the five has no ranges, one is in memory anyway, and the first is read at once. One has two ranges, which the
+    // announcement has brought by the time when memory is looked at again.
+    assert_eq!((disk.count(Call::Announce), disk.count(Call::Read)), (3, 2));
 }
 
 #[test]
 fn a_read_that_fails_is_named_and_the_others_succeed() {
-    for (call, cold_from) in [(Call::Read, 0), (Call::ReadCached, u64::MAX)] {
-        for index in 0..3 {
+    for (call, cold_from, calls) in [(Call::Read, 0, 2), (Call::ReadCached, u64::MAX, 3)] {
+        for index in 0..calls {
             let disk = Disk::new();
             let payloads = payloads(&disk.pager());
             disk.set_cold_from(cold_from);

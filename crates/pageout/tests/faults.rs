@@ -3,20 +3,24 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use common::faulty::{Call, Disk, Effect, Entry, Fault, Lasts, Short};
+use common::faulty::{Call, Disk, Effect, Entry, Fault, Feature, Lasts, Short};
 use common::ledger::{Ledger, Point, Total};
-use common::sweep::{COLLECTING_PIECES, Ground, Named, ON_A_FULL_DISK, OPERATIONS, Operation, ROOM, Trouble, World};
-use common::sweep::{try_trouble, without_trouble};
-use common::{KIB, LARGEST_SLOT, assert_same, check_works, cut, elements, gather, slot_bytes};
+use common::sweep::{
+    COLLECTING_PIECES, Ground, Named, ON_A_FULL_DISK, OPERATIONS, Operation, ROOM, Trouble, WITHOUT_ITS_DIRECTORY, World,
+    try_trouble, without_trouble,
+};
+use common::{KIB, LARGEST_SLOT, assert_same, check_works, cut, elements, gather, panic_text, slot_bytes};
 use pageout::{Backend, Error, Handle, Pager};
 
-/// Error numbers that a kind of call may plausibly give. EINTR is none of them: the device itself repeats such calls, as
-/// it passes over what a file system only cannot do.
+/// Error numbers that a kind of call may plausibly give. EINTR is one of reservations alone: the device itself repeats other
+/// calls, as it passes over what a file system only cannot do.
 fn errnos(call: Call) -> &'static [i32] {
     use libc::{
-        EACCES, EAGAIN, EBADF, EBUSY, EDQUOT, EEXIST, EFAULT, EFBIG, EINVAL, EIO, EISDIR, ELOOP, EMFILE, EMLINK, ENAMETOOLONG,
-        ENFILE, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, ESTALE,
+        EACCES, EAGAIN, EBADF, EBUSY, EDQUOT, EEXIST, EFAULT, EFBIG, EINTR, EINVAL, EIO, EISDIR, ELOOP, EMFILE, EMLINK,
+        ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS,
+        ESTALE,
     };
     match call {
         Call::Open => &[
@@ -41,7 +45,7 @@ fn errnos(call: Call) -> &'static [i32] {
             EROFS,
             ESTALE,
         ],
-        Call::Facts => &[EIO, ENOMEM, ENOSYS, EOVERFLOW, ESTALE],
+        Call::Facts | Call::Room => &[EIO, ENOMEM, ENOSYS, EOVERFLOW, ESTALE],
         Call::Create => &[
             EACCES,
             EBUSY,
@@ -67,8 +71,10 @@ fn errnos(call: Call) -> &'static [i32] {
         ],
         Call::Write => &[EAGAIN, EDQUOT, EFAULT, EFBIG, EINVAL, EIO, ENOMEM, ENOSPC, ENOSYS, ENXIO, EPERM, EROFS, ESTALE],
         Call::Read | Call::ReadCached => &[EAGAIN, EBADF, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, ENOSYS, ESTALE],
-        Call::Reserve => &[EDQUOT, EFBIG, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, EROFS],
+        Call::Reserve => &[EDQUOT, EFBIG, EINTR, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, EROFS],
         Call::Punch => &[EDQUOT, EINVAL, EIO, ENODEV, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM],
+        Call::Truncate => &[EIO, ENOMEM, EROFS],
+        Call::Current => &[EIO],
         Call::WriteBack | Call::CheckWriteBack => &[EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC],
         // Hints: whatever is said, nobody hears it.
         Call::Announce | Call::Evict => &[EINVAL, ENOSYS],
@@ -81,6 +87,12 @@ fn effects(call: Call, len_bytes: u64, lasts: Lasts) -> Vec<Effect> {
     if matches!(call, Call::Write | Call::Read | Call::ReadCached) {
         effects.extend(Short::all_of(len_bytes, lasts).map(Effect::Short));
     }
+    if matches!(call, Call::Facts | Call::Room | Call::Create | Call::Reserve | Call::Write) {
+        effects.extend([Effect::TakeRoom(0), Effect::TakeRoom(3)]);
+    }
+    if call == Call::WriteBack {
+        effects.push(Effect::LateError(libc::EIO));
+    }
     effects
 }
 
@@ -89,14 +101,22 @@ fn effects(call: Call, len_bytes: u64, lasts: Lasts) -> Vec<Effect> {
 enum Mode {
     /// All that Linux has.
     File,
-    /// Only what every platform has: no reserved space, no holes, no reads from memory alone.
+    /// Only what every platform has: no reserved space, no holes, no reads from memory alone, no write-back.
     Portable,
     /// A file system that can neither reserve space nor give it back.
     Simple,
+    /// A file system that cannot reserve space.
+    NoReserve,
+    /// A file system that cannot make holes.
+    NoPunch,
+    /// Signals interrupt every reservation of more than a few pages.
+    Interrupted,
     /// Nothing is in memory.
     Cold,
     /// Memory is short, so that what is written is pushed to the device and what is freed leaves memory.
     MemoryShort,
+    /// The same, and write-back cannot be started.
+    NoWriteBack,
     /// Payloads stay in memory unless the file backend is asked for.
     Swap,
 }
@@ -105,12 +125,20 @@ impl Mode {
     fn disk(self) -> Disk {
         let disk = Disk::new();
         match self {
-            Self::File | Self::Swap => {}
-            Self::Portable | Self::Cold => disk.set_cold_from(0),
-            Self::MemoryShort => disk.set_memory(8 << 10),
-            Self::Simple => return disk.without_reserve().without_punch(),
+            Self::File | Self::Swap | Self::Portable | Self::Simple | Self::NoReserve | Self::NoPunch => {}
+            Self::Interrupted => disk.interrupt_reserves_above(16 << 10),
+            Self::Cold => disk.set_cold_from(0),
+            Self::MemoryShort | Self::NoWriteBack => disk.set_memory(8 << 10),
         }
-        if self == Self::Portable { disk.without_reserve().without_punch() } else { disk }
+        let denied: &[Feature] = match self {
+            Self::Portable => &[Feature::Reserve, Feature::Punch, Feature::CachedReads, Feature::WriteBack],
+            Self::Simple => &[Feature::Reserve, Feature::Punch],
+            Self::NoReserve => &[Feature::Reserve],
+            Self::NoPunch => &[Feature::Punch],
+            Self::NoWriteBack => &[Feature::WriteBack],
+            Self::File | Self::Swap | Self::Interrupted | Self::Cold | Self::MemoryShort => &[],
+        };
+        denied.iter().fold(disk, |disk, &feature| disk.without(feature))
     }
 
     fn world(self, integrity: bool) -> World {
@@ -127,7 +155,7 @@ impl Mode {
 
     fn operations(self) -> Vec<&'static Operation> {
         let pieces = (self == Self::File).then_some(&COLLECTING_PIECES);
-        OPERATIONS.iter().chain(ON_A_FULL_DISK).chain(pieces).collect()
+        OPERATIONS.iter().chain(ON_A_FULL_DISK).chain(WITHOUT_ITS_DIRECTORY).chain(pieces).collect()
     }
 }
 
@@ -165,6 +193,11 @@ fn check_error(error: &Error, fault: Fault) {
     if let Error::ScratchDir { tried } = error {
         return tried.iter().for_each(|refused| check_error(&refused.reason, fault));
     }
+    if matches!(fault.effect, Effect::TakeRoom(_)) {
+        let is_refusal = matches!(error, Error::Capacity(_) | Error::System { errno: libc::ENOSPC, space: Some(_), .. });
+        assert!(is_refusal, "{error:?}");
+        return;
+    }
     let Effect::Fail(injected) = fault.effect else {
         let ended_early = matches!(error, Error::Corrupt { .. }) || error.raw_os_error() == Some(libc::EIO);
         assert!(fault.effect == Effect::Short(Short::Bytes(0)) && ended_early, "{error:?}");
@@ -175,6 +208,7 @@ fn check_error(error: &Error, fault: Fault) {
         return;
     }
     let Error::System { syscall, errno, path, space, .. } = error else { panic!("{error:?}") };
+    assert_ne!(*errno, libc::EINTR, "signals are no reason to fail: smaller steps, or none at all");
     // Where space is short already, a failure to make some is not worth telling.
     let is_shortage = matches!(*errno, libc::ENOSPC | libc::EDQUOT);
     assert!(*errno == injected || (fault.call == Call::Punch && is_shortage), "{error:?}");
@@ -198,40 +232,63 @@ fn calls_of(operation: &Operation, world: World) -> Vec<(Entry, u64)> {
     log.into_iter().map(numbered).collect()
 }
 
-/// Puts an operation through every fault of every call that it makes.
-fn sweep_operation(mode: Mode, integrity: bool, operation: &Operation, ledger: &mut Ledger) {
-    for (entry, index) in calls_of(operation, mode.world(integrity)) {
-        for lasts in [Lasts::Once, Lasts::ForGood] {
-            for effect in effects(entry.call, entry.len_bytes, lasts) {
-                let fault = Fault { call: entry.call, index, effect, lasts };
-                let trial = || {
-                    let world = mode.world(integrity);
-                    let trouble = DeviceTrouble { disk: world.disk().clone(), fault };
-                    try_trouble(world, operation, &trouble)
-                };
-                let hit = std::panic::catch_unwind(trial);
-                let hit = hit.unwrap_or_else(|_| panic!("{}, {mode:?}, integrity {integrity}, {fault:?}", operation.name));
-                let outcome = match effect {
-                    Effect::Short(short) => format!("{} bytes", short.of(entry.len_bytes)),
-                    effect => format!("{effect:?}"),
-                };
-                let lasts = format!("{lasts:?}");
-                let call = entry.call.name();
-                ledger.enter(Point { operation: operation.name, call, index, outcome, lasts }, hit);
-            }
+/// Failures of one sweep that are listed; then it ends.
+const FAILURES_MAX: usize = 40;
+
+/// Puts an operation through every fault of every call that it makes; says where a promise was broken.
+fn sweep_operation(mode: Mode, integrity: bool, operation: &Operation, ledger: &mut Ledger) -> Vec<String> {
+    let mut failures = Vec::new();
+    let calls = catch_unwind(AssertUnwindSafe(|| calls_of(operation, mode.world(integrity))));
+    let calls = calls.unwrap_or_else(|cause| {
+        failures.push(format!("{}, without a fault: {}", operation.name, panic_text(&*cause)));
+        Vec::new()
+    });
+    for (fault, entry) in calls.iter().flat_map(|(entry, index)| faults_of(*entry, *index)) {
+        let trial = || {
+            let world = mode.world(integrity);
+            let trouble = DeviceTrouble { disk: world.disk().clone(), fault };
+            try_trouble(world, operation, &trouble)
+        };
+        match catch_unwind(trial) {
+            Ok(hit) => ledger.enter(point(operation, entry, fault), hit),
+            Err(cause) => failures.push(format!("{}, {fault:?}: {}", operation.name, panic_text(&*cause))),
+        }
+        if failures.len() == FAILURES_MAX {
+            break;
         }
     }
+    failures
+}
+
+/// The faults of a call that is number `index` of its kind.
+fn faults_of(entry: Entry, index: u64) -> impl Iterator<Item = (Fault, Entry)> {
+    [Lasts::Once, Lasts::ForGood].into_iter().flat_map(move |lasts| {
+        let effects = effects(entry.call, entry.len_bytes, lasts).into_iter();
+        effects.map(move |effect| (Fault { call: entry.call, index, effect, lasts }, entry))
+    })
+}
+
+fn point(operation: &Operation, entry: Entry, fault: Fault) -> Point {
+    let outcome = match fault.effect {
+        Effect::Short(short) => format!("{} bytes", short.of(entry.len_bytes)),
+        effect => format!("{effect:?}"),
+    };
+    let (call, lasts) = (entry.call.name(), format!("{:?}", fault.lasts));
+    Point { operation: operation.name, call, index: fault.index, outcome, lasts }
 }
 
 /// Points of all modes together.
-static TOTAL: Total = Total::new("simulated device", 12, 25_000);
+static TOTAL: Total = Total::new("simulated device", 16, 25_000);
 
 /// Puts every operation through every fault of a mode.
 fn sweep(mode: Mode, integrity: bool, floor: usize) {
-    let mut ledger = Ledger::new(format!("simulated device, {mode:?}, integrity {}", if integrity { "on" } else { "off" }));
+    let name = format!("simulated device, {mode:?}, integrity {}", if integrity { "on" } else { "off" });
+    let mut ledger = Ledger::new(name.clone());
+    let mut failures = Vec::new();
     for operation in mode.operations() {
-        sweep_operation(mode, integrity, operation, &mut ledger);
+        failures.extend(sweep_operation(mode, integrity, operation, &mut ledger));
     }
+    assert!(failures.is_empty(), "{name}: {} faults broke a promise:\n{}", failures.len(), failures.join("\n"));
     TOTAL.add(ledger.close(floor));
 }
 
@@ -283,6 +340,26 @@ fn every_operation_survives_every_fault_when_memory_is_short() {
 #[test]
 fn every_operation_survives_every_fault_when_memory_is_short_without_checksums() {
     sweep(Mode::MemoryShort, false, 2_190);
+}
+
+#[test]
+fn every_operation_survives_every_fault_where_space_cannot_be_reserved() {
+    sweep(Mode::NoReserve, true, 2_000);
+}
+
+#[test]
+fn every_operation_survives_every_fault_where_holes_cannot_be_made() {
+    sweep(Mode::NoPunch, true, 2_000);
+}
+
+#[test]
+fn every_operation_survives_every_fault_where_signals_interrupt_reservations_for_good() {
+    sweep(Mode::Interrupted, true, 2_000);
+}
+
+#[test]
+fn every_operation_survives_every_fault_where_memory_is_short_and_write_back_cannot_be_started() {
+    sweep(Mode::NoWriteBack, true, 2_000);
 }
 
 #[test]

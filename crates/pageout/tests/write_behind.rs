@@ -183,3 +183,20 @@ fn a_file_whose_write_back_fails_is_set_aside() {
         assert_same(&back, &elements::<u8>(PAYLOAD, seed));
     }
 }
+
+#[test]
+fn what_write_back_loses_behind_a_push_is_noticed_at_the_next_push() {
+    let (disk, pager) = short_of_memory();
+    let held: Vec<_> = (0..=BUDGET).map(|seed| page_out(&pager, seed)).collect();
+    let (file, _) = disk.last_place();
+    assert!(pushed_bytes(&disk) > 0 && pager.stats().write_back_failures == 0);
+    disk.fail_write_back(file, libc::EIO);
+    let next = page_out(&pager, 77);
+    assert_eq!((pager.stats().write_back_failures, disk.unheard_losses()), (1, 0));
+    assert!(held.iter().all(Handle::is_at_risk));
+    for (handle, seed) in held.into_iter().zip(0..).chain([(next, 77)]) {
+        let mut back = Vec::new();
+        pager.take(handle, &mut back).expect("the bytes are still in memory");
+        assert_same(&back, &elements::<u8>(PAYLOAD, seed));
+    }
+}

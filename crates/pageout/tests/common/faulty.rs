@@ -1,7 +1,18 @@
 //! A scratch device in memory that counts, records, fails, shortens and corrupts calls.
 //!
-//! It keeps the promises that the device traits make and breaks them only where a [`Fault`] says so. Space is counted in
-//! pages: a page that was reserved or written has space, until it is punched or its file is closed.
+//! It keeps the promises that the device traits make and not one more: what they leave open it does as the least kind kernel or
+//! file system that was met. Promises are broken only where a [`Fault`] says so. Without being asked it does this:
+//!
+//! - A refused reservation keeps a part of the space, and the file is longer: all that there was where room ended, the first half
+//!   where a call was stopped on its way.
+//! - A hint brings the first 128 KiB of its range into memory, which shows where a device is cold ([`Disk::set_cold_from`]).
+//! - A file that is retired keeps its space until its remainder is dropped. Giving space back takes a while: other threads run.
+//!
+//! And this where it is told to: a feature is denied ([`Feature`]), reservations above a length are interrupted for good
+//! ([`Disk::interrupt_reserves_above`]), another writer takes and frees room between two calls ([`Disk::set_neighbour`]), the
+//! scratch directory goes away ([`Disk::remove_directory`]), what was written is lost behind the calls ([`Disk::fail_write_back`]).
+//!
+//! Space is counted in pages: a page that was reserved or written has space, until it is punched, cut off or its file is closed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::io::IoSlice;
@@ -13,11 +24,14 @@ use pageout::device::{
 };
 use pageout::{Pager, PagerBuilder};
 
+use super::draws::Draws;
 use super::weather;
 
 const PAGE_BYTES: u64 = 4096;
 /// The most slices that one call takes, as on Linux and macOS.
 const SLICES_MAX: usize = 1024;
+/// What one hint brings into memory at most: as much as a kernel reads ahead at once, by default.
+const HINT_BYTES_MAX: u64 = 128 << 10;
 
 /// A kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,12 +46,16 @@ pub(crate) enum Call {
     Evict,
     Reserve,
     Punch,
+    Truncate,
     WriteBack,
     CheckWriteBack,
+    Room,
+    /// Whether the directory is where it was.
+    Current,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Open,
         Self::Facts,
         Self::Create,
@@ -48,8 +66,11 @@ impl Call {
         Self::Evict,
         Self::Reserve,
         Self::Punch,
+        Self::Truncate,
         Self::WriteBack,
         Self::CheckWriteBack,
+        Self::Room,
+        Self::Current,
     ];
 
     /// Name of the kind, unlike any other.
@@ -61,6 +82,7 @@ impl Call {
             Self::Punch => "fallocate (punch)",
             Self::WriteBack => "sync_file_range (start)",
             Self::CheckWriteBack => "sync_file_range (ask)",
+            Self::Room => "fstatfs (of a file)",
             other => other.syscall(),
         }
     }
@@ -68,13 +90,15 @@ impl Call {
     pub(crate) fn syscall(self) -> &'static str {
         match self {
             Self::Open => "open",
-            Self::Facts => "fstatfs",
+            Self::Facts | Self::Room => "fstatfs",
+            Self::Current => "stat",
             Self::Create => "openat",
             Self::Write => "pwritev",
             Self::Read => "preadv",
             Self::ReadCached => "preadv2",
             Self::Announce | Self::Evict => "posix_fadvise",
             Self::Reserve | Self::Punch => "fallocate",
+            Self::Truncate => "ftruncate",
             Self::WriteBack | Self::CheckWriteBack => "sync_file_range",
         }
     }
@@ -111,6 +135,25 @@ pub(crate) enum Effect {
     FlipWrite(u64),
     /// The read brings what was written there before, where the device remembers that.
     StaleRead,
+    /// Just before the call another writer takes all room but so many pages; it gives it back when the fault is over.
+    TakeRoom(u64),
+    /// The write-back is started, and fails behind the call with this error number; what it was about is still in memory.
+    LateError(i32),
+    /// The same, and memory has dropped what it was about.
+    LateLoss(i32),
+}
+
+/// What a file system, a kernel or a sandbox may lack as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Feature {
+    /// Space that is reserved beforehand.
+    Reserve,
+    /// Holes.
+    Punch,
+    /// Reads of what is in memory alone.
+    CachedReads,
+    /// Write-back that can be started and asked about.
+    WriteBack,
 }
 
 impl Effect {
@@ -182,14 +225,24 @@ struct State {
     seen: BTreeMap<Call, u64>,
     hits: u64,
     room_pages: u64,
+    /// Pages of files that are retired and whose remainder was not dropped yet.
+    retired_pages: u64,
+    neighbour: Neighbour,
     files: BTreeMap<u64, Contents>,
     files_created: u64,
-    has_reserve: bool,
-    has_punch: bool,
+    /// Number of the directory that the path leads to.
+    directory: u64,
+    denied: BTreeSet<Feature>,
+    /// Longer reservations are interrupted for good.
+    reserve_bytes_max: u64,
     /// What the process may use of the memory.
     memory: MemorySample,
-    /// Bytes of a file from here on are not in memory.
+    /// Bytes of a file from here on are not in memory, unless a hint brought them.
     cold_from: u64,
+    /// Pages, by file, that hints brought into memory.
+    hinted: HashSet<(u64, u64)>,
+    /// What write-back lost of a file and nobody was told yet.
+    lost: BTreeMap<u64, Loss>,
     /// Pages, by file, that may not hold what was last written there, though the write said so.
     damaged: HashSet<(u64, u64)>,
     /// The last writes of threads whose reads may be stale, oldest first.
@@ -208,6 +261,24 @@ struct PastWrite {
 const PAST_WRITES_MAX: usize = 32;
 const PAST_BYTES_MAX: usize = 16 << 10;
 
+/// Another writer on the same file system.
+#[derive(Debug, Default)]
+struct Neighbour {
+    /// What it does between calls, where it does something.
+    draws: Option<Draws<'static>>,
+    pages: u64,
+    /// How often it took or freed something.
+    moves: u64,
+}
+
+/// A failed write-back that nobody was told.
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    errno: i32,
+    /// How often the write-back of the file was started since then.
+    starts: u64,
+}
+
 #[derive(Debug, Default)]
 struct Contents {
     len_bytes: u64,
@@ -224,12 +295,17 @@ impl Disk {
             seen: BTreeMap::new(),
             hits: 0,
             room_pages: (1 << 40) / PAGE_BYTES,
+            retired_pages: 0,
+            neighbour: Neighbour::default(),
             files: BTreeMap::new(),
             files_created: 0,
-            has_reserve: true,
-            has_punch: true,
+            directory: 1,
+            denied: BTreeSet::new(),
+            reserve_bytes_max: u64::MAX,
             memory: MemorySample::UNLIMITED,
             cold_from: u64::MAX,
+            hinted: HashSet::new(),
+            lost: BTreeMap::new(),
             damaged: HashSet::new(),
             past: VecDeque::new(),
         })))
@@ -242,16 +318,59 @@ impl Disk {
         disk
     }
 
+    /// The same device on a file system that lacks something.
+    pub(crate) fn without(self, feature: Feature) -> Self {
+        self.state().denied.insert(feature);
+        self
+    }
+
     /// The same device on a file system that cannot reserve space beforehand.
     pub(crate) fn without_reserve(self) -> Self {
-        self.state().has_reserve = false;
-        self
+        self.without(Feature::Reserve)
     }
 
     /// The same device on a file system that cannot make holes.
     pub(crate) fn without_punch(self) -> Self {
-        self.state().has_punch = false;
-        self
+        self.without(Feature::Punch)
+    }
+
+    pub(crate) fn has(&self, feature: Feature) -> bool {
+        !self.state().denied.contains(&feature)
+    }
+
+    /// Interrupts each reservation of more than so many bytes, however often it is tried.
+    pub(crate) fn interrupt_reserves_above(&self, bytes: u64) {
+        self.state().reserve_bytes_max = bytes;
+    }
+
+    /// Lets another writer take and free room between calls, as `seed` says; without one it frees all and ends.
+    pub(crate) fn set_neighbour(&self, seed: Option<u64>) {
+        let mut state = self.state();
+        state.neighbour.draws = seed.map(Draws::seeded);
+        if seed.is_none() {
+            state.free_of_neighbour(u64::MAX);
+        }
+    }
+
+    /// How often another writer took or freed room so far.
+    pub(crate) fn neighbour_moves(&self) -> u64 {
+        self.state().neighbour.moves
+    }
+
+    /// Removes the scratch directory. What is open stays open; the next that opens the path makes it anew.
+    pub(crate) fn remove_directory(&self) {
+        self.state().directory += 1;
+    }
+
+    /// Makes a write-back of `file` fail that was started before, or that the kernel began by itself. What it was about is still in
+    /// memory.
+    pub(crate) fn fail_write_back(&self, file: u64, errno: i32) {
+        self.state().lost.insert(file, Loss { errno, starts: 0 });
+    }
+
+    /// Files of which write-back lost something, and of which more was pushed without asking about that.
+    pub(crate) fn unheard_losses(&self) -> usize {
+        self.state().lost.values().filter(|loss| loss.starts > 0).count()
     }
 
     /// Starts a pager on this device.
@@ -279,7 +398,9 @@ impl Disk {
     /// Ends the fault, and says how many calls it hit.
     pub(crate) fn disarm(&self) -> u64 {
         let mut state = self.state();
-        state.fault = None;
+        if let Some(Fault { effect: Effect::TakeRoom(_), .. }) = state.fault.take() {
+            state.free_of_neighbour(u64::MAX);
+        }
         state.hits
     }
 
@@ -314,16 +435,26 @@ impl Disk {
         self.state().room_pages * PAGE_BYTES
     }
 
-    /// Bytes that open files hold.
+    /// Bytes that open files and the remainders of retired ones hold.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.state().files.values().map(|contents| u64_of(contents.pages.len()) * PAGE_BYTES).sum()
+        self.state().held_pages() * PAGE_BYTES
+    }
+
+    /// Bytes that the remainders of retired files hold.
+    pub(crate) fn retired_bytes(&self) -> u64 {
+        self.state().retired_pages * PAGE_BYTES
+    }
+
+    /// Bytes of the whole device.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.state().room().total_bytes
     }
 
     pub(crate) fn set_room(&self, bytes: u64) {
         self.state().room_pages = bytes / PAGE_BYTES;
     }
 
-    /// Bytes of all open files from `offset` on are not in memory.
+    /// Bytes of all open files from `offset` on are not in memory, unless a hint brings them.
     pub(crate) fn set_cold_from(&self, offset: u64) {
         self.state().cold_from = offset;
     }
@@ -359,38 +490,123 @@ impl Disk {
 }
 
 impl State {
+    fn held_pages(&self) -> u64 {
+        self.files.values().map(|contents| u64_of(contents.pages.len())).sum::<u64>() + self.retired_pages
+    }
+
     fn room(&self) -> Room {
-        let held_pages: usize = self.files.values().map(|contents| contents.pages.len()).sum();
-        let free_bytes = self.room_pages * PAGE_BYTES;
-        Room { free_bytes, total_bytes: free_bytes + u64_of(held_pages) * PAGE_BYTES }
+        let pages = self.room_pages + self.neighbour.pages + self.held_pages();
+        Room { free_bytes: self.room_pages * PAGE_BYTES, total_bytes: pages * PAGE_BYTES }
     }
 
     /// Records a call and says what goes wrong with it.
     fn begin(&mut self, call: Call, file: u64, offset: u64, len_bytes: u64) -> Outcome<Option<Effect>> {
         self.log.push(Entry { call, file, offset, len_bytes });
-        if let Some(effect) = weather::effect(call, file, offset) {
-            return match effect {
-                Effect::Fail(errno) => Err(Failure::new(call.syscall(), errno)),
-                effect => Ok(Some(effect)),
-            };
+        self.let_neighbour_act(call);
+        let effect = weather::effect(call, file, offset).or_else(|| self.effect_of_fault(call, len_bytes));
+        match effect {
+            Some(Effect::Fail(errno)) => Err(Failure::new(call.syscall(), errno)),
+            Some(Effect::TakeRoom(pages_left)) => {
+                self.take_for_neighbour(pages_left);
+                Ok(None)
+            }
+            effect => Ok(effect),
         }
+    }
+
+    /// What the armed fault does to a call.
+    fn effect_of_fault(&mut self, call: Call, len_bytes: u64) -> Option<Effect> {
         let seen = self.seen.entry(call).or_default();
         let index = *seen;
         *seen += 1;
-        let Some(fault) = self.fault.filter(|fault| fault.call == call) else { return Ok(None) };
+        let fault = self.fault.filter(|fault| fault.call == call)?;
         let is_hit = match fault.lasts {
             Lasts::Once => index == fault.index,
             Lasts::ForGood => index >= fault.index,
             Lasts::OneOf(calls) => index % calls == fault.index % calls,
         };
         if !is_hit || fault.effect.is_whole(len_bytes) {
-            return Ok(None);
+            return None;
         }
         self.hits += 1;
-        match fault.effect {
-            Effect::Fail(errno) => Err(Failure::new(call.syscall(), errno)),
-            effect => Ok(Some(effect)),
+        Some(fault.effect)
+    }
+
+    /// Another writer may take or free room before a call that looks at room or takes some.
+    fn let_neighbour_act(&mut self, call: Call) {
+        let Some(draws) = &mut self.neighbour.draws else { return };
+        if !matches!(call, Call::Facts | Call::Room | Call::Create | Call::Reserve | Call::Write) || !draws.one_of(6) {
+            return;
         }
+        let (pages, takes) = (draws.below(300), draws.one_of(2));
+        match (takes, draws.one_of(3)) {
+            (true, true) => self.take_for_neighbour(pages),
+            (true, false) => self.take_for_neighbour(self.room_pages.saturating_sub(pages)),
+            (false, true) => self.free_of_neighbour(u64::MAX),
+            (false, false) => self.free_of_neighbour(pages),
+        }
+    }
+
+    /// Another writer takes all room but so many pages.
+    fn take_for_neighbour(&mut self, pages_left: u64) {
+        let pages = self.room_pages.saturating_sub(pages_left);
+        self.room_pages -= pages;
+        self.neighbour.pages += pages;
+        self.neighbour.moves += u64::from(pages > 0);
+    }
+
+    /// Another writer frees so many pages, or what it has.
+    fn free_of_neighbour(&mut self, pages_max: u64) {
+        let pages = self.neighbour.pages.min(pages_max);
+        self.room_pages += pages;
+        self.neighbour.pages -= pages;
+        self.neighbour.moves += u64::from(pages > 0);
+    }
+
+    /// Gives a range space and lengthens the file, as far as there is room.
+    fn reserve(&mut self, file: u64, pages: std::ops::Range<u64>) -> Outcome<()> {
+        for page in pages {
+            if !self.give_page(file, page) {
+                return Err(Failure::new("fallocate", libc::ENOSPC));
+            }
+            let contents = self.files.get_mut(&file).expect("an open file");
+            contents.len_bytes = contents.len_bytes.max((page + 1) * PAGE_BYTES);
+        }
+        Ok(())
+    }
+
+    /// Forgets a file, and says how many pages it held.
+    fn forget_file(&mut self, file: u64) -> u64 {
+        let Some(contents) = self.files.remove(&file) else { return 0 };
+        self.damaged.retain(|&(other, _)| other != file);
+        self.hinted.retain(|&(other, _)| other != file);
+        self.past.retain(|write| write.file != file);
+        self.lost.remove(&file);
+        u64_of(contents.pages.len())
+    }
+
+    /// Bytes that are in memory from `offset` on.
+    fn cached_bytes(&self, file: u64, offset: u64) -> u64 {
+        if self.denied.contains(&Feature::CachedReads) {
+            return 0;
+        }
+        let mut end = self.cold_from.max(offset);
+        while self.hinted.contains(&(file, end / PAGE_BYTES)) {
+            end = (end / PAGE_BYTES + 1) * PAGE_BYTES;
+        }
+        end - offset
+    }
+
+    /// Write-back of a range fails once the call that started it has returned.
+    fn fail_later(&mut self, file: u64, errno: i32, dropped: std::ops::Range<u64>) {
+        for page in dropped {
+            let contents = self.files.get_mut(&file).expect("an open file");
+            if let Some(content) = contents.pages.get_mut(&page) {
+                *content = None;
+                self.damaged.insert((file, page));
+            }
+        }
+        self.lost.insert(file, Loss { errno, starts: 0 });
     }
 
     /// Gives a page of a file space; says whether there was room.
@@ -490,8 +706,9 @@ impl State {
 
 impl Device for Disk {
     fn open_directory(&self, _path: &Path) -> Outcome<Arc<dyn Directory>> {
-        self.state().begin(Call::Open, 0, 0, 0)?;
-        Ok(Arc::new(Root(self.clone())))
+        let mut state = self.state();
+        state.begin(Call::Open, 0, 0, 0)?;
+        Ok(Arc::new(Root { disk: self.clone(), number: state.directory }))
     }
 
     fn memory(&self) -> Option<MemorySample> {
@@ -500,11 +717,15 @@ impl Device for Disk {
 }
 
 #[derive(Debug)]
-struct Root(Disk);
+struct Root {
+    disk: Disk,
+    /// Unlike that of the directory that the path leads to, once this one was removed.
+    number: u64,
+}
 
 impl Directory for Root {
     fn facts(&self) -> Outcome<DirectoryFacts> {
-        let mut state = self.0.state();
+        let mut state = self.disk.state();
         state.begin(Call::Facts, 0, 0, 0)?;
         let room = state.room();
         let volume = u64_of(Arc::as_ptr(&self.0.0).addr());
@@ -512,16 +733,20 @@ impl Directory for Root {
     }
 
     fn create_file(&self) -> Outcome<Box<dyn ScratchFile>> {
-        let mut state = self.0.state();
+        let mut state = self.disk.state();
         state.begin(Call::Create, 0, 0, 0)?;
+        if state.directory != self.number {
+            return Err(Failure::new("openat", libc::ENOENT));
+        }
         state.files_created += 1;
         let number = state.files_created;
         state.files.insert(number, Contents::default());
-        Ok(Box::new(OpenFile { disk: self.0.clone(), number }))
+        Ok(Box::new(OpenFile { disk: self.disk.clone(), number }))
     }
 
     fn is_current(&self) -> bool {
-        true
+        let mut state = self.disk.state();
+        state.begin(Call::Current, 0, 0, 0).is_ok() && state.directory == self.number
     }
 }
 
@@ -536,7 +761,7 @@ impl OpenFile {
         let wanted_bytes = destinations.iter().map(|destination| u64_of(destination.remaining_bytes())).sum();
         let mut state = self.disk.state();
         let effect = state.begin(call, self.number, offset, wanted_bytes)?;
-        let memory_bytes = if call == Call::ReadCached { state.cold_from.saturating_sub(offset) } else { u64::MAX };
+        let memory_bytes = if call == Call::ReadCached { state.cached_bytes(self.number, offset) } else { u64::MAX };
         let len_bytes = match effect {
             Some(Effect::Short(short)) => short.of(wanted_bytes),
             _ => wanted_bytes,
@@ -607,46 +832,74 @@ impl ScratchFile for OpenFile {
     }
 
     fn prefetch(&self, offset: u64, len_bytes: u64) {
-        // A hint has no answer; only the record shows that it was given.
-        let _ = self.disk.state().begin(Call::Announce, self.number, offset, len_bytes);
+        let mut state = self.disk.state();
+        // A hint has no answer.
+        let outcome = state.begin(Call::Announce, self.number, offset, len_bytes);
+        if outcome.is_ok() && state.cold_from < u64::MAX {
+            let brought = pages_touched(offset..offset + len_bytes.min(HINT_BYTES_MAX));
+            state.hinted.extend(brought.map(|page| (self.number, page)));
+        }
     }
 
     fn evict(&self, offset: u64, len_bytes: u64) {
-        let _ = self.disk.state().begin(Call::Evict, self.number, offset, len_bytes);
+        let mut state = self.disk.state();
+        if state.begin(Call::Evict, self.number, offset, len_bytes).is_ok() && !state.hinted.is_empty() {
+            pages_touched(offset..offset + len_bytes).for_each(|page| _ = state.hinted.remove(&(self.number, page)));
+        }
     }
 
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
         let mut state = self.disk.state();
-        state.begin(Call::Reserve, self.number, offset, len_bytes)?;
-        if !state.has_reserve {
-            return Ok(());
+        let mut outcome = state.begin(Call::Reserve, self.number, offset, len_bytes).map(drop);
+        if state.denied.contains(&Feature::Reserve) {
+            return outcome;
         }
-        let pages = pages(offset, len_bytes);
-        let contents = &state.files[&self.number];
-        let missing = u64_of(pages.clone().filter(|page| !contents.pages.contains_key(page)).count());
-        if missing > state.room_pages {
-            return Err(Failure::new("fallocate", libc::ENOSPC));
+        if len_bytes > state.reserve_bytes_max {
+            outcome = outcome.and(Err(Failure::new("fallocate", libc::EINTR)));
         }
-        for page in pages {
-            state.give_page(self.number, page);
+        let mut pages = pages(offset, len_bytes);
+        if let Err(failure) = outcome {
+            if is_said_at_once(failure.errno) {
+                return outcome;
+            }
+            pages.end = pages.start + (pages.end - pages.start) / 2;
         }
-        let contents = state.files.get_mut(&self.number).expect("an open file");
-        contents.len_bytes = contents.len_bytes.max(offset + len_bytes);
-        Ok(())
+        let reserved = state.reserve(self.number, pages);
+        outcome.and(reserved)
     }
 
     fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
-        self.disk.state().begin(Call::WriteBack, self.number, offset, len_bytes).map(drop)
+        let mut state = self.disk.state();
+        let effect = state.begin(Call::WriteBack, self.number, offset, len_bytes)?;
+        if state.denied.contains(&Feature::WriteBack) {
+            return Ok(());
+        }
+        if let Some(loss) = state.lost.get_mut(&self.number) {
+            loss.starts += 1;
+        }
+        match effect {
+            Some(Effect::LateError(errno)) => state.fail_later(self.number, errno, 0..0),
+            Some(Effect::LateLoss(errno)) => state.fail_later(self.number, errno, pages_touched(offset..offset + len_bytes)),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn check_write_back(&self) -> Outcome<()> {
-        self.disk.state().begin(Call::CheckWriteBack, self.number, 0, 0).map(drop)
+        let mut state = self.disk.state();
+        state.begin(Call::CheckWriteBack, self.number, 0, 0)?;
+        if state.denied.contains(&Feature::WriteBack) {
+            return Ok(());
+        }
+        let lost = state.lost.remove(&self.number);
+        lost.map_or(Ok(()), |loss| Err(Failure::new("sync_file_range", loss.errno)))
     }
 
     fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
+        std::thread::yield_now();
         let mut state = self.disk.state();
         state.begin(Call::Punch, self.number, offset, len_bytes)?;
-        if !state.has_punch {
+        if state.denied.contains(&Feature::Punch) {
             return Err(Failure::new("fallocate", libc::EOPNOTSUPP));
         }
         for page in pages(offset, len_bytes) {
@@ -660,6 +913,7 @@ impl ScratchFile for OpenFile {
 
     fn truncate(&self, len_bytes: u64) -> Outcome<()> {
         let mut state = self.disk.state();
+        state.begin(Call::Truncate, self.number, len_bytes, 0)?;
         let contents = state.files.get_mut(&self.number).expect("an open file");
         let behind = contents.pages.split_off(&len_bytes.div_ceil(PAGE_BYTES));
         contents.len_bytes = contents.len_bytes.min(len_bytes);
@@ -668,22 +922,46 @@ impl ScratchFile for OpenFile {
     }
 
     fn room(&self) -> Outcome<Room> {
-        Ok(self.disk.state().room())
+        let mut state = self.disk.state();
+        state.begin(Call::Room, self.number, 0, 0)?;
+        Ok(state.room())
     }
 
     fn retire(self: Box<Self>) -> Option<Remainder> {
-        None
+        let mut state = self.disk.state();
+        let pages = state.forget_file(self.number);
+        state.retired_pages += pages;
+        Some(Box::new(Kept { disk: self.disk.clone(), pages }))
     }
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
         let mut state = self.disk.state();
-        let contents = state.files.remove(&self.number).expect("an open file");
-        state.room_pages += u64_of(contents.pages.len());
-        state.damaged.retain(|&(file, _)| file != self.number);
-        state.past.retain(|write| write.file != self.number);
+        let pages = state.forget_file(self.number);
+        state.room_pages += pages;
     }
+}
+
+/// The space of a file that was retired.
+#[derive(Debug)]
+struct Kept {
+    disk: Disk,
+    pages: u64,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        std::thread::yield_now();
+        let mut state = self.disk.state();
+        state.retired_pages -= self.pages;
+        state.room_pages += self.pages;
+    }
+}
+
+/// Whether a refused reservation was refused before anything was done.
+fn is_said_at_once(errno: i32) -> bool {
+    matches!(errno, libc::EFBIG | libc::EINVAL | libc::ENODEV | libc::EROFS | libc::EOPNOTSUPP | libc::EPERM)
 }
 
 /// The pages of a range of whole pages.

@@ -14,6 +14,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use bytemuck::Pod;
 use pageout::{Backend, Pager, PagerBuilder};
@@ -91,6 +92,25 @@ pub(crate) fn check_works(pager: &Pager) {
     let mut all = Vec::new();
     pager.take(handle, &mut all).expect("a take without a fault");
     assert_same(&all, &whole);
+}
+
+/// Waits for what another thread does soon.
+///
+/// # Panics
+/// When it did not come true within half a minute.
+#[track_caller]
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it did not come true: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
+    let text = cause.downcast_ref::<String>().cloned();
+    text.or_else(|| cause.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
 }
 
 /// A builder for a pager in `scratch`, which may be in memory on the machine that runs the tests.

@@ -4,13 +4,16 @@
 
 use std::cell::Cell;
 use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use pageout::{Backend, BatchRead, Collector, Error, Handle, Pager, read_batch};
 
-use super::faulty::Disk;
-use super::{LARGEST_SLOT, MIB, assert_same, check_works, cut, elements, gather, memories, names, slot_bytes, u64_of};
+use super::faulty::{Disk, Feature};
+use super::{
+    LARGEST_SLOT, MIB, assert_same, check_works, cut, elements, eventually, gather, memories, names, slot_bytes, u64_of,
+};
 
 /// What the simulated devices have room for.
 pub(crate) const ROOM: u64 = 1 << 40;
@@ -147,6 +150,7 @@ impl World {
         let handles = self.bystanders.len() + usize::from(subject.handle.is_some());
         assert_eq!(stats.handles, u64_of(handles), "handles");
         assert!(stats.scratch_bytes >= stats.used_bytes);
+        self.ground.check_scratch(stats.scratch_bytes);
     }
 
     fn check_bystanders(&self) {
@@ -160,6 +164,8 @@ impl World {
     /// Drops everything and checks that nothing is left.
     fn end(self, subject: Subject) {
         let Self { pager, ground, bystanders, descriptors, build } = self;
+        pager.trim().expect("a trim");
+        ground.check_trimmed(pager.stats().used_bytes);
         drop((subject, bystanders, build));
         let stats = pager.stats();
         assert_eq!((stats.used_bytes, stats.handles, stats.payload_bytes), (0, 0, 0));
@@ -185,11 +191,61 @@ impl Ground {
     /// Nothing is left of what a fault or a pager held.
     fn check_empty(&self, descriptors: usize) {
         match self {
-            Self::Simulated(disk) => assert_eq!((disk.room(), disk.open_files()), (ROOM, 0)),
+            Self::Simulated(disk) => {
+                assert_eq!(disk.open_files(), 0);
+                eventually("all space is free", || disk.room() == ROOM);
+            }
             Self::Real(scratch) => {
                 assert_eq!(names(scratch), Vec::<String>::new(), "names in the scratch directory");
                 assert_eq!(self.descriptors(), descriptors, "open descriptors");
             }
+        }
+    }
+
+    /// Bytes that the pager's files hold, on a device that tells.
+    fn held_bytes(&self) -> u64 {
+        match self {
+            Self::Simulated(disk) => disk.held_bytes(),
+            Self::Real(_) => 0,
+        }
+    }
+
+    /// A call that was refused for want of space leaves the device as full as it found it. Where neither space can be reserved nor
+    /// holes be made, a write that stopped half way keeps what it has until its slot is used again.
+    fn check_refused(&self, held_bytes: u64) {
+        if let Self::Simulated(disk) = self
+            && (disk.has(Feature::Reserve) || disk.has(Feature::Punch))
+        {
+            let after = disk.held_bytes();
+            assert!(after <= held_bytes, "a refused call left {after} bytes on the device, which held {held_bytes} before");
+        }
+    }
+
+    /// What the pager says that it holds is what the device says.
+    fn check_scratch(&self, scratch_bytes: u64) {
+        if let Self::Simulated(disk) = self
+            && disk.has(Feature::Reserve)
+        {
+            let (held_bytes, retired_bytes) = (disk.held_bytes(), disk.retired_bytes());
+            let said =
+                format!("{scratch_bytes} bytes of scratch, and the device holds {held_bytes}, {retired_bytes} of them retired");
+            assert!((held_bytes - retired_bytes..=held_bytes).contains(&scratch_bytes), "{said}");
+        }
+    }
+
+    /// Behind a trim no space is left but what payloads use.
+    fn check_trimmed(&self, used_bytes: u64) {
+        if let Self::Simulated(disk) = self
+            && disk.has(Feature::Punch)
+        {
+            eventually("a trim gives everything else back", || disk.held_bytes() <= used_bytes);
+        }
+    }
+
+    /// What write-back lost is known once more was pushed to the same file.
+    fn check_losses(&self) {
+        if let Self::Simulated(disk) = self {
+            assert_eq!(disk.unheard_losses(), 0, "files that lost something, were pushed again, and nobody asked");
         }
     }
 
@@ -224,9 +280,14 @@ pub(crate) trait Trouble: Debug {
 /// Does the operation under one fault and after it. Says whether the fault hit anything.
 pub(crate) fn try_trouble(mut world: World, operation: &Operation, trouble: &impl Trouble) -> bool {
     let mut subject = (operation.prepare)(&mut world);
+    let held_bytes = world.ground.held_bytes();
     trouble.begin();
     let outcome = (operation.run)(&world, &mut subject);
     let hits = trouble.hits();
+    // The pieces of a collector stay out.
+    if outcome.as_ref().is_err_and(is_refusal) && subject.collector.is_none() {
+        world.ground.check_refused(held_bytes);
+    }
     if trouble.spares_reads() {
         world.check_numbers(&subject);
         world.check_bystanders();
@@ -250,9 +311,15 @@ pub(crate) fn try_trouble(mut world: World, operation: &Operation, trouble: &imp
     }
     world.check_bystanders();
     check_works(&world.pager);
+    world.ground.check_losses();
     world.ground.restore_room();
     world.end(subject);
     hits > 0
+}
+
+/// Whether there was too little room or capacity.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// How many calls an operation makes without a fault is for the sweep to see, between `begin` and `end`.
@@ -666,6 +733,27 @@ pub(crate) const OF_MANY: &[Operation] = &[
 fn many_ranges() -> Vec<(usize, usize)> {
     (0..300).rev().map(|position| (position * 2_300, 5)).collect()
 }
+
+/// Operations on a simulated device whose directory goes away.
+pub(crate) const WITHOUT_ITS_DIRECTORY: &[Operation] = &[
+    Operation {
+        name: "first pageout of a class once the directory is gone",
+        prepare: |world| {
+            world.disk().remove_directory();
+            Subject::to_put_out(3_000, &[100])
+        },
+        run: page_out,
+    },
+    Operation {
+        name: "take once the directory is gone",
+        prepare: |world| {
+            let subject = Subject::is_out(&world.pager, 3_000);
+            world.disk().remove_directory();
+            subject
+        },
+        run: take,
+    },
+];
 
 /// Operations that need a device whose room is known.
 pub(crate) const ON_A_FULL_DISK: &[Operation] = &[

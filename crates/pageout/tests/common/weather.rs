@@ -21,10 +21,12 @@ pub(crate) enum Trouble {
     StaleRead,
     MisplaceRead,
     FlipRead,
+    FailWriteBack,
+    LoseWriteBack,
 }
 
 impl Trouble {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Fail,
         Self::Short,
         Self::LoseWrite,
@@ -34,9 +36,11 @@ impl Trouble {
         Self::StaleRead,
         Self::MisplaceRead,
         Self::FlipRead,
+        Self::FailWriteBack,
+        Self::LoseWriteBack,
     ];
     /// What the device itself says, so that it takes no checksum to notice it.
-    pub(crate) const SAID: [Self; 2] = [Self::Fail, Self::Short];
+    pub(crate) const SAID: [Self; 3] = [Self::Fail, Self::Short, Self::FailWriteBack];
 
     /// What happens to a call, where this can happen to calls of its kind.
     fn effect(self, call: Call, draws: &mut Draws<'_>) -> Option<Effect> {
@@ -45,6 +49,7 @@ impl Trouble {
         match (self, call) {
             // Hints have no answer.
             (_, Call::Announce | Call::Evict) => None,
+            (Self::Fail, Call::Reserve) if draws.one_of(4) => Some(Effect::Fail(libc::EINTR)),
             (Self::Fail, _) => Some(Effect::Fail(draws.pick(&ERRNOS))),
             (Self::Short, Call::Write) => Some(Effect::Short(draws.pick(&Short::ALL))),
             (Self::Short, _) if is_read => Some(Effect::Short(draws.pick(&Short::ALL))),
@@ -55,12 +60,17 @@ impl Trouble {
             (Self::StaleRead, _) if is_read => Some(Effect::StaleRead),
             (Self::MisplaceRead, _) if is_read => Some(Effect::MisplaceRead(further_bytes(draws))),
             (Self::FlipRead, _) if is_read => Some(Effect::FlipRead(draws.number() >> 1)),
+            (Self::FailWriteBack, Call::WriteBack) => Some(Effect::LateError(draws.pick(&LOSSES))),
+            (Self::LoseWriteBack, Call::WriteBack) => Some(Effect::LateLoss(draws.pick(&LOSSES))),
             _ => None,
         }
     }
 }
 
-/// Error numbers that a call may give. EINTR is none of them: the device itself repeats such calls.
+/// Error numbers with which write-back fails.
+const LOSSES: [i32; 3] = [libc::EIO, libc::ENOSPC, libc::EDQUOT];
+
+/// Error numbers that a call may give. EINTR is none of them: the device itself repeats such calls, reservations only for a while.
 const ERRNOS: [i32; 12] = [
     libc::EIO,
     libc::ENOSPC,

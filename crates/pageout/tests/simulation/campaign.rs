@@ -106,7 +106,7 @@ impl Campaign {
 fn run_seed(ground: Ground, seed: u64, directory: &Path) -> Result<Counts, String> {
     let plan = Plan::draw(ground, &mut Draws::seeded(seed), TURNS_MAX);
     attempt(&plan, directory).map_err(|reason| {
-        let shrunk = shrink(&plan, directory);
+        let shrunk = shrink(&plan, &reason, directory);
         let shortest = attempt(&shrunk, directory).expect_err("the shrunk plan fails");
         format!("{SEED_VARIABLE}={seed} on {ground:?}: {reason}\nshrunk to {} steps: {shortest}\n{shrunk:#?}", shrunk.turns.len())
     })

@@ -3,7 +3,7 @@
 use pageout::Backend;
 
 use crate::common::draws::Draws;
-use crate::common::faulty::Disk;
+use crate::common::faulty::{Disk, Feature};
 use crate::common::weather::{Climate, Trouble};
 use crate::common::{KIB, MIB, u64_of};
 
@@ -38,12 +38,22 @@ pub(crate) struct Plan {
 /// What a device in memory is like.
 #[derive(Clone, Debug)]
 pub(crate) struct Features {
-    pub(crate) has_reserve: bool,
-    pub(crate) has_punch: bool,
+    /// What it lacks as a whole.
+    pub(crate) denied: Vec<Feature>,
+    /// Longer reservations are interrupted for good.
+    pub(crate) reserve_bytes_max: u64,
+    /// What another writer takes and frees between calls, where there is one.
+    pub(crate) neighbour: Option<u64>,
     /// Bytes of a file from here on are not in memory.
     pub(crate) cold_from: u64,
     /// The memory that the process may use.
     pub(crate) memory_bytes: Option<u64>,
+}
+
+impl Features {
+    pub(crate) fn has(&self, feature: Feature) -> bool {
+        !self.denied.contains(&feature)
+    }
 }
 
 /// A step, and what goes wrong in it.
@@ -128,6 +138,12 @@ pub(crate) enum Step {
     Memory {
         bytes: u64,
     },
+    /// The scratch directory of a device in memory is removed.
+    RemoveDirectory,
+    /// A write-back that was under way on a device in memory fails: of the file of this payload.
+    FailWriteBack {
+        pick: usize,
+    },
     /// The pager is dropped while its payloads are out, and another one begins on the same device.
     Close,
     /// A payload of the pager that was closed, used with the one that is open.
@@ -166,13 +182,9 @@ impl Plan {
         if self.ground == Ground::Disk {
             return None;
         }
-        let mut disk = Disk::new();
-        if !self.features.has_reserve {
-            disk = disk.without_reserve();
-        }
-        if !self.features.has_punch {
-            disk = disk.without_punch();
-        }
+        let disk = self.features.denied.iter().fold(Disk::new(), |disk, &feature| disk.without(feature));
+        disk.interrupt_reserves_above(self.features.reserve_bytes_max);
+        disk.set_neighbour(self.features.neighbour);
         disk.set_cold_from(self.features.cold_from);
         if let Some(bytes) = self.features.memory_bytes {
             disk.set_memory(bytes);
@@ -189,9 +201,12 @@ fn capacity_bytes(draws: &mut Draws<'_>) -> Option<u64> {
 
 fn features(draws: &mut Draws<'_>) -> Features {
     let cold = draws.pick(&[0, u64_of(8 * KIB), u64_of(200 * KIB), u64::MAX, u64::MAX]);
+    let all = [Feature::Reserve, Feature::Punch, Feature::CachedReads, Feature::WriteBack];
+    let denied = all.into_iter().filter(|_| draws.one_of(8)).collect();
     Features {
-        has_reserve: !draws.one_of(8),
-        has_punch: !draws.one_of(8),
+        denied,
+        reserve_bytes_max: if draws.one_of(8) { u64_of(draws.pick(&[0, 8 * KIB, 100 * KIB])) } else { u64::MAX },
+        neighbour: draws.one_of(8).then(|| draws.number()),
         cold_from: cold,
         memory_bytes: draws.one_of(8).then(|| memory_bytes(draws)),
     }
@@ -245,7 +260,9 @@ fn rare(draws: &mut Draws<'_>) -> Step {
         8 => Step::Close,
         9 => Step::DropMost { one_of: 1 + draws.index(20) },
         10 => Step::DropCollector,
-        11 if draws.one_of(8) => Step::AppendLong { pieces: 1 + draws.index(2), excess: draws.index(3_000) },
+        11 => Step::RemoveDirectory,
+        12 => Step::FailWriteBack { pick: draws.index(1 << 16) },
+        13 if draws.one_of(8) => Step::AppendLong { pieces: 1 + draws.index(2), excess: draws.index(3_000) },
         _ => Step::Trim,
     }
 }

@@ -1,4 +1,4 @@
-//! Finds a shorter plan that fails too.
+//! Finds a shorter plan that fails in the same way.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,6 +7,7 @@ use std::sync::Once;
 
 use super::plan::{Plan, Step};
 use super::world::{Counts, run};
+use crate::common::panic_text;
 
 /// Plans that are tried at most.
 const TRIALS_MAX: u32 = 5_000;
@@ -29,20 +30,17 @@ pub(super) fn attempt(plan: &Plan, scratch: &Path) -> Result<Counts, String> {
     IS_QUIET.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| run(plan, scratch)));
     IS_QUIET.set(false);
-    outcome.map_err(|cause| {
-        let text = cause.downcast_ref::<String>().cloned();
-        text.or_else(|| cause.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
-    })
+    outcome.map_err(|cause| panic_text(&*cause))
 }
 
 /// Leaves out as many steps of a failing plan as it can, half of them at a time, then fewer; then lets nothing go wrong in
-/// steps and makes payloads shorter, as far as it still fails.
-pub(super) fn shrink(plan: &Plan, scratch: &Path) -> Plan {
+/// steps and makes payloads shorter, as far as it still fails for that `reason`.
+pub(super) fn shrink(plan: &Plan, reason: &str, scratch: &Path) -> Plan {
     let mut best = plan.clone();
     let mut trials = 0;
     let mut try_plan = |candidate: &Plan| {
         trials += 1;
-        trials <= TRIALS_MAX && attempt(candidate, scratch).is_err()
+        trials <= TRIALS_MAX && attempt(candidate, scratch).is_err_and(|other| kind(&other).eq(kind(reason)))
     };
     let mut len = best.turns.len().div_ceil(2);
     while len > 0 {
@@ -66,6 +64,11 @@ pub(super) fn shrink(plan: &Plan, scratch: &Path) -> Plan {
         }
     }
     best
+}
+
+/// A reason without its numbers.
+fn kind(reason: &str) -> impl Iterator<Item = char> {
+    reason.chars().filter(|character| !character.is_ascii_digit())
 }
 
 /// The plan with one step made simpler.

@@ -15,12 +15,14 @@ pub(super) struct Context {
     pub(super) weather: Option<u64>,
     /// Whether what comes back may be other bytes without the device saying so.
     pub(super) may_corrupt: bool,
+    /// Whether write-back of something failed behind the calls.
+    pub(super) has_losses: bool,
     pub(super) counts: Counts,
 }
 
 impl Context {
     pub(super) fn new(disk: Option<Disk>, may_corrupt: bool) -> Self {
-        Self { disk, weather: None, may_corrupt, counts: Counts::default() }
+        Self { disk, weather: None, may_corrupt, has_losses: false, counts: Counts::default() }
     }
 
     /// Whether a call went wrong: files may have been set aside, and free space need not be where it usually is.
@@ -116,6 +118,7 @@ impl<T: Pod> Side<T> {
     /// Compares what the pager says of itself with the model; `staged_bytes` are slots of payloads that are not finished.
     pub(super) fn check(&mut self, staged_bytes: u64) {
         if self.pager.is_none() && self.payloads.is_empty() {
+            self.scratch_bytes = 0;
             return;
         }
         let stats = self.pager().stats();
@@ -132,7 +135,7 @@ impl<T: Pod> Side<T> {
         let at_risk_bytes: u64 = at_risk.map(|payload| payload.used_bytes).sum();
         // Of a payload that is not finished nobody can tell from outside.
         if staged_bytes == 0 && self.payloads.iter().all(|payload| payload.used_bytes < u64_of(4 * MIB)) {
-            assert_eq!(stats.at_risk_bytes, at_risk_bytes);
+            assert_eq!(stats.at_risk_bytes, at_risk_bytes, "bytes at risk");
         }
         assert!(stats.write_back_failures > 0 || stats.at_risk_bytes == 0);
         (self.scratch_bytes, self.capacity_bytes) = (stats.scratch_bytes, stats.capacity_bytes);

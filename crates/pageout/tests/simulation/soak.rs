@@ -16,7 +16,7 @@ use super::world::{Counts, is_damaged, judge, parts, slot_bytes_of, within};
 use crate::common::draws::Draws;
 use crate::common::faulty::Disk;
 use crate::common::weather::{Climate, Trouble, set_climate};
-use crate::common::{assert_same, builder, check_works, cut, elements, gather, scratch, tell, u64_of};
+use crate::common::{assert_same, builder, check_works, cut, elements, gather, panic_text, scratch, tell, u64_of};
 
 /// Payloads that are out at most.
 const TABLE_LEN: usize = 512;
@@ -181,9 +181,7 @@ impl Scene {
     /// Keeps the message of a panic, so that the other threads do not wait for this one for good.
     fn guarded(&self, work: impl FnOnce()) {
         if let Err(cause) = catch_unwind(AssertUnwindSafe(work)) {
-            let text = cause.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| cause.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default();
-            *lock(&self.failure) = Some(text);
+            *lock(&self.failure) = Some(panic_text(&*cause));
         }
     }
 

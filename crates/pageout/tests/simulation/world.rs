@@ -7,9 +7,9 @@ use pageout::{Backend, BatchRead, Collector, Error, Handle, Pager, read_batch};
 
 use super::plan::{Ground, Plan, Step};
 use super::side::{Context, Payload, Side, count, place_of};
-use crate::common::faulty::Disk;
+use crate::common::faulty::{Disk, Feature};
 use crate::common::weather::{self, Seen, Trouble};
-use crate::common::{MIB, assert_same, cut, elements, gather, memories, slot_bytes, u64_of};
+use crate::common::{MIB, assert_same, cut, elements, eventually, gather, memories, slot_bytes, u64_of};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,8 +93,6 @@ struct World<'a, T: Pod> {
     before: Option<Side<T>>,
     collector: Option<(Collector<T>, Vec<T>)>,
     swap_is_default: bool,
-    /// Bytes of the device, given out or free.
-    device_bytes: u64,
 }
 
 impl<'a, T: Pod> World<'a, T> {
@@ -102,11 +100,10 @@ impl<'a, T: Pod> World<'a, T> {
         weather::set_climate(&plan.climate);
         let may_corrupt = plan.climate.troubles.iter().any(|trouble| !Trouble::SAID.contains(trouble));
         let mut context = Context::new(plan.disk(), may_corrupt);
-        let device_bytes = context.disk.as_ref().map_or(0, Disk::room);
         context.weather = plan.turns.first().and_then(|turn| turn.weather);
         let pager = open(plan, scratch, &mut context);
         let now = Side::new(pager);
-        let mut world = Self { plan, scratch, context, now, before: None, collector: None, swap_is_default: false, device_bytes };
+        let mut world = Self { plan, scratch, context, now, before: None, collector: None, swap_is_default: false };
         for turn in &plan.turns {
             world.context.weather = turn.weather;
             world.do_step(&turn.step);
@@ -127,9 +124,11 @@ impl<'a, T: Pod> World<'a, T> {
         let stats = self.now.pager().stats();
         assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes), (0, 0, 0));
         assert_eq!((stats.scratch_bytes, stats.dirty_bytes), (0, 0), "all space is given back");
-        assert!(stats.write_back_failures == 0 || self.context.had_trouble(), "nothing went wrong");
+        assert!(stats.write_back_failures == 0 || self.context.had_trouble() || self.context.has_losses, "nothing went wrong");
         if let Some(disk) = &self.context.disk {
-            assert_eq!((disk.open_files(), disk.room()), (0, self.device_bytes), "all files are closed");
+            assert_eq!(disk.open_files(), 0, "all files are closed");
+            eventually("all space is given back", || disk.held_bytes() == 0);
+            disk.set_neighbour(None);
             disk.set_room(1 << 40);
         }
         if self.plan.capacity_bytes.is_none_or(|bytes| bytes >= u64_of(MIB)) {
@@ -144,8 +143,29 @@ impl<'a, T: Pod> World<'a, T> {
         if let Some(before) = &mut self.before {
             before.check(0);
         }
+        if let Some(capacity_bytes) = self.plan.capacity_bytes {
+            assert!(self.now.scratch_bytes <= capacity_bytes, "{} bytes of scratch past the capacity", self.now.scratch_bytes);
+        }
         if let Some(disk) = &self.context.disk {
             disk.forget();
+            self.check_disk(disk);
+        }
+    }
+
+    /// What the pagers say of the device is so.
+    fn check_disk(&self, disk: &Disk) {
+        if self.context.had_trouble() {
+            return;
+        }
+        assert_eq!(disk.unheard_losses(), 0, "files that lost something, were pushed again, and nobody asked");
+        if self.plan.features.has(Feature::Reserve) {
+            let (held_bytes, retired_bytes) = (disk.held_bytes(), disk.retired_bytes());
+            let scratch_bytes = self.now.scratch_bytes + self.before.as_ref().map_or(0, |before| before.scratch_bytes);
+            let is_so = (held_bytes - retired_bytes..=held_bytes).contains(&scratch_bytes);
+            assert!(
+                is_so,
+                "{scratch_bytes} bytes of scratch, and the device holds {held_bytes}, {retired_bytes} of them retired"
+            );
         }
     }
 
@@ -173,6 +193,8 @@ impl<'a, T: Pod> World<'a, T> {
                     disk.set_memory(*bytes);
                 }
             }
+            Step::RemoveDirectory => self.context.disk.iter().for_each(Disk::remove_directory),
+            Step::FailWriteBack { pick } => self.fail_write_back(*pick),
             Step::Close => self.close(),
             Step::Foreign { pick } => self.use_foreign(*pick),
             Step::Batch { picks, offset, len } => self.batch(picks, *offset, *len),
@@ -206,9 +228,9 @@ impl<'a, T: Pod> World<'a, T> {
         // A file system without holes keeps the space of free slots beside used ones; so does a file that failed.
         let stats = pager.stats();
         if stats.used_bytes == 0 && seen.hits == 0
-            || self.plan.features.has_punch && !self.context.had_trouble() && self.is_simulated()
+            || self.plan.features.has(Feature::Punch) && !self.context.had_trouble() && self.is_simulated()
         {
-            assert_eq!(stats.scratch_bytes, stats.used_bytes);
+            assert_eq!(stats.scratch_bytes, stats.used_bytes, "behind a trim no space is left but what payloads use");
         }
     }
 
@@ -217,9 +239,18 @@ impl<'a, T: Pod> World<'a, T> {
     }
 
     fn set_room(&mut self, bytes: u64) {
+        if let Some(disk) = &self.context.disk {
+            disk.set_room(bytes);
+        }
+    }
+
+    fn fail_write_back(&mut self, pick: usize) {
         let Some(disk) = &self.context.disk else { return };
-        self.device_bytes = self.device_bytes - disk.room() + bytes;
-        disk.set_room(bytes);
+        let places: Vec<_> = self.now.payloads.iter().filter_map(|payload| payload.place).collect();
+        if !places.is_empty() && self.plan.features.has(Feature::WriteBack) {
+            disk.fail_write_back(places[pick % places.len()].0, libc::EIO);
+            self.context.has_losses = true;
+        }
     }
 
     fn close(&mut self) {
@@ -329,9 +360,32 @@ impl<'a, T: Pod> World<'a, T> {
 
     /// What is free on the device, and what is free in the pager's files.
     fn room(&self) -> Room {
-        let free_bytes = self.context.disk.as_ref().map_or(u64::MAX / 2, Disk::room);
         let used_bytes = self.now.account.used_bytes + self.staged_bytes();
-        Room { free_bytes, idle_bytes: self.now.scratch_bytes - used_bytes, used_bytes }
+        let idle_bytes = self.now.scratch_bytes - used_bytes;
+        let Some(disk) = &self.context.disk else {
+            return Room { spare_bytes: u64::MAX / 2, idle_bytes, used_bytes, held_bytes: u64::MAX, moves: 0 };
+        };
+        // Without a capacity of its own a pager leaves a tenth to others.
+        let left_bytes = if self.plan.capacity_bytes.is_some() { 0 } else { disk.total_bytes().div_ceil(10) };
+        let spare_bytes = disk.room().saturating_sub(left_bytes);
+        Room { spare_bytes, idle_bytes, used_bytes, held_bytes: disk.held_bytes(), moves: disk.neighbour_moves() }
+    }
+
+    /// Checks what a pageout did to the device, on which there was `room` before.
+    fn check_growth(&self, seen: Seen, room: Room, is_refused: bool) {
+        let Some(disk) = self.context.disk.as_ref().filter(|_| seen.hits == 0) else { return };
+        let (features, held_bytes) = (&self.plan.features, disk.held_bytes());
+        // Where neither space can be reserved nor holes be made, a write that stopped half way keeps what it has until its slot is
+        // used again.
+        if is_refused && (features.has(Feature::Reserve) || features.has(Feature::Punch)) {
+            let before = room.held_bytes;
+            assert!(held_bytes <= before, "a refused call left {held_bytes} bytes on the device, which held {before} before");
+        }
+        let leaves_tenth = self.plan.capacity_bytes.is_none() && features.has(Feature::Reserve);
+        if leaves_tenth && held_bytes > room.held_bytes && disk.neighbour_moves() == room.moves {
+            let (free_bytes, total_bytes) = (disk.room(), disk.total_bytes());
+            assert!(free_bytes >= total_bytes / 10, "{free_bytes} bytes of {total_bytes} are left to others");
+        }
     }
 
     /// Judges a pageout, and keeps what went out; says whether it did.
@@ -348,7 +402,10 @@ impl<'a, T: Pod> World<'a, T> {
         let pieces_bytes = if len_bytes > PIECE { len_bytes / PIECE * PIECE } else { 0 };
         let used_bytes = if backend == Backend::File { slot_bytes_of(len_bytes) } else { 0 };
         let handle = match outcome {
-            Ok(handle) => handle,
+            Ok(handle) => {
+                self.check_growth(seen, room, false);
+                handle
+            }
             Err(error) => {
                 self.judge_refusal(&error, seen, used_bytes - u64_of(pieces_bytes), room);
                 return false;
@@ -365,11 +422,16 @@ impl<'a, T: Pod> World<'a, T> {
 
     /// Judges the refusal of a pageout that needs more slots of `requested_bytes`, where there was `room`.
     fn judge_refusal(&mut self, error: &Error, seen: Seen, requested_bytes: u64, room: Room) {
-        let fits = room.used_bytes + requested_bytes <= self.now.capacity_bytes;
+        let moves = self.context.disk.as_ref().map_or(0, Disk::neighbour_moves);
+        // What another writer did meanwhile nobody knows.
+        let is_steady = moves == room.moves;
+        let is_left_to_others = self.plan.capacity_bytes.is_none() && requested_bytes > room.spare_bytes + room.idle_bytes;
+        let fits = room.used_bytes + requested_bytes <= self.now.capacity_bytes && !is_left_to_others;
         assert!(requested_bytes > 0, "{error:?} where nothing was asked for");
         match error {
             Error::Capacity(facts) => {
-                assert!(!fits, "within the capacity: {facts:?}");
+                assert!(!fits || !is_steady && self.plan.capacity_bytes.is_none(), "within the capacity: {facts:?}");
+                self.check_growth(seen, room, true);
                 self.context.counts.refused += 1;
                 if requested_bytes < u64_of(PIECE) {
                     assert_eq!((facts.requested_bytes, facts.used_bytes), (requested_bytes, room.used_bytes));
@@ -380,9 +442,12 @@ impl<'a, T: Pod> World<'a, T> {
             }
             Error::System { errno: libc::ENOSPC, space: Some(facts), .. } if seen.hits == 0 => {
                 self.context.counts.refused += 1;
-                assert!(requested_bytes > room.free_bytes, "there was room: {facts:?}, {room:?}");
-                let is_exact = self.plan.features.has_punch && self.plan.features.has_reserve && !self.context.had_trouble();
-                assert!(!is_exact || requested_bytes > room.free_bytes + room.idle_bytes, "there was idle room: {room:?}");
+                self.check_growth(seen, room, true);
+                assert!(!is_steady || requested_bytes > room.spare_bytes, "there was room: {facts:?}, {room:?}");
+                let features = &self.plan.features;
+                let is_exact = is_steady && features.has(Feature::Punch) && features.has(Feature::Reserve);
+                let is_exact = is_exact && !self.context.had_trouble();
+                assert!(!is_exact || requested_bytes > room.spare_bytes + room.idle_bytes, "there was idle room: {room:?}");
             }
             Error::System { .. } => {
                 assert!(seen.hits > 0, "{error:?} and nothing went wrong");
@@ -428,14 +493,17 @@ pub(super) fn slot_bytes_of(len_bytes: usize) -> u64 {
 
 /// Room before an operation.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_field_names, reason = "every quantity says its unit")]
 struct Room {
-    /// Free on the device.
-    free_bytes: u64,
+    /// Free on the device, without what is left to others.
+    spare_bytes: u64,
     /// Free in the pager's files.
     idle_bytes: u64,
     /// In slots in use.
     used_bytes: u64,
+    /// That files hold on the device.
+    held_bytes: u64,
+    /// How often another writer took or freed room until now.
+    moves: u64,
 }
 
 /// Opens the pager of a plan; what goes wrong on the way is an ordinary error, after which it can be tried again.
