@@ -116,7 +116,11 @@ impl Claim<'_> {
     /// Writes the payload, and pushes what is too much to stay dirty slot by slot.
     fn write(mut self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
         let place = self.place.as_ref().expect("a claim has slots until it is published");
-        place.write(sources, stop, || self.store.push_what_is_due())?;
+        if let Err(error) = place.write(sources, stop, || self.store.push_what_is_due()) {
+            // Where no space was promised, a write that failed half way has got some.
+            place.slots().iter().for_each(|slot| slot.list_in(&mut self.grown));
+            return Err(error);
+        }
         self.grown.forget();
         Ok(self.place.take().expect("the slots that were written"))
     }
@@ -141,6 +145,13 @@ impl Grown {
     /// A file has grown; room was made to know that.
     pub(super) fn add(&mut self, file: &Arc<SlotFile>, run: Run) {
         self.0.push((Arc::clone(file), run));
+    }
+
+    /// As [`Self::add`] of a single slot, where there is memory to know it.
+    pub(super) fn list(&mut self, file: &Arc<SlotFile>, index: u32) {
+        if self.prepare().is_ok() {
+            self.add(file, Run { first: index, count: 1 });
+        }
     }
 
     fn is_empty(&self) -> bool {

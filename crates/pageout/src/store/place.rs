@@ -112,6 +112,14 @@ impl Place {
         }
     }
 
+    /// The slots, in payload order.
+    pub(super) fn slots(&self) -> &[Slot] {
+        match self {
+            Self::One(slot) => std::slice::from_ref(slot),
+            Self::Many { slots, .. } => slots,
+        }
+    }
+
     /// The parts of the payload's bytes `range`, in order.
     pub(crate) fn segments(&self, range: Range<u64>) -> impl Iterator<Item = Segment<'_>> {
         let mut start = range.start;
@@ -130,10 +138,7 @@ impl Place {
 
     /// Whether the device has lost something of a file that the payload lies in, as far as the system has said so.
     pub(crate) fn is_at_risk(&self) -> bool {
-        match self {
-            Self::One(slot) => slot.is_at_risk(),
-            Self::Many { slots, .. } => slots.iter().any(Slot::is_at_risk),
-        }
+        self.slots().iter().any(Slot::is_at_risk)
     }
 
     /// Whether the payload's bytes `range`, which is not empty, lie in one slot.

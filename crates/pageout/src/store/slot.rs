@@ -3,6 +3,7 @@
 use std::collections::TryReserveError;
 use std::io::IoSlice;
 
+use super::claim::Grown;
 use super::slot_file::SlotFile;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -23,6 +24,11 @@ impl Slot {
     /// A slot of `file` that was just claimed.
     pub(super) fn new(file: Arc<SlotFile>, index: u32) -> Self {
         Self { file, index, moment: fork::moment() }
+    }
+
+    /// Lists the slot among those whose space goes back once they are free.
+    pub(super) fn list_in(&self, grown: &mut Grown) {
+        grown.list(&self.file, self.index);
     }
 
     /// Writes all of `sources`, which fit the slot, to its beginning. The slot is dirty from then on.
