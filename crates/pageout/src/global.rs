@@ -57,6 +57,7 @@ pub fn try_set_scratch_dir(root: impl Into<PathBuf>) -> Result<(), Error> {
 ///
 /// # Panics
 /// Where [`try_pageout`] returns an error.
+#[track_caller]
 pub fn pageout<T: Pod>(chunks: &mut [Vec<T>]) -> Handle<T> {
     pageout_with(backend(), chunks)
 }
@@ -73,6 +74,7 @@ pub fn try_pageout<T: Pod>(chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
 ///
 /// # Panics
 /// Where [`try_pageout_with`] returns an error.
+#[track_caller]
 pub fn pageout_with<T: Pod>(backend: Backend, chunks: &mut [Vec<T>]) -> Handle<T> {
     expect("pageout", try_pageout_with(backend, chunks))
 }
@@ -89,6 +91,7 @@ pub fn try_pageout_with<T: Pod>(backend: Backend, chunks: &mut [Vec<T>]) -> Resu
 ///
 /// # Panics
 /// Where [`try_read_at`] panics or returns an error.
+#[track_caller]
 pub fn read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &mut Vec<T>) {
     expect("read_at", try_read_at(handle, offset, len, dst));
 }
@@ -100,6 +103,7 @@ pub fn read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &mut 
 ///
 /// # Panics
 /// When the range is past the end of the payload, or the handle is of another pager.
+#[track_caller]
 pub fn try_read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &mut Vec<T>) -> Result<(), Error> {
     try_read_at_many(handle, &[(offset, len)], dst)
 }
@@ -108,6 +112,7 @@ pub fn try_read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &
 ///
 /// # Panics
 /// Where [`try_read_at_many`] panics or returns an error.
+#[track_caller]
 pub fn read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], dst: &mut Vec<T>) {
     expect("read_at_many", try_read_at_many(handle, ranges, dst));
 }
@@ -119,6 +124,7 @@ pub fn read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], dst: 
 ///
 /// # Panics
 /// When ranges are past the end of the payload or overlap, or the handle is of another pager.
+#[track_caller]
 pub fn try_read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], dst: &mut Vec<T>) -> Result<(), Error> {
     refuse_callers(pager().read_at_many(handle, ranges, dst))
 }
@@ -127,6 +133,7 @@ pub fn try_read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], d
 ///
 /// # Panics
 /// Where [`try_take`] panics or returns an error.
+#[track_caller]
 pub fn take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) {
     expect("take", try_take(handle, dst));
 }
@@ -138,6 +145,7 @@ pub fn take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) {
 ///
 /// # Panics
 /// When the handle is of another pager.
+#[track_caller]
 pub fn try_take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) -> Result<(), Error> {
     refuse_callers(pager().take(handle, dst).map_err(TakeError::into_error))
 }
@@ -146,6 +154,7 @@ pub fn try_take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) -> Result<(), Error
 ///
 /// # Panics
 /// When ranges are past the end of the payload or overlap, or the handle is of another pager.
+#[track_caller]
 pub fn prefetch<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)]) {
     expect("prefetch", refuse_callers(pager().prefetch(handle, ranges)));
 }
@@ -154,6 +163,7 @@ pub fn prefetch<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)]) {
 ///
 /// # Panics
 /// When the device failed.
+#[track_caller]
 pub fn trim() {
     expect("trim", pager().trim());
 }
@@ -162,12 +172,15 @@ pub fn trim() {
 #[track_caller]
 fn refuse_callers<R>(result: Result<R, Error>) -> Result<R, Error> {
     match result {
-        Err(error) if error.is_callers() => panic!("{error}"),
+        Err(error) if error.is_usage_error() => panic!("{error}"),
         result => result,
     }
 }
 
 #[track_caller]
 fn expect<R>(verb: &str, result: Result<R, Error>) -> R {
-    result.unwrap_or_else(|error| panic!("{verb} failed: {error}"))
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{verb} failed: {error}"),
+    }
 }

@@ -177,7 +177,7 @@ fn a_payload_without_elements_needs_no_directory_and_no_call() {
             assert!(dst.is_empty());
         }
     }
-    pager.pageout_copy::<u16>(&[&[], &[]]).expect("a pageout");
+    drop(pager.pageout_copy::<u16>(&[&[], &[]]).expect("a pageout"));
     pager.trim().expect("a trim");
     assert_eq!(disk.log(), []);
     assert_eq!((pager.stats().scratch_dir, pager.stats().file_system), (None, None));
@@ -349,7 +349,7 @@ fn a_handle_of_another_pager_is_refused_and_stays_usable() {
         for outcome in foreign {
             let error = outcome.expect_err("a handle of another pager");
             assert!(matches!(error, Error::ForeignHandle), "{error:?}");
-            assert_eq!((error.code(), error.is_callers()), ("ERR_INVALID_ARG_VALUE", true));
+            assert_eq!((error.code(), error.is_usage_error()), ("ERR_INVALID_ARG_VALUE", true));
         }
         let refused = other.take(handle, &mut dst).expect_err("a handle of another pager");
         assert!(matches!(refused.error(), Error::ForeignHandle));
