@@ -121,7 +121,7 @@ pub enum Error {
     },
 }
 
-/// Room asked for, in use, and allowed, in bytes.
+/// Room asked for, in use, and allowed, in bytes: part of [`Error::Capacity`] and of a full disk's [`Error::System`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpaceFacts {
@@ -136,6 +136,21 @@ pub struct SpaceFacts {
 }
 
 /// A directory that cannot serve as scratch directory.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pageout::{Error, Pager};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let file = directory.path().join("file");
+/// # std::fs::write(&file, "")?;
+/// match Pager::builder().scratch_dir(&file).build() {
+///     Err(Error::ScratchDir { tried }) => assert_eq!((&tried[0].path, tried[0].reason.code()), (&file, "ENOTDIR")),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RefusedDir {

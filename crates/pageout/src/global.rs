@@ -17,7 +17,6 @@ use crate::pager::{Backend, Handle, Pager, TakeError};
 /// let handle = pageout::pageout(&mut [vec![1u64, 2]]);
 /// assert!(pageout::pager().stats().payload_bytes >= 16);
 /// ```
-#[must_use]
 pub fn pager() -> &'static Pager {
     static PAGER: OnceLock<Pager> = OnceLock::new();
     PAGER.get_or_init(Pager::with_defaults)
@@ -53,7 +52,22 @@ pub fn try_set_scratch_dir(root: impl Into<PathBuf>) -> Result<(), Error> {
     pager().set_scratch_dir(root.into())
 }
 
-/// Puts the chunks, concatenated in order, out of memory. See [`Pager::pageout`].
+/// Pages the chunks out, concatenated in order, and leaves them empty. With the file backend they keep their capacity, and so their
+/// memory: [`pager()`] has a [`pageout_vec`](Pager::pageout_vec), which frees it. See [`Pager::pageout`].
+///
+/// ```
+/// let mut chunks = [vec![1u64, 2, 3], vec![4, 5]];
+/// let handle = pageout::pageout(&mut chunks);
+/// assert!(chunks.iter().all(Vec::is_empty));
+///
+/// let mut some = Vec::new();
+/// pageout::read_at_many(&handle, &[(3, 2), (0, 1)], &mut some);
+/// assert_eq!(some, [4, 5, 1]);
+///
+/// let mut all = Vec::new();
+/// pageout::take(handle, &mut all);
+/// assert_eq!(all, [1, 2, 3, 4, 5]);
+/// ```
 ///
 /// # Panics
 /// Where [`try_pageout`] returns an error.
@@ -129,7 +143,7 @@ pub fn try_read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], d
     refuse_callers(pager().read_at_many(handle, ranges, dst))
 }
 
-/// Brings the whole payload back into `dst`, which is cleared first, and frees its place. See [`Pager::take`].
+/// Brings the whole payload back into `dst`, which is cleared first, and frees its space. See [`Pager::take`].
 ///
 /// # Panics
 /// Where [`try_take`] panics or returns an error.
@@ -150,7 +164,7 @@ pub fn try_take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) -> Result<(), Error
     refuse_callers(pager().take(handle, dst).map_err(TakeError::into_error))
 }
 
-/// Starts bringing ranges into memory, for a read that comes soon. A hint: it never fails and does no I/O itself.
+/// Starts to bring ranges into memory, for a read that comes soon. A hint: it never fails and waits for nothing.
 ///
 /// # Panics
 /// When ranges are past the end of the payload or overlap, or the handle is of another pager.

@@ -84,12 +84,12 @@
 //!
 //! | verb | file backend | swap backend |
 //! | --- | --- | --- |
-//! | pageout | `pwritev` for each slot (64 MiB at most), `fallocate` where a file grows, `sync_file_range` past the dirty budget | `madvise` (COLD) for each chunk |
-//! | read | `preadv` for each slot; of several ranges first `preadv2` (NOWAIT), then `posix_fadvise` (WILLNEED) and `preadv` for what is not in the page cache | none |
+//! | pageout | `pwritev` for each slot (64 MiB at most), `fallocate` where a file grows, `sync_file_range` past the dirty budget | `madvise` (`COLD`) for each chunk |
+//! | read | `preadv` for each slot; of several ranges first `preadv2` (`NOWAIT`), then `posix_fadvise` (`WILLNEED`) and `preadv` for what is not in the page cache | none |
 //! | take | as a read | none |
-//! | prefetch | `posix_fadvise` (WILLNEED) | `madvise` (WILLNEED) |
-//! | drop of a handle | none, or `posix_fadvise` (DONTNEED) where memory is short | what freeing memory takes |
-//! | trim | `fallocate` (PUNCH_HOLE), `close` | none |
+//! | prefetch | `posix_fadvise` (`WILLNEED`) | `madvise` (`WILLNEED`) |
+//! | drop of a handle | none, or `posix_fadvise` (`DONTNEED`) where memory is short | what freeing memory takes |
+//! | trim | `fallocate` (`PUNCH_HOLE`), `close` | none |
 //!
 //! # Platforms
 //! Linux and macOS, 64 bit. On macOS a scratch file has a name for an instant before it is unlinked; the swap backend has no

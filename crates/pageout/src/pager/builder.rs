@@ -17,14 +17,15 @@ use crate::sys::{Device, Kernel, memory};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use pageout::{Backend, Pager};
 ///
+/// # let directory = tempfile::tempdir()?;
+/// # let data = directory.path();
 /// let pager = Pager::builder()
-///     .scratch_dir(std::env::temp_dir().join("my-program"))
+///     .scratch_dir(data.join("scratch"))
 /// #   .allow_ram_backed(true)
 ///     .capacity_bytes(1 << 30)
 ///     .backend(Backend::File)
 ///     .build()?;
 /// assert_eq!(pager.stats().capacity_bytes, 1 << 30);
-/// # std::fs::remove_dir(std::env::temp_dir().join("my-program"))?;
 /// # Ok(())
 /// # }
 /// ```

@@ -1,4 +1,4 @@
-//! What the caller holds for a payload that is out.
+//! What the caller holds for a payload that is paged out, and its verbs.
 
 use std::fmt;
 use std::io;
@@ -97,9 +97,9 @@ impl<T> Handle<T> {
         }
     }
 
-    /// Whether the system has said that the device could not write all of a file that the payload lies in. Its bytes may be
-    /// lost, or the system may still have them in memory: to take such a payload back soon is the best chance. Always false
-    /// for the swap backend. What is lost is found in any case, by its checksum, when it is read.
+    /// Whether the system has reported that the device could not write all of a file that the payload lies in. Its bytes may be
+    /// lost, or the system may still have them in memory: to take such a payload back soon is the best chance. Always false for
+    /// the swap backend. What is lost is noticed in any case, by its checksum, when it is read.
     #[must_use]
     pub fn is_at_risk(&self) -> bool {
         matches!(&self.body, Body::File(stored) if stored.is_at_risk())
@@ -207,7 +207,7 @@ impl<T: Pod> Handle<T> {
 
     /// Starts to bring a range into memory, for a read that comes soon. A hint: it does not wait, and nothing depends on it.
     ///
-    /// File backend: `posix_fadvise` (Linux) or `fcntl` with `F_RDADVISE` (macOS) on each slot. Swap backend: `madvise`.
+    /// File backend: `posix_fadvise` on each slot on Linux, elsewhere what the system has for that. Swap backend: `madvise`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -376,7 +376,7 @@ impl Pager {
         self.own(handle)?.prefetch_ranges(ranges)
     }
 
-    /// Gives all disk space back that no payload uses. Space that the file system cannot take back stays ready for use.
+    /// Gives all disk space back that no payload uses, which happens in the background for most of it. Space that the file system cannot take back stays ready for use.
     ///
     /// # Errors
     /// [`Error::System`] when the device failed; a file system that only cannot take space back is no error.
