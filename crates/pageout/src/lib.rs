@@ -103,7 +103,7 @@
 
 #![deny(unsafe_code)]
 // What only the addon uses is not reachable without its feature. With it, as the tests are built, all of it is looked at.
-#![cfg_attr(not(feature = "addon-internals"), allow(dead_code, unreachable_pub))]
+#![cfg_attr(not(feature = "addon-internals"), allow(dead_code, unreachable_pub, clippy::struct_field_names))]
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("pageout supports Linux and macOS: other systems lack the positioned and unnamed file access that it is built on");
