@@ -72,7 +72,7 @@
 //!
 //! ## Directories that are cleaned
 //! Scratch files have no name, so that no cleaner of `/tmp` finds them, and `ls` and `du` do not show them: [`Pager::stats`]
-//! does. When the directory itself is removed, what was paged out stays readable.
+//! does. When the directory itself is removed, what was paged out stays readable, and the next file makes it again.
 //!
 //! # Threads
 //! Pagers and handles may be used by any number of threads at once; reads of one handle run side by side. A [`Collector`] and a
@@ -106,7 +106,7 @@
 #![cfg_attr(not(feature = "addon-internals"), allow(dead_code, unreachable_pub, clippy::struct_field_names))]
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-compile_error!("pageout supports Linux and macOS: other systems lack the positioned and unnamed file access that it is built on");
+compile_error!("pageout supports Linux and macOS only: it is built on unnamed files, which other systems do not have");
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("pageout supports 64-bit targets only: its payloads may be longer than a 32-bit address space");
 
