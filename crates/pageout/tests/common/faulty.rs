@@ -728,7 +728,7 @@ impl Directory for Root {
         let mut state = self.disk.state();
         state.begin(Call::Facts, 0, 0, 0)?;
         let room = state.room();
-        let volume = u64_of(Arc::as_ptr(&self.0.0).addr());
+        let volume = u64_of(Arc::as_ptr(&self.disk.0).addr());
         Ok(DirectoryFacts { file_system: "simulated".to_owned(), ram_backed: false, room, volume, exposure: None })
     }
 
