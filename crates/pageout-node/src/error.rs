@@ -35,7 +35,7 @@ fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>
     object.set("code", error.code())?;
     object.set("message", error.to_string())?;
     match error {
-        pageout::Error::System { syscall, errno, path, space } => {
+        pageout::Error::System { syscall, errno, path, space, .. } => {
             object.set("errno", -*errno)?;
             object.set("syscall", *syscall)?;
             set_some(&mut object, "path", path.as_ref().map(|path| path.to_string_lossy().into_owned()))?;
@@ -43,13 +43,13 @@ fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>
         }
         pageout::Error::Capacity(facts) => set_space(&mut object, facts)?,
         pageout::Error::ScratchDir { tried } => object.set("tried", refusals(env, tried)?)?,
-        pageout::Error::RamBacked { path, file_system } => {
+        pageout::Error::RamBacked { path, file_system, .. } => {
             object.set("path", path.to_string_lossy().into_owned())?;
             object.set("fileSystem", file_system.as_str())?;
         }
         pageout::Error::Exposed { path, .. } => object.set("path", path.to_string_lossy().into_owned())?,
         pageout::Error::ScratchDirInUse { current, .. } => object.set("path", current.to_string_lossy().into_owned())?,
-        pageout::Error::Corrupt { byte_offset, write_back_errno } => {
+        pageout::Error::Corrupt { byte_offset, write_back_errno, .. } => {
             object.set("byteOffset", double(*byte_offset))?;
             set_some(&mut object, "errno", write_back_errno.map(|errno| -errno))?;
         }

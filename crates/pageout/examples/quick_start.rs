@@ -7,18 +7,17 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 
-use pageout::{self as pager, Handle};
+use pageout::{Error, Pager};
 
-fn main() {
-    let mut chunks = [vec![1u64, 2, 3], vec![4, 5]];
-    let handle: Handle = pager::pageout(&mut chunks);
-    println!("{} elements are out; the chunks are empty: {chunks:?}", handle.len());
+fn main() -> Result<(), Error> {
+    let pager = Pager::builder().build()?;
+    let handle = pager.pageout_vec((0..1_000_000u64).collect())?;
+    println!("{} elements are paged out, and their memory is free", handle.len());
 
-    let mut some = Vec::new();
-    pager::read_at_many(&handle, &[(3, 2), (0, 1)], &mut some);
+    let some = handle.read_many(&[999_998..1_000_000, 0..2])?;
     println!("two ranges, in the order asked for: {some:?}");
 
-    let mut all = Vec::new();
-    pager::take(handle, &mut all);
-    println!("all of it, and its place is free again: {all:?}");
+    let all = handle.take()?;
+    println!("all {} elements, and their space is free again: {pager:?}", all.len());
+    Ok(())
 }

@@ -10,12 +10,18 @@ use crate::sys::device::Exposure;
 
 /// Why an operation failed. The caller's data and handles are as before.
 ///
+/// Each method names the variants that it returns. [`Self::is_usage_error`] tells a wrong argument from a failure of the system,
+/// which may be gone when the call is made again. As a [`std::io::Error`] it has the same [kind](Self::kind).
+///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let pager = pageout::Pager::builder().capacity_bytes(4096).build()?;
-/// let error = pager.pageout(&mut [vec![0u64; 1024]]).unwrap_err();
-/// assert_eq!(error.code(), "ERR_PAGEOUT_CAPACITY");
-/// assert_eq!(error.kind(), std::io::ErrorKind::QuotaExceeded);
+/// use pageout::{Error, Pager};
+///
+/// let pager = Pager::builder().capacity_bytes(4096).build()?;
+/// match pager.pageout(&mut [vec![0u64; 1024]]) {
+///     Err(Error::Capacity(space)) => assert_eq!((space.requested_bytes, space.capacity_bytes), (8192, 4096)),
+///     other => panic!("{other:?}"),
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -23,6 +29,7 @@ use crate::sys::device::Exposure;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused a call.
+    #[non_exhaustive]
     System {
         /// Name of the call, for instance `pwritev`.
         syscall: &'static str,
@@ -41,6 +48,7 @@ pub enum Error {
         tried: Vec<RefusedDir>,
     },
     /// The scratch directory lives in memory, so paging out to it would free nothing.
+    #[non_exhaustive]
     RamBacked {
         /// The directory.
         path: Arc<Path>,
@@ -48,6 +56,7 @@ pub enum Error {
         file_system: String,
     },
     /// The owner or the mode of the scratch directory, or of files created there, cannot be trusted or cannot be set.
+    #[non_exhaustive]
     Exposed {
         /// The directory.
         path: Arc<Path>,
@@ -55,6 +64,7 @@ pub enum Error {
         exposure: Box<Exposure>,
     },
     /// The pager has a scratch directory already, and it is another one.
+    #[non_exhaustive]
     ScratchDirInUse {
         /// The directory asked for.
         requested: PathBuf,
@@ -62,13 +72,15 @@ pub enum Error {
         current: Arc<Path>,
     },
     /// The bytes that came back are not the bytes that went out.
+    #[non_exhaustive]
     Corrupt {
         /// Where in the payload the first wrong page begins.
         byte_offset: u64,
         /// The error number with which the device lost something that was written to the same file, where the system said so.
         write_back_errno: Option<i32>,
     },
-    /// A range does not lie within the payload. Caller's error.
+    /// A range does not lie within the payload, or ends before it begins. Caller's error.
+    #[non_exhaustive]
     OutOfRange {
         /// Offset asked for, in elements.
         offset: usize,
@@ -76,8 +88,11 @@ pub enum Error {
         len: usize,
         /// Length of the payload, in elements.
         payload_len: usize,
+        /// Where the range ends, when that is before its offset; `len` is 0 then.
+        inverted_end: Option<usize>,
     },
     /// Two ranges of one call share elements. Caller's error.
+    #[non_exhaustive]
     Overlap {
         /// The range that begins first, as (offset, length) in elements.
         first: (usize, usize),
@@ -85,6 +100,7 @@ pub enum Error {
         second: (usize, usize),
     },
     /// A destination slice does not have the length of what is read into it. Caller's error.
+    #[non_exhaustive]
     TargetLength {
         /// Elements asked for.
         expected: usize,
@@ -96,6 +112,7 @@ pub enum Error {
     /// The pager is closed. Caller's error.
     Closed,
     /// An option has a value that it cannot have. Caller's error.
+    #[non_exhaustive]
     Option {
         /// Name of the option.
         name: &'static str,
@@ -104,7 +121,7 @@ pub enum Error {
     },
 }
 
-/// Room asked for, in use, and allowed, in bytes.
+/// Room asked for, in use, and allowed, in bytes: part of [`Error::Capacity`] and of a full disk's [`Error::System`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpaceFacts {
@@ -119,6 +136,21 @@ pub struct SpaceFacts {
 }
 
 /// A directory that cannot serve as scratch directory.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pageout::{Error, Pager};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let file = directory.path().join("file");
+/// # std::fs::write(&file, "")?;
+/// match Pager::builder().scratch_dir(&file).build() {
+///     Err(Error::ScratchDir { tried }) => assert_eq!((&tried[0].path, tried[0].reason.code()), (&file, "ENOTDIR")),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RefusedDir {
@@ -176,9 +208,17 @@ impl Error {
         }
     }
 
-    /// Whether the arguments were wrong, so that the same call can never succeed. The module-level functions panic then.
+    /// Whether the call was wrong, so that it can never succeed as it is. The module-level functions panic then.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let handle = pageout::Pager::builder().build()?.pageout_vec(vec![1u64, 2])?;
+    /// assert!(handle.read(1..3).unwrap_err().is_usage_error());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
-    pub fn is_callers(&self) -> bool {
+    pub fn is_usage_error(&self) -> bool {
         self.kind() == io::ErrorKind::InvalidInput && !matches!(self, Self::System { .. } | Self::ScratchDir { .. })
     }
 
@@ -273,10 +313,16 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Self::OutOfRange { offset, len, payload_len } => write!(
-                out,
-                "read range out of bounds: offset {offset} + length {len} is past the end of a payload of length {payload_len}"
-            ),
+            Self::OutOfRange { offset, len, payload_len, inverted_end } => match inverted_end {
+                Some(end) => write!(
+                    out,
+                    "read range out of bounds: {offset}..{end} ends before it begins, in a payload of length {payload_len}"
+                ),
+                None => write!(
+                    out,
+                    "read range out of bounds: offset {offset} + length {len} is past the end of a payload of length {payload_len}"
+                ),
+            },
             Self::Overlap { first, second } => write!(
                 out,
                 "overlapping ranges: offset {} + length {} and offset {} + length {} share elements",
@@ -301,6 +347,7 @@ impl fmt::Display for SpaceFacts {
 }
 
 impl std::error::Error for Error {
+    /// Why the last directory was refused, for [`Error::ScratchDir`]. Every other error begins here.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ScratchDir { tried } => tried.last().map(|refused| &refused.reason as &(dyn std::error::Error + 'static)),
@@ -310,10 +357,11 @@ impl std::error::Error for Error {
 }
 
 impl From<Error> for io::Error {
-    /// An error of the operating system keeps its number where it carries nothing else; every other one is wrapped.
+    /// An [`Error::System`] becomes its error number, so that [`raw_os_error`](Self::raw_os_error) gives it. Its call, directory
+    /// and numbers have no room beside it. Every other error is wrapped, and [`get_ref`](Self::get_ref) gives it back.
     fn from(error: Error) -> Self {
         match error {
-            Error::System { errno, path: None, space: None, .. } => Self::from_raw_os_error(errno),
+            Error::System { errno, .. } => Self::from_raw_os_error(errno),
             error => Self::new(error.kind(), error),
         }
     }
@@ -366,14 +414,30 @@ mod tests {
             let kind = error.kind();
             assert_eq!(io::Error::from(error).kind(), kind);
         }
-        assert_eq!(io::Error::from(Error::out_of_memory()).raw_os_error(), Some(libc::ENOMEM));
     }
 
     #[test]
-    fn only_wrong_arguments_are_the_callers() {
-        assert!(Error::ForeignHandle.is_callers());
-        assert!(Error::OutOfRange { offset: 1, len: 2, payload_len: 2 }.is_callers());
-        assert!(!system(libc::EINVAL).is_callers(), "an EINVAL of the system is no argument of the caller");
+    fn conversion_into_an_io_error_keeps_the_number_of_the_system_or_the_whole_error() {
+        let facts = SpaceFacts { requested_bytes: 8192, used_bytes: 4096, capacity_bytes: 10_000, payloads: 0 };
+        assert_eq!(io::Error::from(Error::out_of_memory()).raw_os_error(), Some(libc::ENOMEM));
+        assert_eq!(io::Error::from(system(libc::EIO)).raw_os_error(), Some(libc::EIO));
+        assert_eq!(io::Error::from(system(libc::ENOSPC).with_space(facts)).raw_os_error(), Some(libc::ENOSPC));
+        let full = io::Error::from(Error::Capacity(Box::new(facts)));
+        let inner = full.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        assert!(matches!(inner, Some(Error::Capacity(inner)) if **inner == facts), "{full:?}");
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_shown_as_it_was_given() {
+        let error = Error::OutOfRange { offset: 5, len: 0, payload_len: 9, inverted_end: Some(3) };
+        assert_eq!(error.to_string(), "read range out of bounds: 5..3 ends before it begins, in a payload of length 9");
+    }
+
+    #[test]
+    fn only_wrong_calls_are_usage_errors() {
+        assert!(Error::ForeignHandle.is_usage_error());
+        assert!(Error::OutOfRange { offset: 1, len: 2, payload_len: 2, inverted_end: None }.is_usage_error());
+        assert!(!system(libc::EINVAL).is_usage_error(), "an EINVAL of the system is no argument of the caller");
     }
 
     #[test]
@@ -399,6 +463,7 @@ mod tests {
         let in_memory = Error::RamBacked { path: Arc::clone(&path), file_system: "tmpfs".to_owned() };
         let exposure = Exposure { owner: 12, mode: 0o777, problem: "is not this user's" };
         let exposed = Error::Exposed { path, exposure: Box::new(exposure) };
+        let past_the_end = Error::OutOfRange { offset: 8, len: 2, payload_len: 9, inverted_end: None };
         let option = Error::Option { name: "capacity_bytes", problem: "must be at least 1".to_owned() };
         let (scratch_dir, range, value) = ("ERR_PAGEOUT_SCRATCH_DIR", "ERR_OUT_OF_RANGE", "ERR_INVALID_ARG_VALUE");
         for (error, code, kind, named) in [
@@ -409,7 +474,7 @@ mod tests {
             (exposed, scratch_dir, ErrorKind::PermissionDenied, "owner 12, mode 0777"),
             (in_memory, "ERR_PAGEOUT_RAM_BACKED", ErrorKind::Unsupported, "tmpfs"),
             (lost, "ERR_PAGEOUT_CORRUPT", ErrorKind::InvalidData, "byte 4096 of the payload; the device could not"),
-            (Error::OutOfRange { offset: 8, len: 2, payload_len: 9 }, range, ErrorKind::InvalidInput, "offset 8 + length 2"),
+            (past_the_end, range, ErrorKind::InvalidInput, "offset 8 + length 2"),
             (Error::Overlap { first: (0, 5), second: (4, 4) }, "ERR_PAGEOUT_OVERLAP", ErrorKind::InvalidInput, "offset 4"),
             (Error::TargetLength { expected: 5, actual: 4 }, range, ErrorKind::InvalidInput, "4 elements"),
             (Error::ForeignHandle, value, ErrorKind::InvalidInput, "another pager"),

@@ -17,7 +17,6 @@ use crate::pager::{Backend, Handle, Pager, TakeError};
 /// let handle = pageout::pageout(&mut [vec![1u64, 2]]);
 /// assert!(pageout::pager().stats().payload_bytes >= 16);
 /// ```
-#[must_use]
 pub fn pager() -> &'static Pager {
     static PAGER: OnceLock<Pager> = OnceLock::new();
     PAGER.get_or_init(Pager::with_defaults)
@@ -53,10 +52,26 @@ pub fn try_set_scratch_dir(root: impl Into<PathBuf>) -> Result<(), Error> {
     pager().set_scratch_dir(root.into())
 }
 
-/// Puts the chunks, concatenated in order, out of memory. See [`Pager::pageout`].
+/// Pages the chunks out, concatenated in order, and leaves them empty. With the file backend they keep their capacity, and so their
+/// memory: [`pager()`] has a [`pageout_vec`](Pager::pageout_vec), which frees it. See [`Pager::pageout`].
+///
+/// ```
+/// let mut chunks = [vec![1u64, 2, 3], vec![4, 5]];
+/// let handle = pageout::pageout(&mut chunks);
+/// assert!(chunks.iter().all(Vec::is_empty));
+///
+/// let mut some = Vec::new();
+/// pageout::read_at_many(&handle, &[(3, 2), (0, 1)], &mut some);
+/// assert_eq!(some, [4, 5, 1]);
+///
+/// let mut all = Vec::new();
+/// pageout::take(handle, &mut all);
+/// assert_eq!(all, [1, 2, 3, 4, 5]);
+/// ```
 ///
 /// # Panics
 /// Where [`try_pageout`] returns an error.
+#[track_caller]
 pub fn pageout<T: Pod>(chunks: &mut [Vec<T>]) -> Handle<T> {
     pageout_with(backend(), chunks)
 }
@@ -73,6 +88,7 @@ pub fn try_pageout<T: Pod>(chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
 ///
 /// # Panics
 /// Where [`try_pageout_with`] returns an error.
+#[track_caller]
 pub fn pageout_with<T: Pod>(backend: Backend, chunks: &mut [Vec<T>]) -> Handle<T> {
     expect("pageout", try_pageout_with(backend, chunks))
 }
@@ -89,6 +105,7 @@ pub fn try_pageout_with<T: Pod>(backend: Backend, chunks: &mut [Vec<T>]) -> Resu
 ///
 /// # Panics
 /// Where [`try_read_at`] panics or returns an error.
+#[track_caller]
 pub fn read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &mut Vec<T>) {
     expect("read_at", try_read_at(handle, offset, len, dst));
 }
@@ -100,6 +117,7 @@ pub fn read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &mut 
 ///
 /// # Panics
 /// When the range is past the end of the payload, or the handle is of another pager.
+#[track_caller]
 pub fn try_read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &mut Vec<T>) -> Result<(), Error> {
     try_read_at_many(handle, &[(offset, len)], dst)
 }
@@ -108,6 +126,7 @@ pub fn try_read_at<T: Pod>(handle: &Handle<T>, offset: usize, len: usize, dst: &
 ///
 /// # Panics
 /// Where [`try_read_at_many`] panics or returns an error.
+#[track_caller]
 pub fn read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], dst: &mut Vec<T>) {
     expect("read_at_many", try_read_at_many(handle, ranges, dst));
 }
@@ -119,14 +138,16 @@ pub fn read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], dst: 
 ///
 /// # Panics
 /// When ranges are past the end of the payload or overlap, or the handle is of another pager.
+#[track_caller]
 pub fn try_read_at_many<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], dst: &mut Vec<T>) -> Result<(), Error> {
     refuse_callers(pager().read_at_many(handle, ranges, dst))
 }
 
-/// Brings the whole payload back into `dst`, which is cleared first, and frees its place. See [`Pager::take`].
+/// Brings the whole payload back into `dst`, which is cleared first, and frees its space. See [`Pager::take`].
 ///
 /// # Panics
 /// Where [`try_take`] panics or returns an error.
+#[track_caller]
 pub fn take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) {
     expect("take", try_take(handle, dst));
 }
@@ -138,14 +159,16 @@ pub fn take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) {
 ///
 /// # Panics
 /// When the handle is of another pager.
+#[track_caller]
 pub fn try_take<T: Pod>(handle: Handle<T>, dst: &mut Vec<T>) -> Result<(), Error> {
     refuse_callers(pager().take(handle, dst).map_err(TakeError::into_error))
 }
 
-/// Starts bringing ranges into memory, for a read that comes soon. A hint: it never fails and does no I/O itself.
+/// Starts to bring ranges into memory, for a read that comes soon. A hint: it never fails and waits for nothing.
 ///
 /// # Panics
 /// When ranges are past the end of the payload or overlap, or the handle is of another pager.
+#[track_caller]
 pub fn prefetch<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)]) {
     expect("prefetch", refuse_callers(pager().prefetch(handle, ranges)));
 }
@@ -154,6 +177,7 @@ pub fn prefetch<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)]) {
 ///
 /// # Panics
 /// When the device failed.
+#[track_caller]
 pub fn trim() {
     expect("trim", pager().trim());
 }
@@ -162,12 +186,15 @@ pub fn trim() {
 #[track_caller]
 fn refuse_callers<R>(result: Result<R, Error>) -> Result<R, Error> {
     match result {
-        Err(error) if error.is_callers() => panic!("{error}"),
+        Err(error) if error.is_usage_error() => panic!("{error}"),
         result => result,
     }
 }
 
 #[track_caller]
 fn expect<R>(verb: &str, result: Result<R, Error>) -> R {
-    result.unwrap_or_else(|error| panic!("{verb} failed: {error}"))
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{verb} failed: {error}"),
+    }
 }

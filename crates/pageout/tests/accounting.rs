@@ -67,7 +67,7 @@ fn a_take_in_two_halves_counts_as_one_take_and_no_read() {
         let before = pager.stats();
         let handle = pager.pageout_with(backend, &mut [vec![7u64; 5]]).expect("a pageout");
         let error = pager.peek(&handle, &mut [0; 4]).expect_err("too short");
-        assert!(matches!(error, Error::TargetLength { expected: 5, actual: 4 }), "{error:?}");
+        assert!(matches!(error, Error::TargetLength { expected: 5, actual: 4, .. }), "{error:?}");
         let mut target = [0; 5];
         pager.peek(&handle, &mut target).expect("a read");
         assert_eq!((target, pager.stats().takes), ([7; 5], before.takes));
@@ -108,7 +108,7 @@ fn a_reached_capacity_is_refused_with_the_numbers_and_only_as_long_as_it_is_reac
     let smaller = pager.pageout(&mut [elements::<u8>(16 * KIB, 3)]).expect("what room is left serves a smaller payload");
     assert_eq!(pager.stats().used_bytes, 64 * 1024);
     pager.pageout(&mut [vec![1u8]]).expect_err("not one byte more");
-    pager.pageout_with(Backend::Swap, &mut [vec![1u8]]).expect("the swap backend takes no scratch");
+    drop(pager.pageout_with(Backend::Swap, &mut [vec![1u8]]).expect("the swap backend takes no scratch"));
     drop((held, smaller));
     let handle = pager.pageout(&mut chunks).expect("it works again");
     let mut all = Vec::new();

@@ -122,7 +122,7 @@ fn what_the_device_loses_is_reported_with_what_the_device_said() {
     disk.arm(Fault { call: Call::CheckWriteBack, index: 0, effect: Effect::Fail(libc::EIO), lasts: Lasts::Once });
     for _ in 0..2 {
         let error = pager.read_at(&lost, 0, 10_000, &mut Vec::new()).expect_err("the bytes are gone");
-        assert!(matches!(error, Error::Corrupt { byte_offset: 0, write_back_errno: Some(libc::EIO) }), "{error:?}");
+        assert!(matches!(error, Error::Corrupt { byte_offset: 0, write_back_errno: Some(libc::EIO), .. }), "{error:?}");
         assert!(error.to_string().contains("could not write all of their file: EIO"), "{error}");
     }
     assert_eq!([&lost, &good, &of_other_file, &swapped].map(Handle::is_at_risk), [true, true, false, false]);
@@ -145,7 +145,7 @@ fn bytes_that_are_wrong_for_another_reason_name_no_write_back() {
     let pager = disk.pager();
     let lost = lost(&disk, &pager);
     let error = pager.read_at(&lost, 0, 10_000, &mut Vec::new()).expect_err("the bytes are gone");
-    assert!(matches!(error, Error::Corrupt { byte_offset: 0, write_back_errno: None }), "{error:?}");
+    assert!(matches!(error, Error::Corrupt { byte_offset: 0, write_back_errno: None, .. }), "{error:?}");
     assert_eq!((lost.is_at_risk(), pager.stats().write_back_failures, pager.stats().at_risk_bytes), (false, 0, 0));
 }
 

@@ -128,7 +128,7 @@ fn wrong_ranges_are_refused_before_any_call_and_change_nothing() {
             let kept = memory(&dst);
             let error = pager.read_at_many(&handle, &ranges, &mut dst).expect_err("a wrong range");
             assert!(is_right(&error), "{ranges:?}: {error:?}");
-            assert!(error.is_callers() && error.kind() == ErrorKind::InvalidInput, "{error:?}");
+            assert!(error.is_usage_error() && error.kind() == ErrorKind::InvalidInput, "{error:?}");
             if let [(offset, len)] = ranges[..] {
                 pager.read_at(&handle, offset, len, &mut dst).expect_err("a wrong range");
                 let text = error.to_string();
@@ -176,7 +176,7 @@ fn a_target_of_another_length_is_refused() {
         for wrong in [0, 9, 11] {
             let mut target = vec![3u64; wrong];
             let error = pager.read_into(&handle, &[(5, 4), (20, 6)], &mut target).expect_err("another length");
-            assert!(matches!(error, Error::TargetLength { expected: 10, actual } if actual == wrong), "{error:?}");
+            assert!(matches!(error, Error::TargetLength { expected: 10, actual, .. } if actual == wrong), "{error:?}");
             assert_eq!((error.code(), target), ("ERR_OUT_OF_RANGE", vec![3; wrong]));
         }
     });

@@ -10,7 +10,7 @@ use super::{Error, Handle};
 use crate::sys::destination;
 use crate::units;
 
-/// One read of a batch: what [`super::Pager::read_into`] takes. Not covered by semantic versioning.
+/// One read of a batch: what [`super::Pager::read_into`] takes.
 #[doc(hidden)]
 pub struct BatchRead<'a, T> {
     pub handle: &'a Handle<T>,
@@ -21,7 +21,7 @@ pub struct BatchRead<'a, T> {
 }
 
 /// Does all reads of a batch, each of which succeeds or fails by itself as [`super::Pager::read_into`] does. Gives the
-/// positions of those that failed. Not covered by semantic versioning.
+/// positions of those that failed.
 ///
 /// # Errors
 /// Out of memory for the lists; nothing is known about the targets then.
@@ -60,7 +60,7 @@ impl<T> fmt::Debug for BatchRead<'_, T> {
 impl<T: Pod> BatchRead<'_, T> {
     /// Reads if that needs no waiting for the device; else gives the checked request.
     fn try_cached(&mut self) -> Result<Option<Request>, Error> {
-        let request = super::target_request(self.handle, self.ranges, self.target.len())?;
+        let request = self.handle.target_request(self.ranges, self.target.len())?;
         if request.elements == 0 {
             self.count(&request);
             return Ok(None);

@@ -1,5 +1,6 @@
 //! The options of a pager, checked before anything is opened.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -11,7 +12,23 @@ use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
 use crate::sys::{Device, Kernel, memory};
 
 /// Options of a [`Pager`], made by [`Pager::builder`].
-#[derive(Debug)]
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pageout::{Backend, Pager};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let data = directory.path();
+/// let pager = Pager::builder()
+///     .scratch_dir(data.join("scratch"))
+/// #   .allow_ram_backed(true)
+///     .capacity_bytes(1 << 30)
+///     .backend(Backend::File)
+///     .build()?;
+/// assert_eq!(pager.stats().capacity_bytes, 1 << 30);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct PagerBuilder {
     scratch_dir: Option<PathBuf>,
@@ -32,6 +49,16 @@ impl Default for PagerBuilder {
             exclude_from_core_dumps: false,
             device: UnsizedArc::new(Kernel::native()),
         }
+    }
+}
+
+impl fmt::Debug for PagerBuilder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("PagerBuilder")
+            .field("scratch_dir", &self.scratch_dir)
+            .field("capacity_bytes", &self.store.capacity_bytes)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,14 +90,14 @@ impl PagerBuilder {
         self
     }
 
-    /// Whether payloads of the file backend get checksums, made before the write and proven on every read. Default: yes.
+    /// Whether payloads of the file backend get checksums, made before the write and verified on every read. Default: yes.
     pub fn integrity(mut self, on: bool) -> Self {
         self.integrity = on;
         self
     }
 
     /// Whether the memory of payloads of the swap backend is kept out of core dumps (`MADV_DONTDUMP`) while they are out; a
-    /// pageout fails where that cannot be had for its chunks. Payloads of the file backend have no memory in the process.
+    /// pageout fails where the system cannot do that for its chunks. Payloads of the file backend have no memory in the process.
     /// Memory that is taken back is the caller's and dumped again, but for pages that it shares with others. Default: no.
     /// Linux only.
     pub fn exclude_from_core_dumps(mut self, exclude: bool) -> Self {
@@ -78,14 +105,16 @@ impl PagerBuilder {
         self
     }
 
-    /// Puts another device under the store. For tests; not covered by semantic versioning.
+    /// Puts another device under the store. For tests.
+    #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
     pub fn device(mut self, device: impl Device + 'static) -> Self {
         self.device = UnsizedArc::new(device);
         self
     }
 
-    /// Uses only what every platform offers, for tests of the portable way. Not covered by semantic versioning.
+    /// Uses only what every platform offers, for tests of the portable way.
+    #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
     pub fn portable(self) -> Self {
         self.device(Kernel::portable())

@@ -1,6 +1,7 @@
 //! A payload whose length nobody knows yet: it goes out piece by piece while it is made.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 
 use bytemuck::Pod;
@@ -15,9 +16,13 @@ use crate::units;
 /// slot of its own.
 const PIECE_BYTES: u32 = 4 << 20;
 const PIECE: usize = units::index(PIECE_BYTES);
+/// Bytes that [`Collector::extend`] gathers before it appends them.
+const BLOCK: usize = units::to_usize(16 * units::KIB);
 
 /// Collects a payload of the file backend from chunks that come one after the other, and holds at most 4 MiB of it in
 /// memory. Made by [`Pager::collector`]. Dropping it frees what it holds.
+///
+/// A collector of bytes is an [`io::Write`], and each collector an [`Extend`]. Each full 4 MiB are written with one `pwritev`.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,18 +39,53 @@ const PIECE: usize = units::index(PIECE_BYTES);
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A writer that makes bytes:
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::io::Write;
+///
+/// let pager = pageout::Pager::builder().build()?;
+/// let mut collector = pager.collector::<u8>();
+/// for line in 0..1_000 {
+///     writeln!(collector, "line {line}")?;
+/// }
+/// let handle = collector.finish()?;
+/// assert_eq!(handle.read(..7)?, b"line 0\n");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Extend
+/// [`Extend::extend`] cannot return an error. Where a write fails in it, it stops to take elements from the iterator, and the
+/// collector keeps the error: from then on [`append`](Self::append) and [`finish`](Self::finish) return it, and `extend` does
+/// nothing, so that no payload comes of it that lacks elements. Use `append` where a failed write is to be tried again.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pager = pageout::Pager::builder().build()?;
+/// let mut squares = pager.collector();
+/// squares.extend((0..10_000u64).map(|n| n * n));
+/// let handle = squares.finish()?; // here a full disk would be reported
+/// assert_eq!(handle.read(9_999..)?, [9_999 * 9_999]);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "dropping a collector frees what was appended"]
 pub struct Collector<T = u64> {
     pager: Pager,
     /// What is out, [`PIECE_BYTES`] each.
     pieces: Vec<Stored>,
     /// The beginning of the next piece.
     staged: Vec<u8>,
+    /// Why elements of an iterator are missing.
+    failed: Option<Error>,
     elements: PhantomData<fn(T)>,
 }
 
 impl<T: Pod> Collector<T> {
     pub(super) fn new(pager: Pager) -> Self {
-        Self { pager, pieces: Vec::new(), staged: Vec::new(), elements: PhantomData }
+        Self { pager, pieces: Vec::new(), staged: Vec::new(), failed: None, elements: PhantomData }
     }
 
     /// Bytes that were appended since the last [`Self::finish`].
@@ -57,9 +97,10 @@ impl<T: Pod> Collector<T> {
     /// Copies a chunk to the end.
     ///
     /// # Errors
-    /// As [`Pager::pageout`]. Nothing of the chunk was appended then; it can be tried again.
+    /// As [`Pager::pageout`]. Nothing of the chunk was appended then; it can be tried again. The error of an earlier
+    /// [`extend`](Self#extend) is final.
     pub fn append(&mut self, chunk: &[T]) -> Result<(), Error> {
-        self.pager.check_open()?;
+        self.check_usable()?;
         let pieces_before = self.pieces.len();
         self.append_bytes(bytemuck::cast_slice(chunk)).inspect_err(|_| self.pieces.truncate(pieces_before))
     }
@@ -67,9 +108,10 @@ impl<T: Pod> Collector<T> {
     /// Makes the handle of all that was appended. The collector is as new afterwards.
     ///
     /// # Errors
-    /// As [`Pager::pageout`]. Nothing is lost then; it can be tried again.
+    /// As [`Pager::pageout`]. Nothing is lost then; it can be tried again. The error of an earlier [`extend`](Self#extend) is
+    /// final.
     pub fn finish(&mut self) -> Result<Handle<T>, Error> {
-        self.pager.check_open()?;
+        self.check_usable()?;
         let len_bytes = self.len_bytes();
         if len_bytes == 0 {
             return Ok(self.pager.handle(Body::Empty, 0));
@@ -78,6 +120,12 @@ impl<T: Pod> Collector<T> {
         let stored = self.join().inspect_err(|_| self.pieces.truncate(pieces_before))?;
         self.staged = Vec::new();
         Ok(self.pager.handle(Body::File(stored), len_bytes))
+    }
+
+    /// Whether the pager is open and nothing that was given to `extend` is missing.
+    fn check_usable(&self) -> Result<(), Error> {
+        self.pager.shared.check_open()?;
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Puts out every piece that `bytes` complete, and stages the rest. The staged bytes change last.
@@ -135,6 +183,42 @@ impl<T: Pod> Collector<T> {
         self.pieces.try_reserve(1)?;
         self.pieces.push(piece);
         Ok(())
+    }
+}
+
+impl<T: Pod> Extend<T> for Collector<T> {
+    /// Appends each element. A write that fails is reported by the next [`Collector::append`] or [`Collector::finish`].
+    fn extend<I: IntoIterator<Item = T>>(&mut self, elements: I) {
+        if self.failed.is_some() {
+            return;
+        }
+        let block_len = (BLOCK / size_of::<T>().max(1)).max(1);
+        let mut elements = elements.into_iter();
+        let mut block = Vec::with_capacity(block_len);
+        loop {
+            block.extend(elements.by_ref().take(block_len));
+            if block.is_empty() {
+                return;
+            }
+            if let Err(error) = self.append(&block) {
+                self.failed = Some(error);
+                return;
+            }
+            block.clear();
+        }
+    }
+}
+
+impl io::Write for Collector<u8> {
+    /// Appends all of `chunk`, or nothing and fails. The error is an [`Error`] as an [`io::Error`].
+    fn write(&mut self, chunk: &[u8]) -> io::Result<usize> {
+        self.append(chunk)?;
+        Ok(chunk.len())
+    }
+
+    /// Writes nothing: what is staged becomes part of the payload, which [`Collector::finish`] makes.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(self.check_usable()?)
     }
 }
 

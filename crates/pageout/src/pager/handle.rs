@@ -1,23 +1,55 @@
-//! What the caller holds for a payload that is out.
+//! What the caller holds for a payload that is paged out, and its verbs.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
+use std::ops::{Range, RangeBounds};
 
 use bytemuck::Pod;
 
-use super::{Backend, Pager, Shared};
+#[cfg(feature = "addon-internals")]
+use super::Pager;
+use super::ranges::{self, Request};
+use super::reader::{Reader, Source};
+use super::{Backend, Shared};
 use crate::backend::file::Stored;
 use crate::backend::swap::Moved;
-use crate::backend::{Extents, Payload};
+use crate::backend::{Extent, Extents, Payload};
 use crate::error::Error;
 use crate::sync::Arc;
-use crate::sys::Destination;
+use crate::sys::{Destination, destination};
 use crate::units;
 
-/// A payload that is out of memory. Dropping it frees the payload's place, without any I/O.
+/// A payload that is paged out. Dropping it frees the payload's space, without any I/O.
 ///
-/// The elements are of type `T`, any plain-old-data type ([`bytemuck::Pod`]). The backend is fixed when the handle is
-/// made. Any number of threads may read through one handle at the same time.
+/// The elements are of type `T`, any plain-old-data type ([`bytemuck::Pod`]). The backend is fixed when the handle is made. A
+/// handle keeps its pager open, unless that is [closed](crate::Pager::close): each verb gives [`Error::Closed`] then. Any number of threads may read through one handle at the same time, and their reads run side by
+/// side. Ranges are in elements, and whatever range is asked for, nothing panics.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pageout::{Handle, Pager};
+///
+/// let pager = Pager::builder().build()?;
+/// let handle: Handle<f32> = pager.pageout_vec(vec![0.5; 100_000])?;
+/// assert_eq!((handle.len(), handle.len_bytes()), (100_000, 400_000));
+///
+/// // Several threads read parts of it.
+/// std::thread::scope(|scope| {
+///     let sums = [0..50_000, 50_000..100_000].map(|half| scope.spawn(|| handle.read(half).map(|part| part.iter().sum::<f32>())));
+///     for sum in sums {
+///         assert_eq!(sum.join().expect("no panic")?, 25_000.0);
+///     }
+///     Ok::<(), pageout::Error>(())
+/// })?;
+///
+/// // The whole comes back, and the space is free for the next payload.
+/// assert_eq!(handle.take()?.len(), 100_000);
+/// assert_eq!(pager.stats().used_bytes, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "dropping a handle frees its payload: where it is ignored, the data is gone"]
 pub struct Handle<T = u64> {
     body: Body<T>,
     membership: Membership,
@@ -65,17 +97,17 @@ impl<T> Handle<T> {
         }
     }
 
-    /// Whether the system has said that the device could not write all of a file that the payload lies in. Its bytes may be
-    /// lost, or the system may still have them in memory: to take such a payload back soon is the best chance. Always false
-    /// for the swap backend. What is lost is found in any case, by its checksum, when it is read.
+    /// Whether the system has reported that the device could not write all of a file that the payload lies in. Its bytes may be
+    /// lost, or the system may still have them in memory: to take such a payload back soon is the best chance. Always false for
+    /// the swap backend. What is lost is noticed in any case, by its checksum, when it is read.
     #[must_use]
     pub fn is_at_risk(&self) -> bool {
         matches!(&self.body, Body::File(stored) if stored.is_at_risk())
     }
 
-    /// The pager that the payload belongs to. Not covered by semantic versioning.
+    /// The pager that the payload belongs to.
+    #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
-    #[must_use]
     pub fn pager(&self) -> Pager {
         Pager { shared: Arc::clone(&self.membership.pager) }
     }
@@ -86,6 +118,217 @@ impl<T> Handle<T> {
 }
 
 impl<T: Pod> Handle<T> {
+    /// A range of the payload, which stays paged out. `..` reads all of it.
+    ///
+    /// It is one positioned read (`preadv`) for each slot that the range touches, into memory that is allocated for it and not
+    /// zeroed first. What lies in the page cache comes without the device.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let handle = pageout::Pager::builder().build()?.pageout_vec(vec![1u16, 2, 3, 4])?;
+    /// assert_eq!(handle.read(1..3)?, [2, 3]);
+    /// assert_eq!(handle.read(2..)?, [3, 4]);
+    /// assert_eq!(handle.read(3..5).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] where the range does not lie within the payload; [`Error::Corrupt`] and [`Error::System`] where the
+    /// bytes cannot be read back.
+    pub fn read(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>, Error> {
+        let mut dst = Vec::new();
+        self.append(&[self.offset_and_len(&range)?], &mut dst)?;
+        Ok(dst)
+    }
+
+    /// As [`Self::read`], but over `target`, which is exactly as long as the range. Allocates nothing.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let handle = pageout::Pager::builder().build()?.pageout_vec((0..10_000u64).collect())?;
+    /// let mut window = [0; 100];
+    /// for start in (0..10_000).step_by(window.len()) {
+    ///     handle.read_into(start..start + window.len(), &mut window)?;
+    ///     assert_eq!(window[0], start as u64);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::read`], and [`Error::TargetLength`]. Once bytes have moved, the content of `target` is unspecified after an
+    /// error.
+    pub fn read_into(&self, range: impl RangeBounds<usize>, target: &mut [T]) -> Result<(), Error> {
+        self.overwrite(&[self.offset_and_len(&range)?], target)
+    }
+
+    /// Several ranges one after the other, in the order of `ranges`. They may lie in any order and may touch, but not overlap.
+    ///
+    /// What is in the page cache is read first; the rest is asked of the device all at once, so that it works on all of it
+    /// while the first is waited for.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let handle = pageout::Pager::builder().build()?.pageout_vec((0..1_000u32).collect())?;
+    /// assert_eq!(handle.read_many(&[998..1_000, 0..3])?, [998, 999, 0, 1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::read`], and [`Error::Overlap`].
+    pub fn read_many(&self, ranges: &[Range<usize>]) -> Result<Vec<T>, Error> {
+        let mut dst = Vec::new();
+        self.append(&ranges::offsets_and_lens(ranges, self.len())?, &mut dst)?;
+        Ok(dst)
+    }
+
+    /// The whole payload, whose space is free afterwards.
+    ///
+    /// A payload of one chunk in the swap backend comes back as the same allocation, without a copy. See
+    /// [`Pager::take`](crate::Pager::take) for a take into memory that exists already.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let handle = pageout::Pager::builder().build()?.pageout_vec(vec![1u8, 2, 3])?;
+    /// assert_eq!(handle.take()?, [1, 2, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::read`]. The error holds the handle, which is as good as before.
+    pub fn take(self) -> Result<Vec<T>, TakeError<T>> {
+        let mut dst = Vec::new();
+        self.take_into(&mut dst)?;
+        Ok(dst)
+    }
+
+    /// Starts to bring a range into memory, for a read that comes soon. A hint: it does not wait, and nothing depends on it.
+    ///
+    /// File backend: `posix_fadvise` on each slot on Linux, elsewhere what the system has for that. Swap backend: `madvise`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let handle = pageout::Pager::builder().build()?.pageout_vec(vec![7u64; 1 << 16])?;
+    /// handle.prefetch(..4_096)?;
+    /// // ... other work, while the device reads ...
+    /// assert_eq!(handle.read(..4_096)?, [7; 4_096]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] only.
+    pub fn prefetch(&self, range: impl RangeBounds<usize>) -> Result<(), Error> {
+        self.prefetch_ranges(&[self.offset_and_len(&range)?])
+    }
+
+    /// Reads the payload's bytes as a stream that can be sought in: [`io::Read`], [`io::BufRead`] and [`io::Seek`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let handle = pageout::Pager::builder().build()?.pageout_vec(b"to be sent".to_vec())?;
+    /// let mut socket = Vec::new();
+    /// std::io::copy(&mut handle.reader(), &mut socket)?;
+    /// assert_eq!(socket, b"to be sent");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn reader(&self) -> Reader<'_>
+    where
+        T: Send + Sync,
+    {
+        Reader::new(self)
+    }
+
+    fn offset_and_len(&self, range: &impl RangeBounds<usize>) -> Result<(usize, usize), Error> {
+        ranges::offset_and_len(range, self.len())
+    }
+}
+
+/// What the verbs of the handle, of the pager and of a batch do: ranges are (offset, length), and nobody has checked them yet.
+impl<T: Pod> Handle<T> {
+    /// Appends ranges to `dst`, which is as before on an error.
+    pub(super) fn append(&self, ranges: &[(usize, usize)], dst: &mut Vec<T>) -> Result<(), Error> {
+        let request = self.request(ranges)?;
+        if request.elements > 0 {
+            dst.try_reserve(request.elements)?;
+            let payload = self.payload();
+            destination::append_to(dst, request.elements, |whole| payload.read(&request.extents, whole))?;
+        }
+        self.membership.pager.counters.read(request.len_bytes());
+        Ok(())
+    }
+
+    /// Reads ranges over `target`, which is as long as they are together.
+    pub(super) fn overwrite(&self, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
+        self.copy_ranges(ranges, target)?;
+        self.membership.pager.counters.read(units::to_u64(size_of_val(target)));
+        Ok(())
+    }
+
+    /// The same without counting it.
+    pub(super) fn copy_ranges(&self, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
+        let request = self.target_request(ranges, target.len())?;
+        if request.elements > 0 {
+            let payload = self.payload();
+            destination::overwrite(target, |whole| payload.read(&request.extents, whole))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn prefetch_ranges(&self, ranges: &[(usize, usize)]) -> Result<(), Error> {
+        let request = self.request(ranges)?;
+        self.payload().prefetch(&request.extents);
+        Ok(())
+    }
+
+    /// Brings the whole payload back into `dst`: its only chunk as it is, where it lives in memory and `dst` would have to grow;
+    /// else a copy behind the cleared content.
+    pub(super) fn take_into(self, dst: &mut Vec<T>) -> Result<(), TakeError<T>> {
+        if let Err(error) = self.membership.pager.check_open() {
+            return Err(TakeError::new(error, self));
+        }
+        let (pager, len_bytes) = (Arc::clone(&self.membership.pager), self.membership.len_bytes);
+        let must_grow = dst.capacity() < self.len().max(1);
+        match self.into_only_chunk(must_grow) {
+            Ok(only) => *dst = only,
+            Err(handle) => {
+                dst.clear();
+                if let Err(error) = handle.read_whole(dst) {
+                    return Err(TakeError::new(error, handle));
+                }
+            }
+        }
+        pager.counters.take(len_bytes);
+        Ok(())
+    }
+
+    fn read_whole(&self, dst: &mut Vec<T>) -> Result<(), Error> {
+        let whole = Extents::whole(self.membership.len_bytes);
+        dst.try_reserve_exact(self.len())?;
+        let payload = self.payload();
+        destination::append_to(dst, self.len(), |into| payload.read(&whole, into))
+    }
+
+    /// A checked request.
+    fn request(&self, ranges: &[(usize, usize)]) -> Result<Request, Error> {
+        self.membership.pager.check_open()?;
+        ranges::check(ranges, self.len(), size_of::<T>())
+    }
+
+    /// A checked request for a target of `target_len` elements.
+    pub(super) fn target_request(&self, ranges: &[(usize, usize)], target_len: usize) -> Result<Request, Error> {
+        let request = self.request(ranges)?;
+        if request.elements != target_len {
+            return Err(Error::TargetLength { expected: request.elements, actual: target_len });
+        }
+        Ok(request)
+    }
+
     pub(super) fn payload(&self) -> &dyn Payload {
         match &self.body {
             Body::Empty => &Nothing,
@@ -105,6 +348,19 @@ impl<T: Pod> Handle<T> {
             body => body,
         };
         Err(Self { body, membership, elements })
+    }
+}
+
+impl<T: Pod + Send + Sync> Source for Handle<T> {
+    fn len_bytes(&self) -> u64 {
+        self.membership.len_bytes
+    }
+
+    fn fill(&self, extent: Extent, whole: Destination<'_>) -> Result<(), Error> {
+        self.membership.pager.check_open()?;
+        self.payload().read(&Extents::One(extent), whole)?;
+        self.membership.pager.counters.read(extent.len_bytes);
+        Ok(())
     }
 }
 
@@ -149,6 +405,28 @@ impl Drop for Membership {
 }
 
 /// A take that failed, with the handle: it is as good as before, and the take can be tried again.
+///
+/// `?` makes an [`Error`] or an [`io::Error`] of it, which drops the handle and so frees the payload.
+///
+/// ```
+/// use pageout::{Error, Handle};
+///
+/// /// Takes a payload back, or leaves it in `kept` for a later try.
+/// fn take_or_keep(handle: Handle<f64>, kept: &mut Vec<Handle<f64>>) -> Result<Vec<f64>, Error> {
+///     match handle.take() {
+///         Ok(all) => Ok(all),
+///         Err(failed) => {
+///             let reason = failed.error().clone();
+///             kept.push(failed.into_handle());
+///             Err(reason)
+///         }
+///     }
+/// }
+/// # let mut kept = Vec::new();
+/// # let handle = pageout::pager().pageout_vec(vec![1.5]).unwrap();
+/// # assert_eq!(take_or_keep(handle, &mut kept).unwrap(), [1.5]);
+/// ```
+#[must_use = "dropping this error drops the handle, which frees its payload"]
 pub struct TakeError<T>(Box<(Error, Handle<T>)>);
 
 impl<T> TakeError<T> {
@@ -163,12 +441,11 @@ impl<T> TakeError<T> {
     }
 
     /// The handle.
-    #[must_use]
     pub fn into_handle(self) -> Handle<T> {
         self.0.1
     }
 
-    /// Why the take failed; the handle is dropped, which frees its place.
+    /// Why the take failed; the handle is dropped, which frees the payload's space.
     #[must_use]
     pub fn into_error(self) -> Error {
         self.0.0
@@ -184,6 +461,20 @@ impl<T> fmt::Debug for TakeError<T> {
 impl<T> fmt::Display for TakeError<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("the payload could not be taken back")
+    }
+}
+
+impl<T> From<TakeError<T>> for Error {
+    /// Why the take failed; the handle is dropped, which frees the payload's space.
+    fn from(failed: TakeError<T>) -> Self {
+        failed.into_error()
+    }
+}
+
+impl<T> From<TakeError<T>> for io::Error {
+    /// Why the take failed; the handle is dropped, which frees the payload's space.
+    fn from(failed: TakeError<T>) -> Self {
+        failed.into_error().into()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Order within every verb: the caller's arguments are checked, then room is reserved, then bytes move, then the result
 //! is published. What fails on the way leaves chunks, handle, destination and accounting as they were.
 
+#[cfg(feature = "addon-internals")]
 mod batch;
 mod builder;
 mod collector;
@@ -10,27 +11,32 @@ mod handle;
 #[cfg(all(test, pageout_loom))]
 mod models;
 mod open;
+mod pageout_error;
 mod ranges;
+mod reader;
 mod stats;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use bytemuck::Pod;
 
+#[cfg(feature = "addon-internals")]
 #[doc(hidden)]
 pub use batch::{BatchRead, read_batch};
 pub use builder::PagerBuilder;
 pub use collector::Collector;
 pub use handle::{Handle, TakeError};
+pub use pageout_error::PageoutError;
+pub use reader::Reader;
 pub use stats::PagerStats;
 
-use crate::backend::Extents;
 use crate::backend::file::Stored;
 use crate::backend::swap::Moved;
 use crate::error::Error;
 use crate::store::{Store, StoreOptions};
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc, lock};
-use crate::sys::{Device, destination, memory};
+use crate::sys::{Device, memory};
 use crate::units;
 use handle::{Body, Membership};
 use stats::Counters;
@@ -38,29 +44,40 @@ use stats::Counters;
 /// For calls that nobody stops.
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// Where a payload lives while it is out.
+/// Where a payload lives while it is paged out.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pageout::{Backend, Pager};
+///
+/// let pager = Pager::builder().backend(Backend::Swap).build()?;
+/// let swapped = pager.pageout(&mut [vec![1u64, 2]])?;
+/// let stored = pager.pageout_with(Backend::File, &mut [vec![3u64, 4]])?;
+/// assert_eq!((swapped.backend(), stored.backend()), (Backend::Swap, Backend::File));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// In this process, hinted cold: the kernel moves it to swap space when memory is short.
+    /// In this process, hinted cold (`MADV_COLD`, Linux only): the kernel moves it to swap space when memory is short. Without
+    /// swap space it stays in memory. Its bytes are not verified, since they never leave the process.
     Swap,
-    /// In unnamed files of the scratch directory.
+    /// In unnamed files of the scratch directory. The default.
     File,
 }
 
-/// Puts vectors out of memory and brings them back. Clones share one pager; it is closed with its last clone and handle.
+/// Pages vectors out and reads them back. Clones share one pager; it is closed with its last clone and handle.
 ///
-/// Every method returns a [`Result`] and none panics, whatever the arguments.
+/// Every method returns a [`Result`] and none panics, whatever the arguments. Any number of threads may use one pager. All of its
+/// methods may wait for the device, but [`prefetch`](Self::prefetch), [`stats`](Self::stats) and what has nothing to do.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use pageout::Pager;
 ///
 /// let pager = Pager::builder().capacity_bytes(1 << 30).build()?;
-/// let handle = pager.pageout(&mut [vec![1.0f64, 2.0], vec![3.0]])?;
-///
-/// let mut some = Vec::new();
-/// pager.read_at(&handle, 1, 2, &mut some)?;
-/// assert_eq!(some, [2.0, 3.0]);
+/// let handle = pager.pageout_vec(vec![1.0f64, 2.0, 3.0])?;
+/// assert_eq!(handle.read(1..)?, [2.0, 3.0]);
 ///
 /// let mut all = Vec::new();
 /// pager.take(handle, &mut all)?;
@@ -68,13 +85,20 @@ pub enum Backend {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+///
+/// # Which way out?
+/// - [`pageout_vec`](Self::pageout_vec) and [`pageout_vecs`](Self::pageout_vecs) take the vectors and free their memory.
+/// - [`pageout`](Self::pageout) empties the vectors, which keep their capacity for what comes next: for a loop that fills the same
+///   vectors again and again.
+/// - [`pageout_copy`](Self::pageout_copy) copies what somebody else owns.
+/// - [`collector`](Self::collector) takes a payload piece by piece while it is made.
+#[must_use = "a pager that nobody keeps is closed at once"]
+#[derive(Clone)]
 pub struct Pager {
     shared: Arc<Shared>,
 }
 
 /// What the clones and handles of one pager share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     device: UnsizedArc<dyn Device>,
     store_options: StoreOptions,
@@ -88,6 +112,12 @@ pub(crate) struct Shared {
     /// Set for good by [`Pager::close`].
     closed: AtomicBool,
     counters: Counters,
+}
+
+impl Shared {
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Relaxed) { Err(Error::Closed) } else { Ok(()) }
+    }
 }
 
 impl Drop for Shared {
@@ -116,14 +146,73 @@ impl Pager {
         self.shared.backend.set(backend);
     }
 
-    /// Puts the chunks, concatenated in order, out of memory.
+    /// Pages a vector out and frees its memory.
     ///
-    /// Afterwards every chunk is empty: cleared with its capacity kept (file backend), or moved into the handle (swap
-    /// backend). On an error every chunk is as it was. Chunks without elements give a handle of length 0 without any I/O.
+    /// File backend: the bytes are written with one `pwritev` for each slot, and the memory goes back to the allocator, which gives
+    /// it to the system or keeps it for what is allocated next. Swap backend: the vector moves into the handle, without a copy.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let handle = pager.pageout_vec(vec![1u64; 1 << 20])?;
+    /// assert_eq!(handle.read(7..9)?, [1, 1]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// A full disk or another failure of the scratch files ([`Error::System`]), a reached capacity ([`Error::Capacity`]),
-    /// no usable scratch directory ([`Error::ScratchDir`]).
+    /// As [`Self::pageout`]. The error holds the vector, which is as it was; `?` drops it.
+    pub fn pageout_vec<T: Pod>(&self, mut vec: Vec<T>) -> Result<Handle<T>, PageoutError<Vec<T>>> {
+        match self.pageout(std::slice::from_mut(&mut vec)) {
+            Ok(handle) => Ok(handle),
+            Err(error) => Err(PageoutError::new(error, vec)),
+        }
+    }
+
+    /// Pages vectors out, concatenated in order, and frees their memory. Else as [`Self::pageout_vec`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let columns: Vec<Vec<f32>> = (0..8).map(|column| vec![column as f32; 1_000]).collect();
+    /// let handle = pager.pageout_vecs(columns)?;
+    /// assert_eq!(handle.read(2_999..3_001)?, [2.0, 3.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::pageout`]. The error holds the vectors, which are as they were; `?` drops them.
+    pub fn pageout_vecs<T: Pod>(&self, mut vecs: Vec<Vec<T>>) -> Result<Handle<T>, PageoutError<Vec<Vec<T>>>> {
+        match self.pageout(&mut vecs) {
+            Ok(handle) => Ok(handle),
+            Err(error) => Err(PageoutError::new(error, vecs)),
+        }
+    }
+
+    /// Pages the chunks out, concatenated in order, and leaves them empty.
+    ///
+    /// The file backend clears each chunk, **which keeps its capacity, so that its memory is not free**: fill it again, drop it,
+    /// or use [`Self::pageout_vec`]. The swap backend moves each chunk into the handle, which leaves no capacity. On an error every
+    /// chunk is as it was. Chunks without elements give a handle of length 0 without any I/O.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let mut rows = Vec::with_capacity(1_000);
+    /// let mut blocks = Vec::new();
+    /// for block in 0..10u64 {
+    ///     rows.extend((0..1_000).map(|row| block * 1_000 + row));
+    ///     blocks.push(pager.pageout(std::slice::from_mut(&mut rows))?); // the same memory serves every block
+    /// }
+    /// assert_eq!(blocks[9].read(999..)?, [9_999]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A full disk or another failure of the scratch files ([`Error::System`]), a reached capacity ([`Error::Capacity`]), no usable
+    /// scratch directory ([`Error::ScratchDir`]).
     pub fn pageout<T: Pod>(&self, chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
         self.pageout_with(self.backend(), chunks)
     }
@@ -133,7 +222,7 @@ impl Pager {
     /// # Errors
     /// As [`Self::pageout`].
     pub fn pageout_with<T: Pod>(&self, backend: Backend, chunks: &mut [Vec<T>]) -> Result<Handle<T>, Error> {
-        self.check_open()?;
+        self.shared.check_open()?;
         let len_bytes = total_bytes(chunks)?;
         match backend {
             Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes)),
@@ -161,16 +250,21 @@ impl Pager {
     /// # Errors
     /// As [`Self::pageout`].
     pub fn pageout_copy<T: Pod>(&self, chunks: &[&[T]]) -> Result<Handle<T>, Error> {
-        self.pageout_copy_unless(chunks, &NEVER)
+        self.copy_unless(chunks, &NEVER)
     }
 
-    /// As [`Self::pageout_copy`], ending soon with ECANCELED after `stop` became true. Not covered by semantic versioning.
+    /// As [`Self::pageout_copy`], ending soon with ECANCELED after `stop` became true.
     ///
     /// # Errors
     /// As [`Self::pageout`], and ECANCELED.
+    #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
     pub fn pageout_copy_unless<T: Pod>(&self, chunks: &[&[T]], stop: &AtomicBool) -> Result<Handle<T>, Error> {
-        self.check_open()?;
+        self.copy_unless(chunks, stop)
+    }
+
+    fn copy_unless<T: Pod>(&self, chunks: &[&[T]], stop: &AtomicBool) -> Result<Handle<T>, Error> {
+        self.shared.check_open()?;
         match total_bytes(chunks)? {
             0 => Ok(self.handle(Body::Empty, 0)),
             len_bytes => self.store_chunks(chunks, len_bytes, stop),
@@ -178,101 +272,111 @@ impl Pager {
     }
 
     /// Begins a payload of the file backend whose chunks come one after the other.
-    #[must_use]
     pub fn collector<T: Pod>(&self) -> Collector<T> {
         Collector::new(self.clone())
     }
 
-    /// Appends `len` elements from element `offset` on to `dst`.
+    /// Appends `len` elements from element `offset` on to `dst`, which keeps what it has. [`Handle::read`] makes a vector.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`], [`Error::ForeignHandle`]; [`Error::Corrupt`] and [`Error::System`] where the bytes do not come
+    /// [`Error::OutOfRange`], [`Error::ForeignHandle`]; [`Error::Corrupt`] and [`Error::System`] where the bytes cannot be read
     /// back. `dst` is as before then.
     pub fn read_at<T: Pod>(&self, handle: &Handle<T>, offset: usize, len: usize, dst: &mut Vec<T>) -> Result<(), Error> {
         self.read_at_many(handle, &[(offset, len)], dst)
     }
 
-    /// Appends several ranges, each (offset, length) in elements, to `dst` in the order of `ranges`.
-    ///
-    /// The ranges may come in any order and may touch. What is not in memory is asked of the device all at once.
+    /// Appends several ranges, each (offset, length) in elements, to `dst` in the order of `ranges`. Else as
+    /// [`Handle::read_many`].
     ///
     /// # Errors
     /// As [`Self::read_at`], and [`Error::Overlap`].
     pub fn read_at_many<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], dst: &mut Vec<T>) -> Result<(), Error> {
-        let request = self.request(handle, ranges)?;
-        if request.elements > 0 {
-            dst.try_reserve(request.elements)?;
-            let payload = handle.payload();
-            destination::append_to(dst, request.elements, |whole| payload.read(&request.extents, whole))?;
-        }
-        self.shared.counters.read(request.len_bytes());
-        Ok(())
+        self.own(handle)?.append(ranges, dst)
     }
 
     /// As [`Self::read_at_many`], but over `target`, which is exactly as long as the ranges together.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let handle = pager.pageout_vec((0..1_000u32).collect())?;
+    /// let mut ends = [0; 4];
+    /// pager.read_into(&handle, &[(0, 2), (998, 2)], &mut ends)?;
+    /// assert_eq!(ends, [0, 1, 998, 999]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Self::read_at_many`], and [`Error::TargetLength`]. Once bytes have moved, the content of `target` is
     /// unspecified after an error.
     pub fn read_into<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
-        self.copy_ranges(handle, ranges, target)?;
-        self.shared.counters.read(units::to_u64(size_of_val(target)));
-        Ok(())
+        self.own(handle)?.overwrite(ranges, target)
     }
 
-    /// Brings the whole payload back into `dst`, which is cleared first, and frees its place.
+    /// Brings the whole payload back into `dst`, which is cleared first, and frees its space.
     ///
-    /// The capacity of `dst` is kept where it suffices. A payload of one chunk in the swap backend comes back as the same
-    /// allocation when `dst` has no capacity.
+    /// The memory of `dst` is used where it suffices. Where it does not, a payload of one chunk in the swap backend comes back as
+    /// the same allocation, without a copy.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let handles = [pager.pageout_vec(vec![1u8; 100])?, pager.pageout_vec(vec![2u8; 50])?];
+    /// let mut dst = Vec::with_capacity(100);
+    /// for handle in handles {
+    ///     pager.take(handle, &mut dst)?; // one allocation for all
+    /// }
+    /// assert_eq!(dst, [2; 50]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Self::read_at`]. The error holds the handle, which is as good as before; `dst` is empty or as before.
     pub fn take<T: Pod>(&self, handle: Handle<T>, dst: &mut Vec<T>) -> Result<(), TakeError<T>> {
-        if let Err(error) = self.check(&handle) {
-            return Err(TakeError::new(error, handle));
+        match self.own(&handle) {
+            Ok(_) => handle.take_into(dst),
+            Err(error) => Err(TakeError::new(error, handle)),
         }
-        let len_bytes = units::to_u64(handle.len_bytes());
-        match handle.into_only_chunk(dst.capacity() == 0) {
-            Ok(only) => *dst = only,
-            Err(handle) => {
-                dst.clear();
-                if let Err(error) = Self::read_whole(&handle, dst) {
-                    return Err(TakeError::new(error, handle));
-                }
-            }
-        }
-        self.shared.counters.take(len_bytes);
-        Ok(())
     }
 
     /// The reading half of a take, for callers that keep the handle in a place of their own: brings the whole payload back
-    /// over `target` without counting it as a read. Not covered by semantic versioning.
+    /// over `target` without counting it as a read.
     ///
     /// # Errors
     /// As [`Self::read_into`].
+    #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
     pub fn peek<T: Pod>(&self, handle: &Handle<T>, target: &mut [T]) -> Result<(), Error> {
-        self.copy_ranges(handle, &[(0, handle.len())], target)
+        self.own(handle)?.copy_ranges(&[(0, handle.len())], target)
     }
 
-    /// Counts a take of which [`Self::peek`] was the reading half. Not covered by semantic versioning.
+    /// Counts a take of which [`Self::peek`] was the reading half.
+    #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
     pub fn count_take<T: Pod>(&self, handle: &Handle<T>) {
         self.shared.counters.take(units::to_u64(handle.len_bytes()));
     }
 
-    /// Starts bringing ranges into memory, for a read that comes soon. A hint: it does no I/O itself and nothing depends
-    /// on it.
+    /// Starts to bring ranges, each (offset, length) in elements, into memory. A hint, as [`Handle::prefetch`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().build()?;
+    /// let handle = pager.pageout_vec(vec![3u64; 1 << 16])?;
+    /// pager.prefetch(&handle, &[(0, 512), (32_768, 512)])?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// Only the caller's: [`Error::OutOfRange`], [`Error::Overlap`], [`Error::ForeignHandle`].
+    /// The caller's only: [`Error::OutOfRange`], [`Error::Overlap`], [`Error::ForeignHandle`].
     pub fn prefetch<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)]) -> Result<(), Error> {
-        let request = self.request(handle, ranges)?;
-        handle.payload().prefetch(&request.extents);
-        Ok(())
+        self.own(handle)?.prefetch_ranges(ranges)
     }
 
-    /// Gives all disk space back that no payload uses. Space that the file system cannot take back stays ready for use.
+    /// Gives all disk space back that no payload uses, which happens in the background for most of it. Space that the file system cannot take back stays ready for use.
     ///
     /// # Errors
     /// [`Error::System`] when the device failed; a file system that only cannot take space back is no error.
@@ -287,10 +391,9 @@ impl Pager {
     /// ```
     /// # fn main() -> Result<(), pageout::Error> {
     /// let pager = pageout::Pager::builder().build()?;
-    /// let handle = pager.pageout(&mut [vec![1u8, 2, 3]])?;
+    /// let handle = pager.pageout_vec(vec![1u8, 2, 3])?;
     /// pager.close();
-    /// let error = pager.read_at(&handle, 0, 1, &mut Vec::new()).unwrap_err();
-    /// assert_eq!(error.code(), "ERR_PAGEOUT_CLOSED");
+    /// assert!(matches!(handle.read(..), Err(pageout::Error::Closed)));
     /// # Ok(())
     /// # }
     /// ```
@@ -344,49 +447,28 @@ impl Pager {
         }
     }
 
-    fn check_open(&self) -> Result<(), Error> {
-        if self.shared.closed.load(Relaxed) { Err(Error::Closed) } else { Ok(()) }
-    }
-
-    /// Whether a handle can be used with this pager.
-    fn check<T>(&self, handle: &Handle<T>) -> Result<(), Error> {
-        if handle.belongs_to(&self.shared) { self.check_open() } else { Err(Error::ForeignHandle) }
-    }
-
     fn handle<T>(&self, body: Body<T>, len_bytes: u64) -> Handle<T> {
         Handle::new(body, Membership::new(Arc::clone(&self.shared), len_bytes))
     }
 
-    fn request<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)]) -> Result<ranges::Request, Error> {
-        self.check(handle)?;
-        ranges::check(ranges, handle.len(), size_of::<T>())
-    }
-
-    fn copy_ranges<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
-        self.check(handle)?;
-        let request = target_request(handle, ranges, target.len())?;
-        if request.elements > 0 {
-            let payload = handle.payload();
-            destination::overwrite(target, |whole| payload.read(&request.extents, whole))?;
-        }
-        Ok(())
-    }
-
-    fn read_whole<T: Pod>(handle: &Handle<T>, dst: &mut Vec<T>) -> Result<(), Error> {
-        let whole = Extents::whole(units::to_u64(handle.len_bytes()));
-        dst.try_reserve_exact(handle.len())?;
-        let payload = handle.payload();
-        destination::append_to(dst, handle.len(), |into| payload.read(&whole, into))
+    /// The handle, if it is of this pager.
+    fn own<'a, T>(&self, handle: &'a Handle<T>) -> Result<&'a Handle<T>, Error> {
+        if handle.belongs_to(&self.shared) { Ok(handle) } else { Err(Error::ForeignHandle) }
     }
 }
 
-/// A checked request for a target of `target_len` elements.
-fn target_request<T: Pod>(handle: &Handle<T>, ranges: &[(usize, usize)], target_len: usize) -> Result<ranges::Request, Error> {
-    let request = ranges::check(ranges, handle.len(), size_of::<T>())?;
-    if request.elements != target_len {
-        return Err(Error::TargetLength { expected: request.elements, actual: target_len });
+impl fmt::Debug for Pager {
+    /// Where it is and how full: `stats` has the rest.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let store = self.shared.store.get();
+        let capacity_bytes = store.map(|store| store.space().capacity_bytes()).or(self.shared.store_options.capacity_bytes);
+        out.debug_struct("Pager")
+            .field("scratch_dir", &store.map(|store| store.path()))
+            .field("capacity_bytes", &capacity_bytes)
+            .field("used_bytes", &store.map_or(0, |store| store.used_bytes()))
+            .field("backend", &self.backend())
+            .finish_non_exhaustive()
     }
-    Ok(request)
 }
 
 /// Bytes of all chunks together.

@@ -18,7 +18,7 @@ impl Pager {
     /// `root` cannot serve, in which case nothing is decided and a later call may succeed.
     pub(crate) fn set_scratch_dir(&self, root: PathBuf) -> Result<(), Error> {
         let _turn = lock(&self.shared.opening);
-        self.check_open()?;
+        self.shared.check_open()?;
         if let Some(store) = self.shared.store.get() {
             if is_same_directory(store.path(), &root) {
                 return Ok(());
@@ -49,7 +49,7 @@ impl Pager {
             return Ok(store);
         }
         let _turn = lock(&self.shared.opening);
-        self.check_open()?;
+        self.shared.check_open()?;
         if let Some(store) = self.shared.store.get() {
             return Ok(store);
         }

@@ -1,5 +1,7 @@
 //! The checks of ranges, before any I/O: within the payload, no overflow, no overlap.
 
+use std::ops::{Bound, Range, RangeBounds};
+
 use crate::backend::{Extent, Extents};
 use crate::error::Error;
 use crate::units;
@@ -26,6 +28,41 @@ impl Extents {
     }
 }
 
+/// A range of a payload of `payload_len` elements as (offset, length), which nobody has checked yet.
+///
+/// # Errors
+/// [`Error::OutOfRange`] where it ends before it begins.
+pub(super) fn offset_and_len(range: &impl RangeBounds<usize>, payload_len: usize) -> Result<(usize, usize), Error> {
+    // Elements have bytes, so no payload has `usize::MAX` of them: what saturates here is past the end of each.
+    let offset = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&last) => last.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => payload_len.max(offset),
+    };
+    match end.checked_sub(offset) {
+        Some(len) => Ok((offset, len)),
+        None => Err(Error::OutOfRange { offset, len: 0, payload_len, inverted_end: Some(end) }),
+    }
+}
+
+/// Several ranges as [`offset_and_len`] gives one.
+///
+/// # Errors
+/// As there; out of memory for very many ranges.
+pub(super) fn offsets_and_lens(ranges: &[Range<usize>], payload_len: usize) -> Result<Vec<(usize, usize)>, Error> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(ranges.len())?;
+    for range in ranges {
+        all.push(offset_and_len(range, payload_len)?);
+    }
+    Ok(all)
+}
+
 /// Checks ranges of (offset, length) in elements of `element_bytes` against a payload of `payload_len` elements.
 ///
 /// # Errors
@@ -34,7 +71,7 @@ pub(super) fn check(ranges: &[(usize, usize)], payload_len: usize, element_bytes
     let extent = |&(offset, len): &(usize, usize)| {
         let past_the_end = offset.checked_add(len).is_none_or(|end| end > payload_len);
         if past_the_end {
-            return Err(Error::OutOfRange { offset, len, payload_len });
+            return Err(Error::OutOfRange { offset, len, payload_len, inverted_end: None });
         }
         // The payload's bytes fit a u64, so those of a range within it do.
         Ok(Extent { start: units::to_u64(offset * element_bytes), len_bytes: units::to_u64(len * element_bytes) })
@@ -118,7 +155,7 @@ mod tests {
     #[test]
     fn errors_name_the_range_and_the_payload() {
         let out_of_range = |ranges: &[(usize, usize)]| match check(ranges, 9, 8) {
-            Err(Error::OutOfRange { offset, len, payload_len }) => (offset, len, payload_len),
+            Err(Error::OutOfRange { offset, len, payload_len, inverted_end: None }) => (offset, len, payload_len),
             other => panic!("{other:?}"),
         };
         assert_eq!(out_of_range(&[(8, 2)]), (8, 2, 9));
@@ -126,6 +163,52 @@ mod tests {
         assert_eq!(out_of_range(&[(0, 1), (usize::MAX, 1)]), (usize::MAX, 1, 9));
         let overlap = check(&[(4, 4), (0, 5)], 9, 8).expect_err("element 4 twice");
         assert!(matches!(overlap, Error::Overlap { first: (0, 5), second: (4, 4) }), "{overlap:?}");
+    }
+
+    #[test]
+    fn bounds_become_offset_and_length() {
+        use Bound::{Excluded, Included, Unbounded};
+        let resolved = |start, end| offset_and_len(&(start, end), 9).expect("it begins before it ends");
+        assert_eq!(resolved(Unbounded, Unbounded), (0, 9));
+        assert_eq!(resolved(Included(2), Excluded(5)), (2, 3));
+        assert_eq!(resolved(Excluded(2), Included(5)), (3, 3));
+        assert_eq!(resolved(Included(5), Excluded(5)), (5, 0));
+        assert_eq!(resolved(Included(9), Unbounded), (9, 0));
+        assert_eq!(offsets_and_lens(&[2..4, 0..0], 9).expect("memory"), [(2, 2), (0, 0)]);
+    }
+
+    #[test]
+    fn bounds_that_no_payload_has_are_past_the_end() {
+        use Bound::{Excluded, Included, Unbounded};
+        const MAX: usize = usize::MAX;
+        for bounds in [
+            (Included(10), Unbounded),
+            (Unbounded, Included(MAX)),
+            (Included(3), Included(MAX)),
+            (Excluded(MAX), Unbounded),
+            (Excluded(MAX), Excluded(MAX)),
+            (Included(MAX), Included(MAX)),
+        ] {
+            let range = offset_and_len(&bounds, 9).expect("it begins before it ends");
+            assert!(matches!(check(&[range], 9, 8), Err(Error::OutOfRange { payload_len: 9, .. })), "{bounds:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_refused() {
+        use Bound::{Excluded, Included};
+        for (bounds, expected) in [
+            ((Included(5), Excluded(3)), (5, 3)),
+            ((Excluded(4), Included(3)), (5, 4)),
+            ((Included(usize::MAX), Excluded(0)), (usize::MAX, 0)),
+        ] {
+            match offset_and_len(&bounds, 9) {
+                Err(Error::OutOfRange { offset, len: 0, payload_len: 9, inverted_end: Some(end) }) => {
+                    assert_eq!((offset, end), expected);
+                }
+                other => panic!("{bounds:?}: {other:?}"),
+            }
+        }
     }
 
     proptest! {

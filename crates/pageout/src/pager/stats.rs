@@ -6,6 +6,18 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use crate::sync::{AtomicU64, thread_number};
 
 /// What a pager holds and has done, from [`Pager::stats`](crate::Pager::stats). Counters run from the pager's beginning.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pager = pageout::Pager::builder().build()?;
+/// let handle = pager.pageout_vec(vec![0u8; 5_000])?;
+/// handle.read(..100)?;
+/// let stats = pager.stats();
+/// assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes), (1, 5_000, 8_192));
+/// assert_eq!((stats.pageouts, stats.reads, stats.read_bytes), (1, 1, 100));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PagerStats {
@@ -15,18 +27,18 @@ pub struct PagerStats {
     pub payload_bytes: u64,
     /// Bytes of scratch slots in use. At least the bytes of the file backend's payloads.
     pub used_bytes: u64,
-    /// The most that `used_bytes` may become; 0 while neither an option nor an open scratch directory decides it.
+    /// Upper limit on `used_bytes`; 0 while neither an option nor an open scratch directory decides it.
     pub capacity_bytes: u64,
     /// Bytes of disk space that the scratch files hold, in use or ready for use.
     pub scratch_bytes: u64,
-    /// Bytes of slots in use that the device may not have yet, counted from above.
+    /// Upper limit on bytes of slots in use that are not written back yet.
     pub dirty_bytes: u64,
-    /// Most of them that are left alone: an eighth of the memory group's limit, at most a quarter of the available memory.
-    /// Past that, each pageout starts writing as much as it added; 0 until a scratch directory is open.
+    /// Dirty bytes that are tolerated before write-back is started: an eighth of the memory group's limit, at most a quarter of the
+    /// available memory. Past that, each pageout starts the write-back of as much as it added; 0 until a scratch directory is open.
     pub dirty_budget_bytes: u64,
-    /// Bytes whose writing was started because of that.
+    /// Bytes whose write-back was started because of that.
     pub pushed_bytes: u64,
-    /// Scratch files of which the device has lost something after it was written, as far as the system has said so. No new
+    /// Scratch files of which the device has lost something after it was written, as far as the system has reported it. No new
     /// payload goes there.
     pub write_back_failures: u64,
     /// Bytes of slots in use in such files: what may be lost ([`Handle::is_at_risk`](crate::Handle::is_at_risk)).
@@ -39,15 +51,16 @@ pub struct PagerStats {
     pub file_system: Option<String>,
     /// Pageouts that succeeded.
     pub pageouts: u64,
-    /// Bytes they put out.
+    /// Bytes of their payloads.
     pub pageout_bytes: u64,
-    /// Reads of ranges that succeeded; a call with several ranges counts once.
+    /// Reads of ranges that succeeded; a call with several ranges counts once, and each time that a [`Reader`](crate::Reader) fills
+    /// its buffer.
     pub reads: u64,
-    /// Bytes they brought back.
+    /// Bytes that they read.
     pub read_bytes: u64,
     /// Takes that succeeded.
     pub takes: u64,
-    /// Bytes they brought back.
+    /// Bytes of their payloads.
     pub take_bytes: u64,
     /// Bytes of swap space that the machine has. Without any, the swap backend frees nothing.
     pub swap_bytes: u64,

@@ -68,8 +68,8 @@ enum Fault {
 
 fn fault_of(error: &Error, ranges: &[(usize, usize)], len: usize) -> Fault {
     match *error {
-        Error::OutOfRange { offset, len: asked, payload_len } if payload_len == len => Fault::OutOfRange((offset, asked)),
-        Error::Overlap { first, second } => {
+        Error::OutOfRange { offset, len: asked, payload_len, .. } if payload_len == len => Fault::OutOfRange((offset, asked)),
+        Error::Overlap { first, second, .. } => {
             assert!(ranges.contains(&first) && ranges.contains(&second), "{error:?} of {ranges:?}");
             assert!(first.0 <= second.0 && second.0 < first.0 + first.1 && second.1 > 0, "{error:?}");
             Fault::Overlap
@@ -127,7 +127,7 @@ pub(crate) fn options(data: &[u8]) {
         Err(Error::Option { name, .. }) => assert!(name == "capacity_bytes" && capacity_bytes == Some(0)),
         Err(error) => {
             assert!(!expected && matches!(error, Error::ScratchDir { .. }), "{}: {error:?}", name.display());
-            assert!(error.to_string().contains("no usable scratch directory") && !error.is_callers());
+            assert!(error.to_string().contains("no usable scratch directory") && !error.is_usage_error());
         }
     }
 }

@@ -652,7 +652,7 @@ fn read_into<T: Pod>(side: &mut Side<T>, context: &mut Context, pick: usize, ran
             assert_same(&target, &payload.whole[range.0..range.0 + range.1]);
             count(&mut side.account.reads, size_of_val(&target[..]));
         }
-        Err(Error::TargetLength { expected, actual }) => {
+        Err(Error::TargetLength { expected, actual, .. }) => {
             assert!(excess > 0 && (expected, actual) == (range.1, target.len()));
             assert_same(&target, &elements::<T>(target.len(), 4));
             context.counts.callers += 1;
@@ -693,7 +693,7 @@ pub(super) fn judge<T: Pod>(context: &mut Context, payload: &Payload<T>, error: 
             assert!(seen.hits > 0, "{error:?} and nothing went wrong");
             context.counts.failed += 1;
         }
-        Error::Corrupt { byte_offset, write_back_errno } => {
+        Error::Corrupt { byte_offset, write_back_errno, .. } => {
             assert!(write_back_errno.is_none() || payload.handle.is_at_risk());
             context.counts.corrupt += 1;
             let start = usize::try_from(*byte_offset).expect("within a payload") / size_of::<T>();
