@@ -66,7 +66,7 @@ impl Files {
         if let Some(former) = active.replace(Arc::clone(&file)) {
             lock(&self.set_aside).push(former);
             drop(active);
-            self.close_unused(false);
+            self.close_unused(false, SlotFile::close);
         }
         Ok(file)
     }
@@ -88,9 +88,24 @@ impl Files {
 
     /// All files. One that is being set aside may come twice.
     pub(super) fn all(&self) -> impl Iterator<Item = Arc<SlotFile>> {
-        let active = self.active.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone));
-        // The list is looked at behind the shards: a file moves from there to here.
-        active.chain(self.all_set_aside())
+        self.all_growing().chain(self.all_set_aside())
+    }
+
+    /// Calls `step` with each file, again and again until it says that it is done with that one. Whoever looks for unused
+    /// files under `giving` sees none that is held by this alone.
+    pub(super) fn step_through(&self, mut step: impl FnMut(&SlotFile, bool) -> bool) {
+        let at = |position: usize| match self.active.get(position) {
+            Some(shard) => Some(lock(shard).as_ref().map(Arc::clone)),
+            None => lock(&self.set_aside).get(position - self.active.len()).map(|file| Some(Arc::clone(file))),
+        };
+        let (mut position, mut is_first) = (0, true);
+        loop {
+            let _giving = lock(&self.giving);
+            let Some(file) = at(position) else { break };
+            let is_done = file.is_none_or(|file| step(&file, is_first));
+            is_first = is_done;
+            position += usize::from(is_done);
+        }
     }
 
     /// The files that grow.
@@ -103,18 +118,16 @@ impl Files {
         self.all().for_each(|file| file.close());
     }
 
-    /// Lets go of the files that hold no payload, of those that grow only where `also_growing`.
-    pub(super) fn close_unused(&self, also_growing: bool) {
-        // Each is closed behind the lock: closing gives space back.
-        loop {
-            let unused = lock(&self.set_aside).extract_if(.., |file| is_unused(file)).next();
-            if unused.is_none() {
-                break;
-            }
-        }
+    /// Lets go of the files that hold no payload, of those that grow only where `also_growing`, and closes each by `close`,
+    /// behind the locks.
+    pub(super) fn close_unused(&self, also_growing: bool, close: fn(&SlotFile)) {
+        let next_set_aside = || lock(&self.set_aside).extract_if(.., |file| is_unused(file)).next();
+        std::iter::from_fn(next_set_aside).for_each(|file| close(&file));
         for shard in self.active.iter().filter(|_| also_growing) {
             let unused = lock(shard).take_if(|file| is_unused(file));
-            drop(unused);
+            if let Some(file) = unused {
+                close(&file);
+            }
         }
     }
 

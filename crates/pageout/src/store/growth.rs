@@ -83,9 +83,9 @@ impl Store {
     /// As [`Self::add_space`], once this store has given back what it does not use.
     fn add_space_of_others(&self, file: &SlotFile) -> Result<Option<Run>, Error> {
         let files = self.files();
-        files.close_unused(true);
         // Held for all of it: what is given back here is for this file.
         let _giving = lock(&files.giving);
+        files.close_unused(true, SlotFile::close_and_give_back);
         // What cannot be given back is told by the trial.
         for file in files.all() {
             let _ = give_all_back(&file, || ());
@@ -177,34 +177,24 @@ impl Store {
     /// # Errors
     /// What the operating system said, unless it only cannot do this.
     pub(crate) fn trim(&self) -> Result<(), Error> {
+        // Whoever asks for it may know that the file system can make holes by now.
+        self.files().all().for_each(|file| file.retry_holes());
         self.reclaim().map_err(|failure| Error::from_failure(failure, self.root.path()))
     }
 
     /// Gives back the space of free slots and of files without payloads.
     fn reclaim(&self) -> Outcome<()> {
         let files = self.files();
-        files.close_unused(true);
+        {
+            let _giving = lock(&files.giving);
+            files.close_unused(true, SlotFile::close_and_give_back);
+        }
         let mut outcome = Ok(());
         for file in files.all() {
             file.check_write_back();
             outcome = outcome.and(give_all_back(&file, || lock(&files.giving)));
         }
         outcome
-    }
-
-    /// Gives back what nobody needed of a file, as far as it is more than may stay.
-    fn give_unneeded_back(&self, file: &SlotFile) -> Outcome<()> {
-        let files = self.files();
-        let (mut unneeded_bytes, also_warm) = file.take_unneeded_bytes();
-        loop {
-            let _giving = lock(&files.giving);
-            let excess_bytes = files.space.excess_bytes().next_multiple_of(file.class().slot_bytes());
-            let given_bytes = file.give_back(excess_bytes.min(unneeded_bytes), also_warm)?;
-            if given_bytes == 0 {
-                return Ok(());
-            }
-            unneeded_bytes = unneeded_bytes.saturating_sub(given_bytes);
-        }
     }
 
     /// Starts the write-back of dirty slots where there are too many, from the files that have most of them: a small set that
@@ -245,21 +235,27 @@ fn give_all_back<G>(file: &SlotFile, turn: impl Fn() -> G) -> Outcome<()> {
 }
 
 impl Chore for Store {
-    /// Gives back idle space past the allowance that nobody needed since the last turn, and all of files that failed.
+    /// Gives back idle space past what may stay that nobody needed since the last turn, and all of files that failed.
     fn tend(&self) -> bool {
         let files = self.files();
-        files.close_unused(false);
-        let mut is_waiting = false;
-        for file in files.all() {
-            file.settle_withheld();
-            is_waiting |= file.has_withheld();
-            // A file that cannot give back keeps its space for what comes.
-            let _ = if file.has_failed() {
-                give_all_back(&file, || lock(&files.giving))
-            } else {
-                self.give_unneeded_back(&file)
-            };
+        {
+            let _giving = lock(&files.giving);
+            files.close_unused(false, SlotFile::close_and_give_back);
         }
+        let (mut is_waiting, mut unneeded_bytes, mut also_warm) = (false, 0, false);
+        files.step_through(|file, is_first| {
+            if is_first {
+                file.settle_withheld();
+                is_waiting |= file.has_withheld();
+                (unneeded_bytes, also_warm) = if file.has_failed() { (u64::MAX, true) } else { file.take_unneeded_bytes() };
+            }
+            let slot_bytes = file.class().slot_bytes();
+            let excess_bytes = if file.has_failed() { u64::MAX } else { files.space.excess_bytes().next_multiple_of(slot_bytes) };
+            // A file that cannot give back keeps its space for what comes.
+            let given_bytes = file.give_back(excess_bytes.min(unneeded_bytes), also_warm).unwrap_or(0);
+            unneeded_bytes = unneeded_bytes.saturating_sub(given_bytes);
+            given_bytes == 0
+        });
         !self.root.is_closed() && files.space.goes_on_tending(is_waiting)
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct SlotFile {
     failed: AtomicBool,
     /// Set for good once the file cannot become longer while another could. Its slots are handed out as ever.
     full: AtomicBool,
-    /// Set for good once the file system has refused to make a hole.
+    /// Whether the file system has refused to make a hole, so that it is not asked for each.
     holeless: AtomicBool,
     /// The error number with which the device lost something of this file; 0 as long as it said nothing of the kind.
     write_back_errno: AtomicI32,
@@ -130,26 +130,25 @@ impl SlotFile {
         call(&**file.as_ref().ok_or(CLOSED)?)
     }
 
-    /// Closes the descriptor. What gives the space back is left to the keeper.
+    /// Closes the descriptor. The space goes back in the background.
     pub(super) fn close(&self) {
-        // A forked process may find the lock held by a thread that it does not have. It closes the file when it ends.
-        let file = if self.is_inherited() {
-            self.file.try_write().ok().and_then(|mut file| file.take())
-        } else {
-            self.file.write().unwrap_or_else(PoisonError::into_inner).take()
-        };
-        self.retire(file);
+        if let Some(remainder) = self.take_file().and_then(ScratchFile::retire) {
+            keeper::drop_remainder(remainder);
+        }
     }
 
-    fn retire(&self, file: Option<Box<dyn ScratchFile>>) {
-        if let Some(file) = file {
-            if !self.is_inherited() {
-                self.space.remove_scratch(self.space_bytes());
-            }
-            if let Some(remainder) = file.retire() {
-                keeper::drop_remainder(remainder);
-            }
+    /// Closes the descriptor and gives the space back, which takes long for a large file.
+    pub(super) fn close_and_give_back(&self) {
+        drop(self.take_file());
+    }
+
+    fn take_file(&self) -> Option<Box<dyn ScratchFile>> {
+        if self.is_inherited() {
+            // The lock may be held by a thread that this process does not have. Then the file is closed when the process ends.
+            return self.file.try_write().ok().and_then(|mut file| file.take());
         }
+        let file = self.file.write().unwrap_or_else(PoisonError::into_inner).take();
+        file.inspect(|_| self.space.remove_scratch(self.space_bytes()))
     }
 
     /// Whether the file belongs to a process that this one was forked from. Its locks may be held by threads that are not here.
@@ -320,6 +319,11 @@ impl SlotFile {
             // A file system that can do neither promises nothing, so that it kept nothing.
             let _ = file.truncate(offset);
         }
+    }
+
+    /// Tries to make holes again, where the file system has refused to.
+    pub(super) fn retry_holes(&self) {
+        self.holeless.store(false, Relaxed);
     }
 
     /// Gives the disk space of up to `bytes_max` bytes of free slots back, those of slots that were freed last only where
