@@ -1,12 +1,21 @@
-//! Where a payload lives: [`file`] (scratch files) or [`swap`] (this process, hinted cold).
+//! What a payload consists of while it is out: bytes in slots of the scratch files ([`Stored`]) or in this process
+//! ([`Memory`]).
 //!
-//! A backend makes its payloads in its own way and gives them one small trait. Ranges are checked by then.
+//! Each kind is made in its own way and read in one, by [`Payload`]. Extents are checked by then.
+//!
+//! Of a payload in slots, [`pages`] is the one door: it fetches whole pages, verifies them and opens them in place. [`range`]
+//! reads one extent through it, [`gather`] several.
 
 mod extents;
-pub(crate) mod file;
-pub(crate) mod swap;
+mod gather;
+mod memory;
+mod pages;
+mod range;
+mod stored;
 
 pub(crate) use extents::{Extent, Extents};
+pub(crate) use memory::Memory;
+pub(crate) use stored::Stored;
 
 use crate::error::Error;
 use crate::sys::Destination;
@@ -16,7 +25,7 @@ pub(crate) trait Payload {
     /// Fills `whole`, which is as long as `extents` together, with their bytes in request order.
     ///
     /// # Errors
-    /// What kept the bytes from coming back whole and proven.
+    /// What kept the bytes from being read whole and verified.
     fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error>;
 
     /// As [`Self::read`], if it is short and needs no waiting for the device; says whether it was.
@@ -25,6 +34,6 @@ pub(crate) trait Payload {
     /// As [`Self::read`].
     fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error>;
 
-    /// Starts bringing bytes in. A hint: it may do nothing.
+    /// Starts bringing bytes into memory. A hint: it may do nothing.
     fn prefetch(&self, extents: &Extents);
 }
