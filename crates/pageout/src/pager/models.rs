@@ -1,6 +1,6 @@
 //! Models of a pager's life: opening, handles that are read, taken and dropped, closing, statistics.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use loom::thread;
 

@@ -35,7 +35,7 @@ pub(super) fn read(payload: Pages<'_>, extents: &Extents, whole: Destination<'_>
         }
     }
     // What is read next is not prefetched: the read itself brings it, in larger pages.
-    missed.iter().skip(1).for_each(|run| payload.prefetch(&run.span));
+    payload.prefetch(missed.iter().skip(1).map(|run| run.span.clone()));
     for run in &missed {
         reader.read(run, Source::Device)?;
     }

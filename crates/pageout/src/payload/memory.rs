@@ -10,7 +10,8 @@ use std::any::Any;
 
 use bytemuck::Pod;
 
-use super::{Extent, Extents, Payload};
+use super::extents::{Extent, Extents};
+use super::reading::Payload;
 use crate::error::Error;
 use crate::sys::{Destination, PlainVec, memory};
 use crate::units;

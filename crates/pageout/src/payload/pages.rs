@@ -92,9 +92,9 @@ impl<'a> Pages<'a> {
         self.checksums.verify(start, pages)
     }
 
-    /// Starts bringing the pages around `wanted` into memory.
-    pub(super) fn prefetch(self, wanted: &Range<u64>) {
-        for segment in self.place.segments(self.around(wanted)) {
+    /// Starts bringing the pages around all that is `wanted` into memory.
+    pub(super) fn prefetch(self, wanted: impl Iterator<Item = Range<u64>>) {
+        for segment in wanted.flat_map(|range| self.place.segments(self.around(&range))) {
             segment.slot.prefetch(segment.slot_start, segment.payload.end - segment.payload.start);
         }
     }

@@ -3,8 +3,10 @@
 use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
 
+use super::extents::Extents;
 use super::pages::Pages;
-use super::{Extents, Payload, gather, range};
+use super::reading::Payload;
+use super::{gather, range};
 use crate::block::{Checksums, PAGE_BYTES};
 use crate::error::Error;
 use crate::store::{Place, Store};
@@ -92,8 +94,7 @@ impl Payload for Stored {
     }
 
     fn prefetch(&self, extents: &Extents) {
-        let pages = self.pages();
-        extents.requested().iter().for_each(|extent| pages.prefetch(&extent.range()));
+        self.pages().prefetch(extents.requested().iter().map(|extent| extent.range()));
     }
 }
 
