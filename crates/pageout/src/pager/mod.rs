@@ -224,7 +224,9 @@ impl Pager {
         self.shared.check_open()?;
         let len_bytes = total_bytes(chunks)?;
         match backend {
-            Backend::Swap => Ok(self.handle(Body::Swap(Memory::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes)),
+            Backend::Swap => {
+                Ok(self.handle(Body::Swap(Memory::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes))
+            }
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
             Backend::File => {
                 let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
