@@ -110,7 +110,6 @@ compile_error!("pageout supports Linux and macOS only: it is built on unnamed fi
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("pageout supports 64-bit targets only: its payloads may be longer than a 32-bit address space");
 
-mod backend;
 mod block;
 mod error;
 mod global;
@@ -119,6 +118,7 @@ mod limits;
 #[cfg(all(test, pageout_loom))]
 mod models;
 mod pager;
+mod payload;
 mod slots;
 mod store;
 mod sync;

@@ -46,22 +46,22 @@ impl Checksums {
     /// The checksums of the first `len_bytes` bytes in `slices`; `len_bytes` is not zero.
     ///
     /// # Errors
-    /// When the memory for them cannot be had.
+    /// When the memory for them cannot be allocated.
     pub(crate) fn of(slices: &[IoSlice<'_>], len_bytes: u64) -> Result<Self, TryReserveError> {
-        let mut pages = Pages { slices, offset: 0, remaining_bytes: units::to_usize(len_bytes) };
+        let mut sums = PageSums { slices, offset: 0, remaining_bytes: units::to_usize(len_bytes) };
         if len_bytes <= PAGE_BYTES {
-            return Ok(Self::One(pages.next().unwrap_or_default()));
+            return Ok(Self::One(sums.next().unwrap_or_default()));
         }
         let mut checksums = Vec::new();
         checksums.try_reserve_exact(page_of(len_bytes - 1) + 1)?;
-        checksums.extend(pages);
+        checksums.extend(sums);
         Ok(Self::Many(checksums.into_boxed_slice()))
     }
 
     /// The checksums of a payload made of pieces, of which each but the last has whole pages.
     ///
     /// # Errors
-    /// When the memory for them cannot be had.
+    /// When the memory for them cannot be allocated.
     pub(crate) fn join<'a>(pieces: impl Iterator<Item = &'a Self> + Clone) -> Result<Self, TryReserveError> {
         if !pieces.clone().all(Self::are_kept) {
             return Ok(Self::Off);
@@ -130,15 +130,15 @@ fn high_half(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-/// The checksums of a payload that lies in pieces.
-struct Pages<'a> {
+/// Computes the checksum of each page of a payload that lies in several slices.
+struct PageSums<'a> {
     slices: &'a [IoSlice<'a>],
     /// Bytes of the first slice that are done.
     offset: usize,
     remaining_bytes: usize,
 }
 
-impl Iterator for Pages<'_> {
+impl Iterator for PageSums<'_> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
@@ -155,7 +155,7 @@ impl Iterator for Pages<'_> {
     }
 }
 
-impl<'a> Pages<'a> {
+impl<'a> PageSums<'a> {
     /// Up to `max_bytes` from the front, as far as they lie in one slice; empty slices are passed over.
     fn piece(&mut self, max_bytes: usize) -> &'a [u8] {
         loop {

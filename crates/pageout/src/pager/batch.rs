@@ -1,5 +1,5 @@
-//! Reads of several payloads at once, as one read of several ranges does it for one: what is in memory comes first, the
-//! rest is announced to the device all together.
+//! Reads of several payloads at once, as one read of several ranges does it for one: what is in memory is read first, the rest
+//! is prefetched all together.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ pub fn read_batch<T: Pod>(reads: &mut [BatchRead<'_, T>]) -> Result<Vec<u32>, Er
             Err(_) => failed.push(position),
         }
     }
-    // What is read next is not announced: the read itself brings it.
+    // What is read next is not prefetched: the read itself brings it.
     for (position, request) in missed.iter().skip(1) {
         reads[units::index(*position)].handle.payload().prefetch(&request.extents);
     }

@@ -8,8 +8,8 @@ use bytemuck::Pod;
 
 use super::handle::Body;
 use super::{Handle, NEVER, Pager};
-use crate::backend::file::Stored;
 use crate::error::Error;
+use crate::payload::Stored;
 use crate::units;
 
 /// Bytes of one piece: what a collector holds in memory at most. Long enough that a write costs what its bytes cost, and a
@@ -114,7 +114,7 @@ impl<T: Pod> Collector<T> {
         self.check_usable()?;
         let len_bytes = self.len_bytes();
         if len_bytes == 0 {
-            return Ok(self.pager.handle(Body::Empty, 0));
+            return Ok(self.pager.handle(Body::File(Stored::empty()), 0));
         }
         let pieces_before = self.pieces.len();
         let stored = self.join().inspect_err(|_| self.pieces.truncate(pieces_before))?;

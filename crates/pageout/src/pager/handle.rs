@@ -12,10 +12,8 @@ use super::Pager;
 use super::ranges::{self, Request};
 use super::reader::{Reader, Source};
 use super::{Backend, Shared};
-use crate::backend::file::Stored;
-use crate::backend::swap::Moved;
-use crate::backend::{Extent, Extents, Payload};
 use crate::error::Error;
+use crate::payload::{Extent, Extents, Memory, Payload, Stored};
 use crate::sync::Arc;
 use crate::sys::{Destination, destination};
 use crate::units;
@@ -51,21 +49,19 @@ use crate::units;
 /// ```
 #[must_use = "dropping a handle frees its payload: where it is ignored, the data is gone"]
 pub struct Handle<T = u64> {
-    body: Body<T>,
+    body: Body,
     membership: Membership,
     elements: PhantomData<T>,
 }
 
 /// Where the payload is.
-pub(super) enum Body<T> {
-    /// Nowhere: it has no bytes, and went to the file backend.
-    Empty,
+pub(super) enum Body {
     File(Stored),
-    Swap(Moved<T>),
+    Swap(Memory),
 }
 
 impl<T> Handle<T> {
-    pub(super) fn new(body: Body<T>, membership: Membership) -> Self {
+    pub(super) fn new(body: Body, membership: Membership) -> Self {
         const { assert!(size_of::<T>() > 0, "elements without bytes cannot be paged out") };
         Self { body, membership, elements: PhantomData }
     }
@@ -92,7 +88,7 @@ impl<T> Handle<T> {
     #[must_use]
     pub fn backend(&self) -> Backend {
         match self.body {
-            Body::Empty | Body::File(_) => Backend::File,
+            Body::File(_) => Backend::File,
             Body::Swap(_) => Backend::Swap,
         }
     }
@@ -331,23 +327,17 @@ impl<T: Pod> Handle<T> {
 
     pub(super) fn payload(&self) -> &dyn Payload {
         match &self.body {
-            Body::Empty => &Nothing,
             Body::File(stored) => stored,
-            Body::Swap(moved) => moved,
+            Body::Swap(memory) => memory,
         }
     }
 
     /// The payload's only chunk when it lives in memory as one and `wanted`; else the handle as it was.
-    pub(super) fn into_only_chunk(self, wanted: bool) -> Result<Vec<T>, Self> {
-        let Self { body, membership, elements } = self;
-        let body = match body {
-            Body::Swap(moved) if wanted => match moved.into_only_chunk() {
-                Ok(only) => return Ok(only),
-                Err(moved) => Body::Swap(moved),
-            },
-            body => body,
-        };
-        Err(Self { body, membership, elements })
+    pub(super) fn into_only_chunk(mut self, wanted: bool) -> Result<Vec<T>, Self> {
+        match &mut self.body {
+            Body::Swap(memory) if wanted => memory.take_only_chunk().ok_or(self),
+            _ => Err(self),
+        }
     }
 }
 
@@ -368,21 +358,6 @@ impl<T> fmt::Debug for Handle<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Handle").field("len", &self.len()).field("backend", &self.backend()).finish_non_exhaustive()
     }
-}
-
-/// A payload without bytes.
-struct Nothing;
-
-impl Payload for Nothing {
-    fn read(&self, _extents: &Extents, _whole: Destination<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn read_cached(&self, _extents: &Extents, _whole: Destination<'_>) -> Result<bool, Error> {
-        Ok(true)
-    }
-
-    fn prefetch(&self, _extents: &Extents) {}
 }
 
 /// That a payload belongs to a pager and is counted there, until it is dropped.

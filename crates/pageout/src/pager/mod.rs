@@ -31,9 +31,8 @@ pub use pageout_error::PageoutError;
 pub use reader::Reader;
 pub use stats::PagerStats;
 
-use crate::backend::file::Stored;
-use crate::backend::swap::Moved;
 use crate::error::Error;
+use crate::payload::{Memory, Stored};
 use crate::store::{Store, StoreOptions};
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc, lock};
 use crate::sys::{Device, memory};
@@ -225,8 +224,10 @@ impl Pager {
         self.shared.check_open()?;
         let len_bytes = total_bytes(chunks)?;
         match backend {
-            Backend::Swap => Ok(self.handle(Body::Swap(Moved::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes)),
-            Backend::File if len_bytes == 0 => Ok(self.handle(Body::Empty, 0)),
+            Backend::Swap => {
+                Ok(self.handle(Body::Swap(Memory::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes))
+            }
+            Backend::File if len_bytes == 0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
             Backend::File => {
                 let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
                 chunks.iter_mut().for_each(Vec::clear);
@@ -266,7 +267,7 @@ impl Pager {
     fn copy_unless<T: Pod>(&self, chunks: &[&[T]], stop: &AtomicBool) -> Result<Handle<T>, Error> {
         self.shared.check_open()?;
         match total_bytes(chunks)? {
-            0 => Ok(self.handle(Body::Empty, 0)),
+            0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
             len_bytes => self.store_chunks(chunks, len_bytes, stop),
         }
     }
@@ -447,7 +448,7 @@ impl Pager {
         }
     }
 
-    fn handle<T>(&self, body: Body<T>, len_bytes: u64) -> Handle<T> {
+    fn handle<T>(&self, body: Body, len_bytes: u64) -> Handle<T> {
         Handle::new(body, Membership::new(Arc::clone(&self.shared), len_bytes))
     }
 

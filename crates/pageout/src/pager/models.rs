@@ -1,6 +1,6 @@
 //! Models of a pager's life: opening, handles that are read, taken and dropped, closing, statistics.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use loom::thread;
 
@@ -81,7 +81,7 @@ fn statistics_never_count_an_end_without_its_beginning() {
         // One thread begins the handle, another one ends it: they count on lines of their own.
         let beginning = {
             let (pager, passed_on) = (pager.clone(), Arc::clone(&passed_on));
-            thread::spawn(move || *lock(&passed_on) = Some(pager.handle::<u64>(Body::Empty, 0)))
+            thread::spawn(move || *lock(&passed_on) = Some(pager.handle::<u64>(Body::File(Stored::empty()), 0)))
         };
         let ending = thread::spawn(move || {
             let handle = lock(&passed_on).take();

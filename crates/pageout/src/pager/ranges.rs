@@ -2,8 +2,8 @@
 
 use std::ops::{Bound, Range, RangeBounds};
 
-use crate::backend::{Extent, Extents};
 use crate::error::Error;
+use crate::payload::{Extent, Extents};
 use crate::units;
 
 /// A checked request.
@@ -18,13 +18,6 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn len_bytes(&self) -> u64 {
         self.extents.requested().iter().map(|extent| extent.len_bytes).sum()
-    }
-}
-
-impl Extents {
-    /// All bytes of a payload.
-    pub(super) fn whole(len_bytes: u64) -> Self {
-        Self::One(Extent { start: 0, len_bytes })
     }
 }
 
@@ -79,46 +72,47 @@ pub(super) fn check(ranges: &[(usize, usize)], payload_len: usize, element_bytes
     if let [only] = ranges {
         return Ok(Request { elements: only.1, extents: Extents::One(extent(only)?) });
     }
-    ranges.iter().try_for_each(|range| extent(range).map(drop))?;
-    check_disjoint(ranges)?;
     let mut requested: Vec<Extent> = Vec::new();
     requested.try_reserve_exact(ranges.len())?;
-    for range in ranges.iter().filter(|range| range.1 > 0) {
-        let next = extent(range)?;
-        match requested.last_mut() {
-            Some(last) if last.end() == next.start => last.len_bytes += next.len_bytes,
-            _ => requested.push(next),
+    for range in ranges {
+        let extent = extent(range)?;
+        if extent.len_bytes > 0 {
+            requested.push(extent);
         }
+    }
+    let ascending = ascending(&requested)?;
+    if let Some(pair) = overlap(&requested, &ascending) {
+        let [first, second] = pair.map(|extent| elements(extent, element_bytes));
+        return Err(Error::Overlap { first, second });
     }
     // Disjoint ranges within the payload are together no longer than it.
     let elements = ranges.iter().map(|range| range.1).sum();
-    Ok(Request { elements, extents: extents(requested)? })
+    Ok(Request { elements, extents: Extents::joined(requested, ascending)? })
 }
 
-fn extents(requested: Vec<Extent>) -> Result<Extents, Error> {
-    match requested[..] {
-        [] => Ok(Extents::whole(0)),
-        [only] => Ok(Extents::One(only)),
-        _ => {
-            let count = u32::try_from(requested.len()).map_err(|_| Error::out_of_memory())?;
-            let mut ascending = Vec::new();
-            ascending.try_reserve_exact(requested.len())?;
-            ascending.extend(0..count);
-            ascending.sort_unstable_by_key(|&position: &u32| requested[units::index(position)].start);
-            Ok(Extents::Many { requested, ascending })
-        }
-    }
+/// Positions in `requested` by ascending start, of those with one start by length.
+fn ascending(requested: &[Extent]) -> Result<Vec<u32>, Error> {
+    let count = u32::try_from(requested.len()).map_err(|_| Error::out_of_memory())?;
+    let mut ascending = Vec::new();
+    ascending.try_reserve_exact(requested.len())?;
+    ascending.extend(0..count);
+    ascending.sort_unstable_by_key(|&position: &u32| {
+        let extent = requested[units::index(position)];
+        (extent.start, extent.len_bytes)
+    });
+    Ok(ascending)
 }
 
-fn check_disjoint(ranges: &[(usize, usize)]) -> Result<(), Error> {
-    let mut sorted: Vec<(usize, usize)> = Vec::new();
-    sorted.try_reserve_exact(ranges.len())?;
-    sorted.extend(ranges.iter().filter(|range| range.1 > 0));
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
-        Some(pair) => Err(Error::Overlap { first: pair[0], second: pair[1] }),
-        None => Ok(()),
-    }
+/// The first two extents that share a byte, if any do.
+fn overlap(requested: &[Extent], ascending: &[u32]) -> Option<[Extent; 2]> {
+    let extent = |position: u32| requested[units::index(position)];
+    let mut pairs = ascending.windows(2).map(|pair| [extent(pair[0]), extent(pair[1])]);
+    pairs.find(|[first, second]| first.end() > second.start)
+}
+
+/// An extent as (offset, length) in elements.
+fn elements(extent: Extent, element_bytes: usize) -> (usize, usize) {
+    (units::to_usize(extent.start) / element_bytes, units::to_usize(extent.len_bytes) / element_bytes)
 }
 
 #[cfg(test)]
@@ -226,6 +220,14 @@ mod tests {
                 Ok(request) => {
                     prop_assert!(!past_the_end && !twice);
                     prop_assert_eq!(units::to_u64(request.elements) * 2, request.len_bytes());
+                    let requested = request.extents.requested();
+                    let bytes = requested.iter().flat_map(|extent| extent.start..extent.end());
+                    let asked_for = ranges.iter().flat_map(|&(offset, len)| 2 * units::to_u64(offset)..2 * units::to_u64(offset + len));
+                    prop_assert!(bytes.eq(asked_for), "in request order");
+                    prop_assert!(requested.windows(2).all(|pair| pair[0].end() != pair[1].start), "neighbours are one");
+                    let mut ascending: Vec<u32> = (0u32..).take(requested.len()).collect();
+                    ascending.sort_by_key(|&position| requested[units::index(position)].start);
+                    prop_assert_eq!(request.extents.ascending(), ascending);
                 }
                 Err(Error::OutOfRange { .. }) => prop_assert!(past_the_end),
                 Err(Error::Overlap { .. }) => prop_assert!(twice && !past_the_end),

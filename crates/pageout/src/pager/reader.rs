@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 
-use crate::backend::Extent;
 use crate::block::PAGE_BYTES;
 use crate::error::Error;
+use crate::payload::Extent;
 use crate::sys::{Destination, destination};
 use crate::units::{self, KIB};
 

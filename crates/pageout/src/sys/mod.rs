@@ -16,6 +16,7 @@ mod kernel;
 pub mod memory;
 mod memory_limit;
 pub(crate) mod nh;
+mod plain_vec;
 pub(crate) mod thread;
 
 pub(crate) use destination::Destination;
@@ -23,3 +24,4 @@ pub(crate) use device::{Device, Directory, ScratchFile};
 pub(crate) use failure::Failure;
 pub(crate) use kernel::Kernel;
 pub(crate) use memory_limit::MemoryLimit;
+pub(crate) use plain_vec::PlainVec;

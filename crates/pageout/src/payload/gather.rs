@@ -1,0 +1,237 @@
+//! Several extents of one payload: sorted, and merged into runs that are read with one system call each.
+//!
+//! Short runs come by way of a buffer. What is in the page cache is read first; the rest is prefetched all at once, so that the
+//! device works on all of it while the first run is waited for.
+
+use std::ops::Range;
+
+use super::extents::{Extent, Extents};
+use super::pages::{Pages, Source};
+use super::range;
+use crate::block::PAGE_BYTES;
+use crate::error::Error;
+use crate::sys::{Destination, destination};
+use crate::units::{self, KIB};
+
+/// Extents with at most this much between their pages are read as one: reading a page that nobody wants costs less than a
+/// system call.
+const GAP_BYTES_MAX: u64 = PAGE_BYTES;
+/// The longest run that is read by way of a buffer; beyond, copying costs more than another system call.
+const RUN_BYTES_MAX: u64 = 64 * KIB;
+/// A run, and the pages it begins and ends in.
+const BUFFER_BYTES: usize = units::to_usize(RUN_BYTES_MAX + 2 * PAGE_BYTES);
+
+/// Fills `whole` with the extents in request order: first the runs that are in the page cache, then the others.
+///
+/// # Errors
+/// What kept the bytes from being read whole and verified.
+pub(super) fn read(payload: Pages<'_>, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
+    let mut reader = Reader::new(payload, extents.requested(), whole)?;
+    let mut missed: Vec<ReadRun<'_>> = Vec::new();
+    for run in runs(extents, |span| is_short(payload, span)) {
+        if !reader.read(&run, Source::PageCache)? {
+            missed.try_reserve(1)?;
+            missed.push(run);
+        }
+    }
+    // What is read next is not prefetched: the read itself brings it, in larger pages.
+    payload.prefetch(missed.iter().skip(1).map(|run| run.span.clone()));
+    for run in &missed {
+        reader.read(run, Source::Device)?;
+    }
+    Ok(())
+}
+
+/// As [`read`], if all runs are short and in the page cache; says whether they are.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_cached(payload: Pages<'_>, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
+    let mut reader = Reader::new(payload, extents.requested(), whole)?;
+    for run in runs(extents, |span| is_short(payload, span)) {
+        if !reader.read(&run, Source::PageCache)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Extents that are read together: several that are close and together short, or a single one of any length.
+#[derive(Debug, PartialEq, Eq)]
+struct ReadRun<'a> {
+    /// Positions of the extents in the request, by ascending start.
+    positions: &'a [u32],
+    /// The bytes from the start of the first to the end of the last.
+    span: Range<u64>,
+}
+
+/// Cuts the extents into runs, by ascending start.
+fn runs(extents: &Extents, is_short: impl Fn(&Range<u64>) -> bool) -> impl Iterator<Item = ReadRun<'_>> {
+    let (requested, mut rest) = (extents.requested(), extents.ascending());
+    std::iter::from_fn(move || {
+        let mut span = requested[units::index(*rest.first()?)].range();
+        let mut count = 1;
+        while let Some(&next) = rest.get(count) {
+            let next = requested[units::index(next)];
+            if !is_near(span.end, next.start) || !is_short(&(span.start..next.end())) {
+                break;
+            }
+            (span.end, count) = (next.end(), count + 1);
+        }
+        let (positions, behind) = rest.split_at(count);
+        rest = behind;
+        Some(ReadRun { positions, span })
+    })
+}
+
+/// Whether an extent that ends at `end` and one that begins at `start` are read as one.
+fn is_near(end: u64, start: u64) -> bool {
+    units::round_down(start, PAGE_BYTES) <= end.next_multiple_of(PAGE_BYTES) + GAP_BYTES_MAX
+}
+
+/// Whether a span is read by way of the buffer: short, and in one slot.
+fn is_short(payload: Pages<'_>, span: &Range<u64>) -> bool {
+    span.end - span.start <= RUN_BYTES_MAX && payload.is_in_one_slot(span)
+}
+
+/// Reads runs into the destinations of their extents.
+struct Reader<'a, 'd> {
+    payload: Pages<'a>,
+    requested: &'a [Extent],
+    /// The destination of each extent, until it is used.
+    parts: Vec<Option<Destination<'d>>>,
+    /// Memory for the pages of a short run; always empty, only its spare capacity is used.
+    buffer: Vec<u8>,
+}
+
+impl<'a, 'd> Reader<'a, 'd> {
+    /// A reader of `requested` into `whole`, which is as long as all of them together.
+    fn new(payload: Pages<'a>, requested: &'a [Extent], mut whole: Destination<'d>) -> Result<Self, Error> {
+        let mut parts: Vec<Option<Destination<'d>>> = Vec::new();
+        parts.try_reserve_exact(requested.len())?;
+        parts.extend(requested.iter().map(|extent| Some(whole.split_front(units::to_usize(extent.len_bytes)))));
+        let mut buffer: Vec<u8> = Vec::new();
+        buffer.try_reserve_exact(BUFFER_BYTES)?;
+        Ok(Self { payload, requested, parts, buffer })
+    }
+
+    /// Reads a run; says whether its bytes came. Only short runs are read from the page cache alone.
+    fn read(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
+        match (run.positions, source) {
+            _ if is_short(self.payload, &run.span) => self.read_short(run, source),
+            (&[only], Source::Device) => {
+                let extent = self.requested[units::index(only)];
+                range::read(self.payload, extent, take_part(&mut self.parts, only)).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Reads a short run by way of the buffer.
+    fn read_short(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
+        let Self { payload, requested, parts, buffer } = self;
+        let pages = payload.around(&run.span);
+        let room = &mut buffer.spare_capacity_mut()[..units::to_usize(pages.end - pages.start)];
+        destination::with_buffer(room, |all| {
+            let mut all = [all];
+            if !payload.fetch(&pages, &mut all, source)? {
+                return Ok(false);
+            }
+            hand_out(requested, parts, run.positions, pages.start, all[0].filled());
+            Ok(true)
+        })
+    }
+}
+
+/// Copies the extents of a run out of its bytes, which begin at `start`.
+fn hand_out(requested: &[Extent], parts: &mut [Option<Destination<'_>>], positions: &[u32], start: u64, bytes: &[u8]) {
+    for &position in positions {
+        let extent = requested[units::index(position)];
+        let first = units::to_usize(extent.start - start);
+        take_part(parts, position).append(&bytes[first..][..units::to_usize(extent.len_bytes)]);
+    }
+}
+
+fn take_part<'d>(parts: &mut [Option<Destination<'d>>], position: u32) -> Destination<'d> {
+    parts[units::index(position)].take().expect("each extent is read once")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn extents(list: &[(u64, u64)]) -> Extents {
+        let requested: Vec<_> = list.iter().map(|&(start, len_bytes)| Extent { start, len_bytes }).collect();
+        let mut ascending: Vec<u32> = (0u32..).take(list.len()).collect();
+        ascending.sort_by_key(|&position| requested[units::index(position)].start);
+        Extents::Many { requested, ascending }
+    }
+
+    /// Short, and in one slot of `slot_bytes`.
+    fn is_short_in(slot_bytes: u64) -> impl Fn(&Range<u64>) -> bool {
+        move |span| span.end - span.start <= RUN_BYTES_MAX && span.start / slot_bytes == (span.end - 1) / slot_bytes
+    }
+
+    fn planned(extents: &Extents, slot_bytes: u64) -> Vec<Vec<u32>> {
+        runs(extents, is_short_in(slot_bytes)).map(|run| run.positions.to_vec()).collect()
+    }
+
+    /// The plan by plain lists: an extent joins the run before it unless two pages or more, which nobody wants, lie between
+    /// them, or the run would become too long, or reach into another slot.
+    fn naive(list: &[(u64, u64)], slot_bytes: u64) -> Vec<Vec<u32>> {
+        let mut sorted: Vec<(u64, u64, u32)> = (0u32..).zip(list).map(|(at, &(start, len))| (start, len, at)).collect();
+        sorted.sort_unstable();
+        let mut runs: Vec<Vec<(u64, u64, u32)>> = Vec::new();
+        for next in sorted {
+            let joins = runs.last().is_some_and(|run| {
+                let (first, newest) = (run[0], run[run.len() - 1]);
+                let last_byte = newest.0 + newest.1 - 1;
+                let pages_between = (next.0 / PAGE_BYTES).saturating_sub(last_byte / PAGE_BYTES + 1);
+                let end = next.0 + next.1;
+                pages_between <= 1 && end - first.0 <= 65_536 && first.0 / slot_bytes == (end - 1) / slot_bytes
+            });
+            match runs.last_mut().filter(|_| joins) {
+                Some(run) => run.push(next),
+                None => runs.push(vec![next]),
+            }
+        }
+        runs.into_iter().map(|run| run.into_iter().map(|extent| extent.2).collect()).collect()
+    }
+
+    #[test]
+    fn close_extents_share_a_run_up_to_its_limit() {
+        let extents = extents(&[(0, 8), (8, 8), (9000, 100), (20_500, 4096), (24_596, 20_000), (60_000, 200_000)]);
+        let plan = planned(&extents, 1 << 20);
+        assert_eq!(plan, [&[0, 1, 2][..], &[3, 4], &[5]], "8,192 - 4,096 is near, 20,480 - 12,288 is not");
+        assert_eq!(runs(&extents, is_short_in(1 << 20)).nth(1).expect("three runs").span, 20_500..44_596);
+    }
+
+    #[test]
+    fn runs_end_where_a_slot_ends() {
+        let slot_bytes = 1 << 20;
+        let extents = extents(&[(slot_bytes - 8, 8), (slot_bytes, 8)]);
+        assert_eq!(planned(&extents, slot_bytes), [[0], [1]]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_plan_agrees_with_the_naive_one(
+            gaps_and_lens in proptest::collection::vec((0..14_000u64, prop_oneof![1..9_000u64, 1..150_000u64]), 2..24),
+            keys in proptest::collection::vec(any::<u32>(), 24),
+            slot_pages in prop_oneof![1..40u64, Just(1 << 14)],
+        ) {
+            let mut end = 0;
+            let mut keyed: Vec<(u32, (u64, u64))> = Vec::new();
+            for (key, (gap, len)) in keys.into_iter().zip(gaps_and_lens) {
+                keyed.push((key, (end + gap, len)));
+                end += gap + len;
+            }
+            keyed.sort_unstable();
+            let list: Vec<(u64, u64)> = keyed.into_iter().map(|(_, extent)| extent).collect();
+            let slot_bytes = slot_pages * PAGE_BYTES;
+            prop_assert_eq!(planned(&extents(&list), slot_bytes), naive(&list, slot_bytes));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A payload in the memory of this process: the chunks' own memory, hinted cold.
+//!
+//! Nothing is copied on the way out, and a payload of one chunk comes back as the very same allocation. The kernel writes
+//! such pages to swap space first when memory is short; without swap space they simply stay. The hint says success even
+//! when nothing moves, so nothing here depends on it.
+//!
+//! A payload does not know the type of its elements, so that all payloads of a process have one type.
+
+use std::any::Any;
+
+use bytemuck::Pod;
+
+use super::extents::{Extent, Extents};
+use super::reading::Payload;
+use crate::error::Error;
+use crate::sys::{Destination, PlainVec, memory};
+use crate::units;
+
+/// Memory of one piece of a payload, whatever its elements are.
+trait Chunk: Any + Send + Sync {
+    /// The piece.
+    fn bytes(&self) -> &[u8];
+
+    /// Gives the whole pages, which were excluded from core dumps, back to the system, and lets them into core dumps again.
+    /// Has no bytes then.
+    fn discard_excluded(&mut self);
+}
+
+impl<T: Pod> Chunk for PlainVec<T> {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    fn discard_excluded(&mut self) {
+        self.0.clear();
+        memory::discard_excluded(self.0.spare_capacity_mut());
+    }
+}
+
+/// A payload in the memory of this process.
+pub(crate) struct Memory {
+    chunks: Chunks,
+    /// Whether its pages are kept out of core dumps.
+    is_excluded: bool,
+}
+
+enum Chunks {
+    /// A payload of one chunk: no list.
+    One(Box<dyn Chunk>),
+    /// A payload of several, or of none.
+    Many {
+        chunks: Box<[Box<dyn Chunk>]>,
+        /// Where each chunk ends in the payload, in bytes.
+        ends: Box<[u64]>,
+    },
+}
+
+impl Memory {
+    /// Moves the memory of all chunks in, which leaves them without capacity, and where `exclude` is true keeps it out of
+    /// core dumps.
+    ///
+    /// # Errors
+    /// When the memory for the list cannot be allocated, or the chunks cannot be excluded; they are as before.
+    pub(crate) fn pageout<T: Pod>(chunks: &mut [Vec<T>], exclude: bool) -> Result<Self, Error> {
+        let mut moved = Vec::new();
+        let mut ends = Vec::new();
+        if chunks.len() != 1 {
+            moved.try_reserve_exact(chunks.len())?;
+            ends.try_reserve_exact(chunks.len())?;
+        }
+        if exclude {
+            exclude_all(chunks)?;
+        }
+        for chunk in &*chunks {
+            memory::hint_cold(bytemuck::cast_slice(chunk));
+        }
+        if let [only] = chunks {
+            return Ok(Self { chunks: Chunks::One(moved_in(only)), is_excluded: exclude });
+        }
+        let mut end = 0;
+        for chunk in chunks {
+            end += units::to_u64(size_of_val(&chunk[..]));
+            ends.push(end);
+            moved.push(moved_in(chunk));
+        }
+        let chunks = Chunks::Many { chunks: moved.into_boxed_slice(), ends: ends.into_boxed_slice() };
+        Ok(Self { chunks, is_excluded: exclude })
+    }
+
+    /// Takes out the chunk with all the elements, which are of type `T`, if there is one. The payload has no bytes then.
+    pub(crate) fn take_only_chunk<T: Pod>(&mut self) -> Option<Vec<T>> {
+        let only = match &mut self.chunks {
+            Chunks::One(only) => only,
+            Chunks::Many { chunks, .. } => {
+                let mut filled = chunks.iter_mut().filter(|chunk| !chunk.bytes().is_empty());
+                filled.next().filter(|_| filled.next().is_none())?
+            }
+        };
+        let only: &mut dyn Any = &mut **only;
+        let PlainVec(elements) = only.downcast_mut::<PlainVec<T>>()?;
+        if self.is_excluded {
+            memory::include_in_core_dumps(bytemuck::cast_slice(elements));
+        }
+        Some(std::mem::take(elements))
+    }
+
+    /// Calls `visit` with the memory of an extent, piece by piece.
+    fn pieces(&self, extent: Extent, mut visit: impl FnMut(&[u8])) {
+        let mut start = extent.start;
+        let (chunks, ends) = match &self.chunks {
+            Chunks::One(only) => return visit(&only.bytes()[units::to_usize(start)..units::to_usize(extent.end())]),
+            Chunks::Many { chunks, ends } => (chunks, ends),
+        };
+        let mut position = ends.partition_point(|&end| end <= start);
+        while start < extent.end() {
+            let bytes = chunks[position].bytes();
+            let chunk_end = ends[position];
+            let chunk_start = chunk_end - units::to_u64(bytes.len());
+            let end = extent.end().min(chunk_end);
+            visit(&bytes[units::to_usize(start - chunk_start)..units::to_usize(end - chunk_start)]);
+            (start, position) = (end, position + 1);
+        }
+    }
+}
+
+/// The memory of a vector, which is left without capacity.
+fn moved_in<T: Pod>(vec: &mut Vec<T>) -> Box<dyn Chunk> {
+    Box::new(PlainVec(std::mem::take(vec)))
+}
+
+/// Keeps all chunks out of core dumps, or none.
+fn exclude_all<T: Pod>(chunks: &[Vec<T>]) -> Result<(), Error> {
+    for (position, chunk) in chunks.iter().enumerate() {
+        if let Err(failure) = memory::exclude_from_core_dumps(bytemuck::cast_slice(chunk)) {
+            chunks[..=position].iter().for_each(|chunk| memory::include_in_core_dumps(bytemuck::cast_slice(chunk)));
+            return Err(failure.into());
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.is_excluded {
+            let chunks = match &mut self.chunks {
+                Chunks::One(only) => std::slice::from_mut(only),
+                Chunks::Many { chunks, .. } => chunks,
+            };
+            for chunk in chunks {
+                chunk.discard_excluded();
+            }
+        }
+    }
+}
+
+impl Payload for Memory {
+    fn read(&self, extents: &Extents, mut whole: Destination<'_>) -> Result<(), Error> {
+        for &extent in extents.requested() {
+            self.pieces(extent, |bytes| whole.append(bytes));
+        }
+        Ok(())
+    }
+
+    fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
+        self.read(extents, whole).map(|()| true)
+    }
+
+    fn prefetch(&self, extents: &Extents) {
+        for &extent in extents.requested() {
+            self.pieces(extent, memory::hint_soon);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::destination;
+
+    fn read(payload: &Memory, start: u64, len_bytes: u64) -> Vec<u8> {
+        let mut back = Vec::with_capacity(units::to_usize(len_bytes));
+        let extents = Extents::One(Extent { start, len_bytes });
+        destination::append_to(&mut back, units::to_usize(len_bytes), |whole| payload.read(&extents, whole)).expect("memory");
+        back
+    }
+
+    #[test]
+    fn payloads_of_all_element_types_are_one_list_of_bytes() {
+        let payloads = [
+            Memory::pageout(&mut [vec![1u8, 2], vec![], vec![3]], false).expect("memory"),
+            Memory::pageout(&mut [vec![0x0605_0403u32]], false).expect("memory"),
+            Memory::pageout::<f64>(&mut [], false).expect("memory"),
+        ];
+        assert_eq!(read(&payloads[0], 1, 2), [2, 3]);
+        assert_eq!(read(&payloads[1], 0, 3), [3, 4, 5]);
+        assert!(read(&payloads[2], 0, 0).is_empty());
+    }
+
+    #[test]
+    fn the_only_chunk_comes_back_as_the_same_allocation() {
+        for mut chunks in [vec![vec![1u16, 2, 3]], vec![Vec::new(), vec![1u16, 2, 3]]] {
+            for chunk in &mut chunks {
+                chunk.reserve_exact(7);
+            }
+            let last = chunks.last().expect("a chunk");
+            let (start, capacity) = (last.as_ptr(), last.capacity());
+            let mut payload = Memory::pageout(&mut chunks, false).expect("memory");
+            assert!(chunks.iter().all(|chunk| chunk.capacity() == 0));
+            let only = payload.take_only_chunk::<u16>().expect("one chunk with elements");
+            assert_eq!((only.as_ptr(), only.capacity(), &only[..]), (start, capacity, &[1, 2, 3][..]));
+        }
+    }
+
+    #[test]
+    fn several_chunks_are_none_that_can_be_taken() {
+        let mut payload = Memory::pageout(&mut [vec![1u16], vec![2]], false).expect("memory");
+        assert!(payload.take_only_chunk::<u16>().is_none());
+        assert_eq!(read(&payload, 0, 4), [1, 0, 2, 0]);
+    }
+}

@@ -1,0 +1,112 @@
+//! The one door for whole pages of a payload in slots: they are fetched, verified, and opened in place.
+//!
+//! Checksums are of whole pages, so whoever wants bytes fetches the pages [around](Pages::around) them. No byte of a page is
+//! handed on before the page was verified. Without checksums any bytes count as whole pages.
+
+use std::ops::Range;
+
+use crate::block::{Checksums, PAGE_BYTES};
+use crate::error::Error;
+use crate::store::{Place, Slot};
+use crate::sys::Destination;
+use crate::units;
+
+/// Where pages may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Only from the page cache, without waiting for the device.
+    PageCache,
+    /// From the device, if they are not in the page cache.
+    Device,
+}
+
+/// The pages of a payload in slots.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pages<'a> {
+    place: &'a Place,
+    checksums: &'a Checksums,
+    len_bytes: u64,
+}
+
+impl<'a> Pages<'a> {
+    /// The pages of a payload of `len_bytes` bytes in `place`.
+    pub(super) fn new(place: &'a Place, checksums: &'a Checksums, len_bytes: u64) -> Self {
+        Self { place, checksums, len_bytes }
+    }
+
+    /// What has to be fetched to verify `wanted`: its pages, up to the payload's end; without checksums just itself.
+    pub(super) fn around(self, wanted: &Range<u64>) -> Range<u64> {
+        if !self.checksums.are_kept() {
+            return wanted.clone();
+        }
+        units::round_down(wanted.start, PAGE_BYTES)..wanted.end.next_multiple_of(PAGE_BYTES).min(self.len_bytes)
+    }
+
+    /// The parts of `range` that lie in one slot each, in order.
+    pub(super) fn slot_by_slot(self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        self.place.segments(range).map(|segment| segment.payload)
+    }
+
+    /// Whether `range`, which is not empty, lies in one slot.
+    pub(super) fn is_in_one_slot(self, range: &Range<u64>) -> bool {
+        self.place.is_in_one_slot(range)
+    }
+
+    /// Fills `parts` with the whole pages `pages` of one slot, and verifies and opens them there. Each part but the last has
+    /// whole pages. Says whether the pages came; from the device they always do. From the page cache one part can be filled.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], or what the operating system said.
+    pub(super) fn fetch(self, pages: &Range<u64>, parts: &mut [Destination<'_>], source: Source) -> Result<bool, Error> {
+        let segment = self.place.segments(pages.clone()).next().expect("pages have bytes");
+        let is_complete = match (source, &mut *parts) {
+            (Source::Device, parts) => {
+                let outcome = segment.slot.read(parts, segment.slot_start);
+                outcome.map_err(|error| error.unwrap_or_else(|| cut_short(pages.start, parts, segment.slot)))?;
+                true
+            }
+            (Source::PageCache, [only]) => segment.slot.read_cached(only, segment.slot_start)?,
+            (Source::PageCache, _) => false,
+        };
+        if is_complete {
+            self.open_all(pages.start, parts, segment.slot)?;
+        }
+        Ok(is_complete)
+    }
+
+    /// Verifies and opens the whole pages in `parts`, which came from `slot` and begin at the payload's byte `start`.
+    fn open_all(self, mut start: u64, parts: &mut [Destination<'_>], slot: &Slot) -> Result<(), Error> {
+        for part in parts {
+            let pages = part.filled_mut();
+            self.open(start, pages).map_err(|byte_offset| corrupt(byte_offset, slot))?;
+            start += units::to_u64(pages.len());
+        }
+        Ok(())
+    }
+
+    /// Verifies whole pages, and makes of what lies in a slot what the payload has there, in place: the same bytes.
+    ///
+    /// # Errors
+    /// The payload's byte at which the first wrong page begins.
+    fn open(self, start: u64, pages: &mut [u8]) -> Result<(), u64> {
+        self.checksums.verify(start, pages)
+    }
+
+    /// Starts bringing the pages around all that is `wanted` into memory.
+    pub(super) fn prefetch(self, wanted: impl Iterator<Item = Range<u64>>) {
+        for segment in wanted.flat_map(|range| self.place.segments(self.around(&range))) {
+            segment.slot.prefetch(segment.slot_start, segment.payload.end - segment.payload.start);
+        }
+    }
+}
+
+/// The file ended before `parts`, which begin at the payload's byte `start`, were filled from `slot`.
+fn cut_short(start: u64, parts: &[Destination<'_>], slot: &Slot) -> Error {
+    let filled_bytes: usize = parts.iter().map(|part| part.filled().len()).sum();
+    corrupt(units::round_down(start + units::to_u64(filled_bytes), PAGE_BYTES), slot)
+}
+
+/// The page at `byte_offset` of the payload, which lies in `slot`, is not what was written.
+fn corrupt(byte_offset: u64, slot: &Slot) -> Error {
+    Error::Corrupt { byte_offset, write_back_errno: slot.write_back_errno() }
+}

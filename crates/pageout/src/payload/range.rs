@@ -1,0 +1,97 @@
+//! One extent, read straight into its destination. Its first and its last page come by way of the stack if only a part of them
+//! is wanted; for each slot it is one system call all the same.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::extents::Extent;
+use super::pages::{Pages, Source};
+use crate::block::PAGE_BYTES;
+use crate::error::Error;
+use crate::sys::{Destination, destination};
+use crate::units;
+
+const PAGE: usize = units::to_usize(PAGE_BYTES);
+
+/// Fills `into`, which is as long as `extent`, with its bytes.
+///
+/// # Errors
+/// What kept the bytes from being read whole and verified.
+pub(super) fn read(payload: Pages<'_>, extent: Extent, mut into: Destination<'_>) -> Result<(), Error> {
+    for wanted in payload.slot_by_slot(extent.range()) {
+        let part = into.split_front(memory_len(wanted.start, wanted.end));
+        read_in_slot(payload, &wanted, part)?;
+    }
+    Ok(())
+}
+
+/// Reads bytes that lie in one slot.
+fn read_in_slot(payload: Pages<'_>, wanted: &Range<u64>, mut into: Destination<'_>) -> Result<(), Error> {
+    let pages = payload.around(wanted);
+    if pages == *wanted {
+        return payload.fetch(&pages, &mut [into], Source::Device).map(|_| ());
+    }
+    let middle = middle(wanted, &pages);
+    let mut head_page = [MaybeUninit::uninit(); PAGE];
+    let mut tail_page = [MaybeUninit::uninit(); PAGE];
+    destination::with_buffer(&mut head_page[..memory_len(pages.start, middle.start)], |head| {
+        destination::with_buffer(&mut tail_page[..memory_len(middle.end, pages.end)], |tail| {
+            let head_wanted = memory_len(wanted.start, middle.start.min(wanted.end));
+            let mut head_into = into.split_front(head_wanted);
+            let middle_into = into.split_front(memory_len(middle.start, middle.end));
+            let mut parts = [head, middle_into, tail];
+            payload.fetch(&pages, &mut parts, Source::Device)?;
+            let [head, _, tail] = parts;
+            head_into.append(&head.filled()[memory_len(pages.start, wanted.start)..][..head_wanted]);
+            into.append(&tail.filled()[..into.remaining_bytes()]);
+            Ok(())
+        })
+    })
+}
+
+/// The whole pages that go straight to the destination: what lies behind a first page and before a last page of which only a
+/// part is wanted. `pages` are those around `wanted`, and not the same.
+fn middle(wanted: &Range<u64>, pages: &Range<u64>) -> Range<u64> {
+    let start = wanted.start.next_multiple_of(PAGE_BYTES).min(pages.end);
+    if wanted.end == pages.end {
+        return start..pages.end;
+    }
+    start..units::round_down(wanted.end, PAGE_BYTES).max(start)
+}
+
+/// Bytes from `start` to `end`, as a length of memory.
+fn memory_len(start: u64, end: u64) -> usize {
+    units::to_usize(end - start)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_page_of_which_the_inside_is_wanted_is_a_head_alone() {
+        assert_eq!(middle(&(5000..5010), &(4096..8192)), 8192..8192);
+        assert_eq!(middle(&(4100..4200), &(4096..4200)), 4200..4200, "the short end of a payload");
+    }
+
+    proptest! {
+        /// Against a plain walk over the pages: each is wanted whole, or it is the first or the last one.
+        #[test]
+        fn the_middle_is_what_is_wanted_whole(payload_len in 1..40_000u64, start in any::<u64>(), len in any::<u64>()) {
+            let start = start % payload_len;
+            let wanted = start..start + 1 + len % (payload_len - start);
+            let pages = units::round_down(wanted.start, PAGE_BYTES)..wanted.end.next_multiple_of(PAGE_BYTES).min(payload_len);
+            prop_assume!(pages != wanted);
+            let middle = middle(&wanted, &pages);
+            for page_start in pages.clone().step_by(PAGE) {
+                let page_end = pages.end.min(page_start + PAGE_BYTES);
+                let is_whole = wanted.start <= page_start && page_end <= wanted.end;
+                let is_direct = middle.start <= page_start && page_end <= middle.end;
+                prop_assert_eq!(is_whole, is_direct, "{}..{} of {:?} in {:?}", page_start, page_end, wanted, pages);
+            }
+            prop_assert!(middle.start - pages.start <= PAGE_BYTES && pages.end - middle.end <= PAGE_BYTES);
+        }
+    }
+}

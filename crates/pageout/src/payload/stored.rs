@@ -1,0 +1,149 @@
+//! A payload in slots of the scratch files, its checksums in memory.
+
+use std::io::IoSlice;
+use std::sync::atomic::AtomicBool;
+
+use super::extents::Extents;
+use super::pages::Pages;
+use super::reading::Payload;
+use super::{gather, range};
+use crate::block::{Checksums, PAGE_BYTES};
+use crate::error::Error;
+use crate::store::{Place, Store};
+use crate::sys::Destination;
+use crate::units;
+
+const PAGE: usize = units::to_usize(PAGE_BYTES);
+/// What fills a payload's last page in its slot, so that the slot never holds stale memory and the kernel never has to
+/// read a page before writing it.
+const PADDING: [u8; PAGE] = [0; PAGE];
+/// Chunks and padding up to this many are listed on the stack.
+const FEW_SLICES: usize = 16;
+
+/// A payload in scratch.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    place: Place,
+    checksums: Checksums,
+    len_bytes: u64,
+}
+
+impl Stored {
+    /// A payload without bytes. It needs no slots, and so no store.
+    pub(crate) fn empty() -> Self {
+        Self { place: Place::of_pieces(Vec::new(), 1), checksums: Checksums::Off, len_bytes: 0 }
+    }
+
+    /// Writes `chunks` out, unless `stop` becomes true first; together they have `len_bytes` bytes, which is not zero.
+    ///
+    /// # Errors
+    /// [`Error::Capacity`], ECANCELED, or what the operating system said. Nothing is kept then.
+    pub(crate) fn pageout<'a, C>(
+        store: &Store,
+        chunks: C,
+        len_bytes: u64,
+        integrity: bool,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error>
+    where
+        C: ExactSizeIterator<Item = &'a [u8]>,
+    {
+        with_slices(chunks, &PADDING[..padding_bytes(len_bytes)], |slices| {
+            let claim = store.claim(len_bytes)?;
+            let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
+            let place = store.write(claim, slices, stop)?;
+            Ok(Self { place, checksums, len_bytes })
+        })
+    }
+
+    /// One payload of `pieces`, of which each but the last has `piece_bytes` bytes, whole pages. Leaves none in the list.
+    ///
+    /// # Errors
+    /// When the memory for its lists cannot be allocated; `pieces` are as before.
+    pub(crate) fn join(pieces: &mut Vec<Self>, piece_bytes: u32) -> Result<Self, Error> {
+        if let [_] = pieces[..] {
+            return Ok(pieces.remove(0));
+        }
+        let checksums = Checksums::join(pieces.iter().map(|piece| &piece.checksums))?;
+        let len_bytes = pieces.iter().map(|piece| piece.len_bytes).sum();
+        let mut slots = Place::list_for(pieces.len())?;
+        pieces.drain(..).for_each(|piece| piece.place.append_to(&mut slots));
+        Ok(Self { place: Place::of_pieces(slots, piece_bytes), checksums, len_bytes })
+    }
+
+    /// Whether the device has lost something of a file that the payload lies in, as far as the system has said so.
+    pub(crate) fn is_at_risk(&self) -> bool {
+        self.place.is_at_risk()
+    }
+
+    fn pages(&self) -> Pages<'_> {
+        Pages::new(&self.place, &self.checksums, self.len_bytes)
+    }
+}
+
+impl Payload for Stored {
+    fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
+        match extents {
+            Extents::One(extent) => range::read(self.pages(), *extent, whole),
+            Extents::Many { .. } => gather::read(self.pages(), extents, whole),
+        }
+    }
+
+    fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
+        gather::read_cached(self.pages(), extents, whole)
+    }
+
+    fn prefetch(&self, extents: &Extents) {
+        self.pages().prefetch(extents.requested().iter().map(|extent| extent.range()));
+    }
+}
+
+/// Bytes between the end of a payload and the end of its last page.
+fn padding_bytes(len_bytes: u64) -> usize {
+    units::to_usize(len_bytes.next_multiple_of(PAGE_BYTES) - len_bytes)
+}
+
+/// Lists `chunks` and the padding as the slices of a vectored write, without empty ones.
+fn with_slices<'a, R>(
+    chunks: impl ExactSizeIterator<Item = &'a [u8]>,
+    padding: &'a [u8],
+    write: impl FnOnce(&[IoSlice<'a>]) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let count_max = chunks.len() + 1;
+    let filled = chunks.chain([padding]).filter(|chunk| !chunk.is_empty()).map(IoSlice::new);
+    if count_max <= FEW_SLICES {
+        let mut slices = [IoSlice::new(&[]); FEW_SLICES];
+        let mut count = 0;
+        for slice in filled {
+            slices[count] = slice;
+            count += 1;
+        }
+        return write(&slices[..count]);
+    }
+    let mut slices = Vec::new();
+    slices.try_reserve_exact(count_max)?;
+    slices.extend(filled);
+    write(&slices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::destination;
+
+    #[test]
+    fn padding_completes_the_last_page() {
+        assert_eq!([1, 4095, 4096, 4097].map(padding_bytes), [4095, 1, 0, 4095]);
+    }
+
+    #[test]
+    fn a_payload_without_bytes_is_read_and_prefetched_without_a_slot() {
+        let (empty, nothing) = (Stored::empty(), Extents::whole(0));
+        let fill = |whole: Destination<'_>| empty.read(&nothing, whole);
+        assert!(destination::overwrite::<u8, _>(&mut [], fill).is_ok());
+        let is_cached = destination::with_buffer(&mut [], |whole| empty.read_cached(&nothing, whole));
+        assert!(is_cached.expect("nothing to read"));
+        empty.prefetch(&nothing);
+        assert!(!empty.is_at_risk());
+    }
+}
