@@ -14,12 +14,12 @@ mod file;
 pub(crate) mod fork;
 mod kernel;
 pub mod memory;
-mod memory_limit;
+pub(crate) mod mountinfo;
 pub(crate) mod nh;
 pub(crate) mod thread;
 
 pub(crate) use destination::Destination;
 pub(crate) use device::{Device, Directory, ScratchFile};
 pub(crate) use failure::Failure;
+pub(crate) use file::above_standard_streams;
 pub(crate) use kernel::Kernel;
-pub(crate) use memory_limit::MemoryLimit;
