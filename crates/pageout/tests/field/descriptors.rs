@@ -106,13 +106,13 @@ fn without_descriptors_the_files_of_other_threads_serve() {
                 scope.spawn(|| drop(payloads(&pager, &lens, 1)));
             });
             let taken = use_up_descriptors();
-            // Each thread may have files of its own; none of these can have any.
-            std::thread::scope(|scope| {
-                for _ in 0..8 {
-                    scope.spawn(|| payloads(&pager, &lens, 2).iter().for_each(Payload::check));
-                }
-            });
-            payloads(&pager, &lens, 3).iter().for_each(Payload::check);
+            // Each thread may have files of its own; none of these can have any. One after the other finds what the first has freed.
+            for seed in 2..10 {
+                std::thread::scope(|scope| {
+                    scope.spawn(|| payloads(&pager, &lens, seed).iter().for_each(Payload::check));
+                });
+            }
+            payloads(&pager, &lens, 1).iter().for_each(Payload::check);
             drop(taken);
         },
     );

@@ -296,11 +296,12 @@ fn many_short_lived_children_cost_neither_descriptors_nor_space() {
         |_| {},
         || {
             let (pager, held) = with_payloads(Setup::Native);
-            drop(payloads(&pager, &LENS, 1));
+            let lens = [100, 64 * KIB, MIB];
+            drop(payloads(&pager, &lens, 1));
             let before = descriptor_count();
             let (mut descriptors_max, mut scratch_bytes_max) = (0, 0);
-            for round in 0..300 {
-                let mut trips = payloads(&pager, &LENS, round);
+            for round in 0..200 {
+                let mut trips = payloads(&pager, &lens, round);
                 let child = Child::fork(|_| panic!("no other program: {}", Command::new("true").exec()));
                 trips.extend(payloads(&pager, &[MIB], round + 100));
                 child.passes();

@@ -1,6 +1,7 @@
 //! Disk space that no payload uses goes back by itself, and the one thread that sees to it is there only meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -143,6 +144,7 @@ fn most_threads_during(body: impl FnOnce()) -> usize {
         scope.spawn(|| {
             while !is_over.load(Relaxed) {
                 most.fetch_max(thread_count() - 1, Relaxed);
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
         let _end = SetWhenDropped(&is_over);

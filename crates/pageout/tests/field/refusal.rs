@@ -71,7 +71,7 @@ fn a_refusal_repeated_is_a_refusal_and_costs_nothing() {
         let held = Payload::new(pager, MIB, 1);
         take_room_until(system, u64_of(40 * MIB));
         let before = DiskRoom::settled(system);
-        for len in [60 * MIB, 45 * MIB, 150 * MIB].repeat(5) {
+        for len in [60 * MIB, 45 * MIB, 150 * MIB].repeat(2) {
             Payload::try_new(pager, len, 2).expect_err("there is no room");
         }
         let after = DiskRoom::settled(system);
