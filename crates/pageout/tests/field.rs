@@ -13,6 +13,8 @@ mod environment;
 mod forks;
 #[path = "field/idle.rs"]
 mod idle;
+#[path = "field/memory_group.rs"]
+mod memory_group;
 #[path = "field/prefetch.rs"]
 mod prefetch;
 #[path = "field/refusal.rs"]

@@ -117,14 +117,3 @@ fn without_descriptors_the_files_of_other_threads_serve() {
         },
     );
 }
-
-/// Serves until [`Pager`] has a method of this name, which goes before it.
-trait Close {
-    fn close(&self);
-}
-
-impl Close for Pager {
-    fn close(&self) {
-        panic!("a pager cannot be closed");
-    }
-}

@@ -17,14 +17,14 @@ use pageout::Pager;
 const LENS: [usize; 6] = [100, 4 * KIB, 10 * KIB, 64 * KIB, MIB, 3 * MIB];
 
 /// A forked process, which has nothing but the thread that made it.
-struct Child {
+pub(super) struct Child {
     process: Pid,
     said: PipeReader,
     heard: PipeWriter,
 }
 
 /// The child's end of the pipes to its parent.
-struct Parent {
+pub(super) struct Parent {
     said: PipeWriter,
     heard: PipeReader,
 }
@@ -44,7 +44,7 @@ impl Parent {
 impl Child {
     /// A child that runs `body` and exits; with an error where that panics.
     #[allow(unsafe_code, reason = "fork has no safe form")]
-    fn fork(body: impl FnOnce(&mut Parent)) -> Self {
+    pub(super) fn fork(body: impl FnOnce(&mut Parent)) -> Self {
         let (child_heard, heard) = pipe().expect("a pipe");
         let (said, child_said) = pipe().expect("a pipe");
         // SAFETY: the child has a copy of everything. What it calls may wait for locks that other threads held, which is what
@@ -70,7 +70,7 @@ impl Child {
 
     /// Waits for the end of the child, which is ended where it does not come by itself.
     #[track_caller]
-    fn passes(self) {
+    pub(super) fn passes(self) {
         let mut status: Option<WaitStatus> = None;
         let has_ended = becomes(|| {
             status = waitpid(Some(self.process), WaitOptions::NOHANG).expect("a child").map(|(_, status)| status);
