@@ -72,7 +72,7 @@ fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcom
 
 /// A descriptor above 2: where the process was started with a standard stream closed, a stray print to that stream would
 /// land in the file.
-pub(super) fn above_standard_streams(file: OwnedFd) -> Outcome<OwnedFd> {
+pub(crate) fn above_standard_streams(file: OwnedFd) -> Outcome<OwnedFd> {
     if file.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(file);
     }
