@@ -63,10 +63,7 @@ pub(crate) fn drop_remainder(remainder: Remainder) {
 
 impl Keeper {
     const fn new() -> Self {
-        Self {
-            work: Mutex::new(Work { chores: Vec::new(), remainders: Vec::new(), is_running: false }),
-            arrived: Condvar::new(),
-        }
+        Self { work: Mutex::new(Work { chores: Vec::new(), remainders: Vec::new(), is_running: false }), arrived: Condvar::new() }
     }
 
     fn of_this_process() -> &'static Self {

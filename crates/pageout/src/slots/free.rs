@@ -46,7 +46,15 @@ impl FreeSlots {
     /// The free slots of an empty file.
     pub(crate) fn new(slot_bytes: u64) -> Self {
         let warm_max = units::to_usize(WARM_BYTES_MAX / slot_bytes).clamp(1, WARM_SLOTS_MAX);
-        Self { warm: Vec::new(), warm_max, idle: BitSet::default(), holes: BitSet::default(), fresh_first: 0, bound: 0, unneeded: 0 }
+        Self {
+            warm: Vec::new(),
+            warm_max,
+            idle: BitSet::default(),
+            holes: BitSet::default(),
+            fresh_first: 0,
+            bound: 0,
+            unneeded: 0,
+        }
     }
 
     /// A free slot with disk space, best first.

@@ -77,7 +77,13 @@ impl Store {
     }
 
     /// Any free slot of a class, from the thread's own file first; else files grow.
-    fn claim_slot(&self, class: Class, order: Order, reservation: &mut Reservation<'_>, grown: &mut Grown) -> Result<Slot, Error> {
+    fn claim_slot(
+        &self,
+        class: Class,
+        order: Order,
+        reservation: &mut Reservation<'_>,
+        grown: &mut Grown,
+    ) -> Result<Slot, Error> {
         let files = self.files();
         if order == Order::Written
             && let Some(slot) = files.claim_any(class, FreeSlots::claim_freed, reservation)

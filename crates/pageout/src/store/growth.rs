@@ -102,7 +102,9 @@ impl Store {
         loop {
             match self.add_space_once(file, bytes / slot_bytes, promised) {
                 Ok(run) => return Ok(Some(run)),
-                Err(Refusal::System(failure)) if failure.errno == libc::EINTR && bytes == slot_bytes && promised => promised = false,
+                Err(Refusal::System(failure)) if failure.errno == libc::EINTR && bytes == slot_bytes && promised => {
+                    promised = false
+                }
                 Err(refusal) if bytes > slot_bytes && refusal.may_pass_when_shorter() => bytes = (bytes / 2).max(slot_bytes),
                 Err(Refusal::System(failure)) if failure.errno == libc::EFBIG && file.space_bytes() > 0 => {
                     file.set_full();
@@ -153,7 +155,9 @@ impl Store {
             let neighbour = neighbours().lock().unwrap_or_else(PoisonError::into_inner).get(position).map(Weak::upgrade);
             match neighbour {
                 None => break,
-                Some(Some(neighbour)) if !std::ptr::eq(&raw const *neighbour, self) && neighbour.root.volume() == self.root.volume() => {
+                Some(Some(neighbour))
+                    if !std::ptr::eq(&raw const *neighbour, self) && neighbour.root.volume() == self.root.volume() =>
+                {
                     let _ = if is_own_capacity { neighbour.give_cold_back() } else { neighbour.reclaim() };
                 }
                 Some(_) => {}
@@ -254,11 +258,7 @@ impl Chore for Store {
             file.settle_withheld();
             is_waiting |= file.has_withheld();
             // A file that cannot give back keeps its space for what comes.
-            let _ = if file.has_failed() {
-                give_all_back(&file, || lock(&files.giving))
-            } else {
-                self.give_unneeded_back(&file)
-            };
+            let _ = if file.has_failed() { give_all_back(&file, || lock(&files.giving)) } else { self.give_unneeded_back(&file) };
         }
         !self.root.is_closed() && files.space.goes_on_tending(is_waiting)
     }

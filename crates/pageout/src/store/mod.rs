@@ -87,7 +87,10 @@ impl Store {
             device: UnsizedArc::clone(device),
             root,
             followed_up_to,
-            files: fork::PerProcess::here(Files::new(device, Space::new(options.capacity_bytes.unwrap_or(0), Weak::<Self>::clone(this)))),
+            files: fork::PerProcess::here(Files::new(
+                device,
+                Space::new(options.capacity_bytes.unwrap_or(0), Weak::<Self>::clone(this)),
+            )),
             _watch: fork::Watch::begin(),
         });
         store.follow_room(facts.room);

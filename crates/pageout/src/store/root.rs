@@ -32,7 +32,11 @@ impl Root {
     ///
     /// # Errors
     /// The call that failed, [`Error::RamBacked`] or [`Error::Exposed`]. A full disk is no reason to refuse a directory.
-    pub(super) fn open(device: &UnsizedArc<dyn Device>, path: &Path, allow_ram_backed: bool) -> Result<(Self, DirectoryFacts), Error> {
+    pub(super) fn open(
+        device: &UnsizedArc<dyn Device>,
+        path: &Path,
+        allow_ram_backed: bool,
+    ) -> Result<(Self, DirectoryFacts), Error> {
         let path: UnsizedArc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
         let (open, facts) = open(&**device, &path, allow_ram_backed)?;
         let root = Self { device: UnsizedArc::clone(device), path, allow_ram_backed, open: Mutex::new(Some(open)) };

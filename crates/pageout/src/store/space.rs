@@ -140,7 +140,9 @@ impl Space {
         let within = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= capacity_bytes);
         match self.used_bytes.fetch_update(Relaxed, Relaxed, within) {
             Ok(_) => Ok(Reservation { space: self, bytes }),
-            Err(used_bytes) => Err(Error::Capacity(Box::new(SpaceFacts { requested_bytes: bytes, used_bytes, capacity_bytes, payloads: 0 }))),
+            Err(used_bytes) => {
+                Err(Error::Capacity(Box::new(SpaceFacts { requested_bytes: bytes, used_bytes, capacity_bytes, payloads: 0 })))
+            }
         }
     }
 

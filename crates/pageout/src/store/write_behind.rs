@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn the_budget_is_an_eighth_of_the_group_half_of_what_it_leaves_and_a_quarter_of_the_machine() {
-        let memory = |limit_bytes, group_free_bytes, available_bytes| MemorySample { limit_bytes, group_free_bytes, available_bytes };
+        let memory =
+            |limit_bytes, group_free_bytes, available_bytes| MemorySample { limit_bytes, group_free_bytes, available_bytes };
         assert_eq!(budget_bytes(memory(256 * MIB, 250 * MIB, u64::MAX)), 32 * MIB);
         assert_eq!(budget_bytes(memory(512 * MIB, 42 * MIB, u64::MAX)), 21 * MIB);
         assert_eq!(budget_bytes(memory(u64::MAX, u64::MAX, 400 * MIB)), 100 * MIB);
