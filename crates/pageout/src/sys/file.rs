@@ -80,10 +80,10 @@ pub(super) fn rename(directory: BorrowedFd<'_>, name: &CStr, target: BorrowedFd<
 fn unlink_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<()> {
     // SAFETY: `directory` is open for the call and `name` ends in NUL.
     let unlink = || retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) }).map(drop);
-    // A name that is left is left for good, so that a refusal has to be said twice. A server that removed the name and lost
-    // its answer says then that there is no such name.
-    unlink().or_else(|_| match unlink() {
-        Err(Failure { errno: libc::ENOENT, .. }) => Ok(()),
+    // A name that is left is left for good, so that a refusal has to be said twice. A server that removed the name and whose
+    // answer was lost says then that there is none.
+    unlink().or_else(|first| match unlink() {
+        Err(Failure { errno: libc::ENOENT, .. }) if first.errno != libc::ENOENT => Ok(()),
         outcome => outcome,
     })
 }

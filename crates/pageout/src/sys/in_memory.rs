@@ -26,6 +26,8 @@ pub(super) const HUGETLBFS: i64 = 0x9584_58f6;
 
 /// Where the kernel shows its block devices by number.
 const BLOCK_DEVICES: &str = "/sys/dev/block";
+/// How the names of devices begin that others lie below: mapped ones (crypt, LVM, thin), arrays, caches.
+const MAPPED: [&[u8]; 3] = [b"dm-", b"md", b"bcache"];
 /// How many things may lie on one another, each overlay, file system and block device counted.
 const LAYERS_MAX: u32 = 16;
 
@@ -87,10 +89,14 @@ fn is_entry_in_memory(entry: &Path, layers: u32) -> bool {
     if let Ok(backing) = std::fs::read(entry.join("loop/backing_file")) {
         return backing_place(backing.trim_ascii_end()).is_some_and(|place| is_place_in_memory(&place, layers));
     }
-    // Of a device over several, one on a disk is enough for what is written to leave memory.
-    let below = std::fs::read_dir(entry.join("slaves")).into_iter().flatten().filter_map(Result::ok);
-    let mut below = below.map(|device| is_entry_in_memory(&device.path(), layers)).peekable();
-    below.peek().is_some() && below.all(|in_memory| in_memory)
+    let is_mapped = entry.file_name().is_some_and(|name| MAPPED.iter().any(|prefix| name.as_bytes().starts_with(prefix)));
+    is_mapped && are_all_in_memory(&entry.join("slaves"), layers)
+}
+
+/// Whether all devices below a mapped one are memory: one on a disk is enough for what is written to leave memory.
+fn are_all_in_memory(below: &Path, layers: u32) -> bool {
+    let entries: Vec<_> = std::fs::read_dir(below).into_iter().flatten().filter_map(Result::ok).collect();
+    !entries.is_empty() && entries.iter().all(|entry| is_entry_in_memory(&entry.path(), layers))
 }
 
 /// RAM disks and compressed memory.
@@ -134,7 +140,7 @@ fn is_kept(file: BorrowedFd<'_>) -> Option<bool> {
     for round in 0..ROUNDS {
         // Not every file system knows of ranges (overlay), and not every one that does is done then (NFS).
         let written = if round == 0 { linux::write_back(file, 0, len_bytes) } else { linux::sync_data(file) };
-        linux::evict(file, 0, len_bytes);
+        linux::evict(file, 0, len_bytes).ok()?;
         let pages = mapping.residency()?;
         let (first, last) = (pages.first()?, pages.last()?);
         // A kernel that has what was never written in memory says so of everything.

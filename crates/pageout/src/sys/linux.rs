@@ -126,13 +126,15 @@ impl ScratchFile for LinuxFile {
         let mut done = 0;
         while done < len_bytes {
             let step = PREFETCH_STEP_BYTES.min(len_bytes - done);
-            calls::prefetch(self.portable.as_fd(), offset.saturating_add(done), step);
+            // A hint: whether it is taken does not matter.
+            let _ = calls::prefetch(self.portable.as_fd(), offset.saturating_add(done), step);
             done += step;
         }
     }
 
     fn evict(&self, offset: u64, len_bytes: u64) {
-        evict(self.portable.as_fd(), offset, len_bytes);
+        // A hint: whether it is taken does not matter.
+        let _ = evict(self.portable.as_fd(), offset, len_bytes);
     }
 
     fn start_write_back(&self, offset: u64, len_bytes: u64) -> Outcome<()> {

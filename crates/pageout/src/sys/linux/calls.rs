@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::sys::Destination;
 use crate::sys::call::{ALLOCATION_INTERRUPTIONS_MAX, checked, repeated, retried_int};
-use crate::sys::failure::Outcome;
+use crate::sys::failure::{Failure, Outcome};
 use crate::sys::file::{file_offset, open_at, read_with};
 
 /// Creates a file without a name in `directory`. Nothing can link it back into view.
@@ -35,20 +35,22 @@ pub(super) fn read_cached_at(file: BorrowedFd<'_>, destinations: &mut [Destinati
     })
 }
 
-/// Starts reading a range into the page cache, as much of it as the device reads ahead. A hint: the answer does not matter.
-pub(super) fn prefetch(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
-    advise(file, offset, len_bytes, libc::POSIX_FADV_WILLNEED);
+/// Starts reading a range into the page cache, as much of it as the device reads ahead.
+pub(super) fn prefetch(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
+    advise(file, offset, len_bytes, libc::POSIX_FADV_WILLNEED)
 }
 
-/// Drops the clean pages of a range from the page cache. A hint: the answer does not matter.
-pub(in crate::sys) fn evict(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
-    advise(file, offset, len_bytes, libc::POSIX_FADV_DONTNEED);
+/// Drops the clean pages of a range from the page cache.
+pub(in crate::sys) fn evict(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
+    advise(file, offset, len_bytes, libc::POSIX_FADV_DONTNEED)
 }
 
-fn advise(file: BorrowedFd<'_>, offset: u64, len_bytes: u64, advice: libc::c_int) {
-    if let (Ok(offset), Ok(len)) = (libc::off_t::try_from(offset), libc::off_t::try_from(len_bytes)) {
-        // SAFETY: `file` is open for the call, which takes no memory.
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, advice) };
+fn advise(file: BorrowedFd<'_>, offset: u64, len_bytes: u64, advice: libc::c_int) -> Outcome<()> {
+    let (offset, len) = (file_offset("posix_fadvise", offset)?, file_offset("posix_fadvise", len_bytes)?);
+    // SAFETY: `file` is open for the call, which takes no memory.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, advice) } {
+        0 => Ok(()),
+        errno => Err(Failure::new("posix_fadvise", errno)),
     }
 }
 
