@@ -136,6 +136,8 @@ fn open(device: &dyn Device, path: &UnsizedArc<Path>, allow_ram_backed: bool) ->
 fn probe(directory: &dyn Directory) -> Result<(), Failure> {
     let pattern = [0xa5; 64];
     let written = directory.create_file().and_then(|file| {
+        // No write goes past a limit for the length of files, which would end the process.
+        file.reserve(0, pattern.len() as u64)?;
         file.write_at(&[IoSlice::new(&pattern)], 0)?;
         Ok(file)
     });

@@ -36,6 +36,8 @@ struct Nature {
     /// Whether its name, or what it lies on, says that its files live in memory.
     in_memory: bool,
     reach: Reach,
+    /// Number of the file system.
+    volume: u64,
 }
 
 /// What creating a file shows that names do not.
@@ -60,9 +62,9 @@ impl OpenDirectory {
         }
         let file = File::from(file::open_directory_at(path)?);
         file::lock_shared(file.as_fd());
-        let counts_links = retried_io("fstat", || file.metadata())?.nlink() > 0;
-        let nature = platform::nature(&file, &file_system(file.as_raw_fd())?);
-        Ok(Self { file, path: path.to_owned(), counts_links, nature, trial: OnceLock::new() })
+        let status = retried_io("fstat", || file.metadata())?;
+        let nature = platform::nature(&file, &file_system(file.as_raw_fd())?, status.dev());
+        Ok(Self { file, path: path.to_owned(), counts_links: status.nlink() > 0, nature, trial: OnceLock::new() })
     }
 
     /// A file that had a name for a moment.
@@ -93,7 +95,7 @@ impl OpenDirectory {
             file_system: self.nature.file_system.clone(),
             ram_backed: self.nature.in_memory,
             room,
-            volume: status.dev(),
+            volume: self.nature.volume,
             exposure: self.exposure(&status),
         };
         if facts.exposure.is_none() {
@@ -178,14 +180,16 @@ mod platform {
         (0x0102_1997, "9p"),
     ];
 
-    pub(super) fn nature(directory: &File, raw: &libc::statfs) -> Nature {
+    pub(super) fn nature(directory: &File, raw: &libc::statfs, device: u64) -> Nature {
         let mount = Mount::of(directory.as_fd());
         let magic = in_memory::magic(raw);
         let known = || KNOWN.iter().find(|(known, _)| *known == magic).map_or("unknown", |(_, name)| name);
         Nature {
             file_system: mount.as_ref().map_or_else(|| known().to_owned(), |mount| mount.file_system.clone()),
             in_memory: in_memory::is_in_memory(directory),
-            reach: mount.map_or(Reach::ByMode, |mount| reach(&mount)),
+            reach: mount.as_ref().map_or(Reach::ByMode, reach),
+            // Subvolumes have numbers of their own.
+            volume: mount.map_or(device, |mount| mount.device),
         }
     }
 
@@ -234,12 +238,12 @@ mod platform {
     use super::{Nature, Reach};
 
     /// A RAM disk cannot be told here.
-    pub(super) fn nature(_directory: &File, raw: &libc::statfs) -> Nature {
+    pub(super) fn nature(_directory: &File, raw: &libc::statfs, device: u64) -> Nature {
         #[allow(clippy::cast_sign_loss, reason = "the same byte, whichever way C signs its characters")]
         let name: Vec<u8> = raw.f_fstypename.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();
         let file_system = String::from_utf8_lossy(&name).into_owned();
         let in_memory = file_system == "tmpfs";
-        Nature { file_system, in_memory, reach: Reach::ByMode }
+        Nature { file_system, in_memory, reach: Reach::ByMode, volume: device }
     }
 
     /// The system does not say.

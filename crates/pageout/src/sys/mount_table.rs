@@ -9,6 +9,8 @@ use std::path::PathBuf;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mount {
     id: u64,
+    /// Number of the file system, which all of its subvolumes have in common.
+    pub(super) device: u64,
     pub(super) file_system: String,
     /// What is mounted: a device's path, or any word.
     pub(super) source: PathBuf,
@@ -30,11 +32,12 @@ impl Mount {
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let mut fields = line.split(|&byte| byte == b' ');
         let id = number(fields.next()?)?;
+        let device = device(fields.nth(1)?)?;
         // Optional fields end with a dash.
         let mut system = fields.skip_while(|field| *field != b"-").skip(1);
         let file_system = String::from_utf8_lossy(system.next()?).into_owned();
         let source = unescaped(system.next()?);
-        Some(Self { id, file_system, source, options: system.next()?.to_vec() })
+        Some(Self { id, device, file_system, source, options: system.next()?.to_vec() })
     }
 
     /// Where an overlay keeps what is written.
@@ -49,6 +52,12 @@ impl Mount {
     fn options(&self) -> impl Iterator<Item = &[u8]> {
         self.options.split(|&byte| byte == b',')
     }
+}
+
+/// Two numbers with a colon between them.
+fn device(field: &[u8]) -> Option<u64> {
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some(libc::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -75,6 +84,7 @@ mod tests {
     #[test]
     fn a_line_tells_file_system_source_and_upper_directory() {
         let disk = Mount::parse(b"27 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw,discard").expect("a mount");
+        assert_eq!(disk.device, libc::makedev(259, 1));
         assert_eq!(
             (disk.id, disk.file_system.as_str(), disk.source.as_path(), disk.upper()),
             (27, "ext4", "/dev/root".as_ref(), None)
