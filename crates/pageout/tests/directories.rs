@@ -236,8 +236,8 @@ fn with_made_up(root: &Path, options: &[&str]) -> Result<Result<(), Error>, Stri
     let fuse = Fuse::mounted(root, options)?;
     let built = Setup::Native.builder(&fuse.place).build().map_err(reason);
     let outcome = built.map(|pager| check_works(&pager));
-    drop(std::fs::read_dir(&fuse.place).expect("a listing"));
-    assert_eq!(names(&fuse.place), [""; 0], "{options:?}");
+    // FUSE itself renames files that are removed while they are open, until it has heard that they are closed.
+    assert_eq!(names(&fuse.place).iter().filter(|name| !name.starts_with(".fuse_hidden")).count(), 0, "{options:?}");
     Ok(outcome)
 }
 

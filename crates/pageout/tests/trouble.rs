@@ -9,11 +9,10 @@ mod common;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use common::mounts::{FileSystem, make_cold, on_each, run, scratch_files};
+use common::mounts::{FileSystem, Fuse, make_cold, on_each, run, scratch_files};
 use common::{
     KIB, MIB, PAGE, assert_same, builder, check_works, elements, in_own_mounts, names, report, short_or_long, skip, text, u64_of,
 };

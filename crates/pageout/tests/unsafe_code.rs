@@ -18,8 +18,14 @@ const EXPECTED: [(&str, Counts); 9] = [
     ("pageout/src/sys/call.rs", [3, 0, 0]),
     ("pageout/src/sys/destination.rs", [7, 1, 0]),
     ("pageout/src/sys/file.rs", [21, 0, 0]),
+    ("pageout/src/sys/fork.rs", [13, 2, 0]),
+    ("pageout/src/sys/linux/calls.rs", [5, 0, 0]),
+    ("pageout/src/sys/macos.rs", [4, 0, 0]),
+    ("pageout/src/sys/mapping.rs", [4, 0, 1]),
     ("pageout/src/sys/memory.rs", [8, 0, 0]),
     ("pageout/src/sys/nh.rs", [1, 0, 0]),
+    ("pageout/src/sys/random.rs", [2, 0, 0]),
+    ("pageout/src/sys/thread.rs", [14, 0, 0]),
 ];
 
 /// The text without comments, and without what stands in strings and characters.

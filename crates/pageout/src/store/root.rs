@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::Error;
+use crate::slots::slot_bytes_for;
 use crate::sync::{Mutex, UnsizedArc, lock};
 use crate::sys::device::{DirectoryFacts, Failure};
 use crate::sys::{Device, Directory, ScratchFile, destination};
@@ -136,8 +137,8 @@ fn open(device: &dyn Device, path: &UnsizedArc<Path>, allow_ram_backed: bool) ->
 fn probe(directory: &dyn Directory) -> Result<(), Failure> {
     let pattern = [0xa5; 64];
     let written = directory.create_file().and_then(|file| {
-        // No write goes past a limit for the length of files, which would end the process.
-        file.reserve(0, pattern.len() as u64)?;
+        // A limit for the length of files, told by a write, would end the process. Where a slot does not fit, nothing does.
+        file.reserve(0, slot_bytes_for(1))?;
         file.write_at(&[IoSlice::new(&pattern)], 0)?;
         Ok(file)
     });
