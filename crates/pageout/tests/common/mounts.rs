@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::{MIB, in_own_mounts, skip, text, u64_of};
 
@@ -66,9 +67,11 @@ impl FileSystem {
         run("mount", &["-o", &format!("remount,{options}"), text(&self.place)])
     }
 
-    /// Ends the mount, which fails while anything in it is open.
+    /// Ends the mount, which fails while anything in it is open. What pagers have closed gives its space back a moment later.
     pub(crate) fn unmount(&self) -> Result<(), String> {
-        run("umount", &[text(&self.place)])
+        let unmount = || run("umount", &[text(&self.place)]);
+        let patience = (0..1_000).map(|_| std::thread::sleep(Duration::from_millis(10)));
+        unmount().or_else(|_| patience.map(|()| unmount()).find(Result::is_ok).unwrap_or_else(unmount))
     }
 
     /// Everything the file system still holds back goes to the image; failures are for those who lost something.
