@@ -25,8 +25,8 @@ use tempfile::TempDir;
 fn errnos(call: &str) -> &'static [i32] {
     use libc::{
         EACCES, EAGAIN, EBADF, EBUSY, EDQUOT, EEXIST, EFAULT, EFBIG, EINTR, EINVAL, EIO, EISDIR, ELOOP, EMFILE, EMLINK,
-        ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, ENOTEMPTY, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM,
-        EROFS, ESPIPE, ESTALE, EXDEV,
+        ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOLCK, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, ENOTEMPTY, ENXIO, EOPNOTSUPP, EOVERFLOW,
+        EPERM, EROFS, ESPIPE, ESTALE, EXDEV,
     };
     match call {
         "open" | "openat (unnamed)" => &[
@@ -90,9 +90,18 @@ fn errnos(call: &str) -> &'static [i32] {
         }
         "read" | "pread" | "pread64" | "preadv" => &[EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, ENODEV, ENOMEM, ENOSYS, ESTALE],
         "preadv2" => &[EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, ENODEV, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, ESTALE],
-        "sync_file_range (start)" | "sync_file_range (ask)" => &[EDQUOT, EINTR, EINVAL, EIO, ENOMEM, ENOSPC, ENOSYS],
+        "sync_file_range (start)" | "sync_file_range (ask)" | "sync_file_range (wait)" | "fdatasync" => {
+            &[EDQUOT, EINTR, EINVAL, EIO, ENOMEM, ENOSPC, ENOSYS]
+        }
         "posix_fadvise (announce)" | "posix_fadvise (evict)" => &[EINVAL, ENOSYS],
         "madvise" => &[EAGAIN, EINVAL, ENOMEM, ENOSYS, EPERM],
+        "flock" => &[EAGAIN, EBADF, EINTR, EINVAL, ENOLCK, ENOMEM, ENOSYS, EOPNOTSUPP],
+        "fchmod" => &[EACCES, EINTR, EIO, ENOSYS, EOPNOTSUPP, EPERM, EROFS],
+        "getrlimit" => &[EFAULT, EINVAL, ENOSYS, EPERM],
+        "getrandom" => &[EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS, EPERM],
+        "mmap" => &[EACCES, EAGAIN, EINVAL, ENFILE, ENODEV, ENOMEM, EPERM],
+        "munmap" => &[EINVAL, ENOMEM],
+        "mincore" => &[EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM],
         "sysinfo" => &[EFAULT, ENOSYS],
         "fcntl" => &[EINTR, EINVAL, EMFILE],
         "close" => &[EDQUOT, EINTR, EIO, ENOSPC],
@@ -299,6 +308,8 @@ fn in_swept_process(test: &str, place: fn() -> TempDir, sweep: impl FnOnce(&Path
     if is_own_process(test) {
         // The standard library finds out now whether there is a statx.
         std::fs::metadata("/nonexistent").expect_err("no such file");
+        // What says how much memory there is stays open from the first pager on, for as long as the process lives.
+        check_works(&Pager::builder().scratch_dir(scratch_of_process()).allow_ram_backed(true).build().expect("a pager"));
         return sweep(&scratch_of_process());
     }
     let scratch = place();
@@ -412,13 +423,21 @@ fn every_operation_survives_every_system_call_without_standard_input_without_che
     );
 }
 
-/// What a process says whose scratch directory the process-wide pager refuses.
+/// Whether a directory is refused since it is in memory, which is then said.
 fn is_skipped(test: &str, opened: Result<(), Error>) -> bool {
     let Err(error) = opened else { return false };
     assert!(matches!(error, Error::RamBacked { .. }), "{error:?}");
     skip(test, &error.to_string());
-    Ledger::new("system calls, process-wide pager").close(0);
     true
+}
+
+/// As [`is_skipped`], in a sweep, whose process says how many points it hit.
+fn is_sweep_skipped(test: &str, opened: Result<(), Error>) -> bool {
+    let is_skipped = is_skipped(test, opened);
+    if is_skipped {
+        Ledger::new("system calls, process-wide pager").close(0);
+    }
+    is_skipped
 }
 
 /// How the process of a trial ends where its fault hit nothing.
@@ -448,7 +467,7 @@ fn in_copy(trial: impl FnOnce() -> bool) -> bool {
 fn every_module_level_verb_survives_every_system_call() {
     let test = "every_module_level_verb_survives_every_system_call";
     in_swept_process(test, scratch, |scratch| {
-        if is_skipped(test, pageout::try_set_scratch_dir(scratch)) {
+        if is_sweep_skipped(test, pageout::try_set_scratch_dir(scratch)) {
             return;
         }
         let world = || {
@@ -463,6 +482,72 @@ fn every_module_level_verb_survives_every_system_call() {
         }
         ledger.close(480);
     });
+}
+
+/// Makes every call of a kind fail from now on.
+fn deny(call: &'static str, errno: i32) {
+    watch(Some(Fault { call, index: 0, effect: Effect::Fail(errno), lasts: Lasts::OneOf(1) }));
+}
+
+#[test]
+fn a_directory_serves_by_named_files_whichever_way_unnamed_ones_are_denied() {
+    use libc::{EACCES, EINVAL, EISDIR, ENOENT, ENOSYS, EOPNOTSUPP, EPERM};
+
+    for errno in [EACCES, EINVAL, EISDIR, ENOENT, ENOSYS, EOPNOTSUPP, EPERM] {
+        let scratch = scratch();
+        deny("openat (unnamed)", errno);
+        let pager = Pager::builder().scratch_dir(scratch.path()).allow_ram_backed(true).build();
+        let pager = pager.unwrap_or_else(|error| panic!("errno {errno}: {error}"));
+        check_works(&pager);
+        assert_eq!(hits(), 1, "errno {errno}: what the first answer says is remembered");
+        unwatch();
+        assert_eq!(names(scratch.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn what_helps_only_to_find_out_what_stays_in_memory_refuses_no_directory_on_a_disk() {
+    let test = "what_helps_only_to_find_out_what_stays_in_memory_refuses_no_directory_on_a_disk";
+    let scratch = scratch();
+    if is_skipped(test, Pager::builder().scratch_dir(scratch.path()).build().map(drop)) {
+        return;
+    }
+    for call in ["sync_file_range (wait)", "fdatasync", "posix_fadvise (evict)", "mmap", "mincore", "pwrite"] {
+        for errno in [libc::EPERM, libc::ENOSYS, libc::EINVAL, libc::EIO, libc::EINTR] {
+            deny(call, errno);
+            let built = Pager::builder().scratch_dir(scratch.path()).build();
+            unwatch();
+            match built {
+                Ok(pager) => check_works(&pager),
+                // Without it there is no scratch file either.
+                Err(Error::ScratchDir { .. }) if call == "pwrite" => {}
+                Err(error) => panic!("{call}, errno {errno}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_interrupted_without_end_ends() {
+    let scratch = scratch();
+    for call in ["fallocate (reserve)", "pwrite", "pread"] {
+        let pager = Pager::builder().scratch_dir(scratch.path()).allow_ram_backed(true).build().expect("a pager");
+        let whole = vec![7u64; 512];
+        let held = pager.pageout(&mut [whole.clone()]).expect("a pageout");
+        deny(call, libc::EINTR);
+        let mut chunks = [vec![7u64; 100_000]];
+        let outcome = pager.pageout(&mut chunks);
+        let read = pager.read_at(&held, 0, 512, &mut Vec::new());
+        unwatch();
+        for error in [outcome.as_ref().err(), read.as_ref().err()].into_iter().flatten() {
+            assert_eq!(error.code(), "EINTR", "{call}");
+        }
+        assert_eq!(chunks[0].len(), if outcome.is_ok() { 0 } else { 100_000 }, "{call}");
+        assert_eq!(read.is_err(), call == "pread");
+        let mut all = Vec::new();
+        pager.take(held, &mut all).expect("a take without signals");
+        assert_eq!(all, whole);
+    }
 }
 
 /// Names the directory, or lets the first pageout search for one.
@@ -507,7 +592,7 @@ fn calls_of_opening(open: impl FnOnce() -> Pager) -> Vec<Made> {
 fn the_process_wide_pager_survives_every_system_call_of_its_opening() {
     let test = "the_process_wide_pager_survives_every_system_call_of_its_opening";
     in_swept_process(test, scratch, |scratch| {
-        if is_skipped(test, Pager::builder().scratch_dir(scratch).build().map(drop)) {
+        if is_sweep_skipped(test, Pager::builder().scratch_dir(scratch).build().map(drop)) {
             return;
         }
         let mut ledger = Ledger::new("system calls, opening of the process-wide pager");

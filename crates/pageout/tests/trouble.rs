@@ -9,11 +9,10 @@ mod common;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use common::mounts::{FileSystem, make_cold, on_each, run, scratch_files};
+use common::mounts::{FileSystem, Fuse, make_cold, on_each, run, scratch_files};
 use common::{
     KIB, MIB, PAGE, assert_same, builder, check_works, elements, in_own_mounts, names, report, short_or_long, skip, text, u64_of,
 };
@@ -457,44 +456,11 @@ fn a_file_system_that_becomes_read_only_keeps_what_is_out_readable() {
     });
 }
 
-/// A file system in a process of its own, which has no unnamed files.
-struct Fuse {
-    place: PathBuf,
-    daemon: Child,
-}
-
-impl Fuse {
-    fn mounted(root: &Path) -> Result<Self, String> {
-        let (below, place) = (root.join("below fuse"), root.join("fuse"));
-        std::fs::create_dir(&below).expect("a new directory");
-        std::fs::create_dir(&place).expect("a new directory");
-        let own_device = std::fs::metadata(&place).expect("a directory").dev();
-        let mut command = Command::new("bindfs");
-        command.args(["-f", text(&below), text(&place)]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut daemon = command.spawn().map_err(|error| format!("bindfs: {error}"))?;
-        while std::fs::metadata(&place).is_ok_and(|facts| facts.dev() == own_device) {
-            if let Some(status) = daemon.try_wait().expect("a child") {
-                return Err(format!("bindfs: {status}"));
-            }
-            std::thread::yield_now();
-        }
-        Ok(Self { place, daemon })
-    }
-}
-
-impl Drop for Fuse {
-    fn drop(&mut self) {
-        let _ = run("umount", &[text(&self.place)]);
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
 #[test]
 fn a_file_system_without_unnamed_files_serves_by_names_that_are_gone_at_once() {
     let test = "a_file_system_without_unnamed_files_serves_by_names_that_are_gone_at_once";
     in_own_mounts(test, |root| {
-        let fuse = match Fuse::mounted(root) {
+        let fuse = match Fuse::mounted(root, &[]) {
             Ok(fuse) => fuse,
             Err(reason) => return skip(test, &reason),
         };

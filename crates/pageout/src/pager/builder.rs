@@ -9,7 +9,7 @@ use super::{AtomicBackend, Backend, Pager, Shared};
 use crate::error::Error;
 use crate::store::StoreOptions;
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
-use crate::sys::{Device, Kernel, memory};
+use crate::sys::{Device, Native, Portable, memory};
 
 /// Options of a [`Pager`], made by [`Pager::builder`].
 ///
@@ -47,7 +47,7 @@ impl Default for PagerBuilder {
             store: StoreOptions::default(),
             integrity: true,
             exclude_from_core_dumps: false,
-            device: UnsizedArc::new(Kernel::native()),
+            device: UnsizedArc::new(Native),
         }
     }
 }
@@ -117,7 +117,7 @@ impl PagerBuilder {
     #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
     pub fn portable(self) -> Self {
-        self.device(Kernel::portable())
+        self.device(Portable)
     }
 
     /// Makes the pager; a scratch directory that was named is opened now.

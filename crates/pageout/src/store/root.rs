@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::Error;
+use crate::slots::slot_bytes_for;
 use crate::sync::{Mutex, UnsizedArc, lock};
 use crate::sys::device::{DirectoryFacts, Failure};
 use crate::sys::{Device, Directory, ScratchFile, destination};
@@ -136,6 +137,12 @@ fn open(device: &dyn Device, path: &UnsizedArc<Path>, allow_ram_backed: bool) ->
 fn probe(directory: &dyn Directory) -> Result<(), Failure> {
     let pattern = [0xa5; 64];
     let written = directory.create_file().and_then(|file| {
+        match file.reserve(0, slot_bytes_for(1)) {
+            // A limit for the length of files, told by the write, would end the process. Where no slot fits, nothing does.
+            Err(failure) if failure.errno == libc::EFBIG => return Err(failure),
+            // Whether there is space the write shows.
+            _ => {}
+        }
         file.write_at(&[IoSlice::new(&pattern)], 0)?;
         Ok(file)
     });

@@ -2,41 +2,45 @@
 
 use super::failure::{Failure, Outcome};
 
-/// Calls until the result is not "interrupted by a signal", and turns -1 into a [`Failure`].
-pub(super) fn retried(syscall: &'static str, mut call: impl FnMut() -> libc::ssize_t) -> Outcome<usize> {
+/// How often a call is made again that a signal interrupts each time. No signal that a program handles comes so often that a
+/// call never gets through; where one does, the caller hears of it instead of waiting for ever.
+pub(super) const INTERRUPTIONS_MAX: u32 = 4_096;
+/// How often a call that allocates space is made again that a signal interrupts each time: it begins anew then, and one that is
+/// too long to get through between two signals never does. A shorter one may.
+pub(super) const ALLOCATION_INTERRUPTIONS_MAX: u32 = 8;
+
+/// Makes `attempt` again as long as it is interrupted by a signal, `interruptions_max` times at most.
+///
+/// # Errors
+/// The last failure; EINTR after so many interruptions.
+pub(super) fn repeated<T>(interruptions_max: u32, mut attempt: impl FnMut() -> Outcome<T>) -> Outcome<T> {
+    let mut interruptions = 0;
     loop {
-        if let Ok(done) = usize::try_from(call()) {
-            return Ok(done);
-        }
-        let failure = last(syscall);
-        if failure.errno != libc::EINTR {
-            return Err(failure);
+        match attempt() {
+            Err(failure) if failure.errno == libc::EINTR && interruptions < interruptions_max => interruptions += 1,
+            outcome => return outcome,
         }
     }
+}
+
+/// Makes a call that gives a count until it is not interrupted, and turns -1 into a [`Failure`].
+pub(super) fn retried(syscall: &'static str, mut call: impl FnMut() -> libc::ssize_t) -> Outcome<usize> {
+    repeated(INTERRUPTIONS_MAX, || usize::try_from(call()).map_err(|_| last(syscall)))
 }
 
 /// As [`retried`], for calls that give an int.
 pub(super) fn retried_int(syscall: &'static str, mut call: impl FnMut() -> libc::c_int) -> Outcome<libc::c_int> {
-    loop {
-        let done = call();
-        if done >= 0 {
-            return Ok(done);
-        }
-        let failure = last(syscall);
-        if failure.errno != libc::EINTR {
-            return Err(failure);
-        }
-    }
+    repeated(INTERRUPTIONS_MAX, || checked(syscall, call()))
 }
 
 /// As [`retried`], for calls that the standard library makes and does not repeat itself.
 pub(super) fn retried_io<T>(syscall: &'static str, mut call: impl FnMut() -> std::io::Result<T>) -> Outcome<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            outcome => return outcome.map_err(|error| of(syscall, &error)),
-        }
-    }
+    repeated(INTERRUPTIONS_MAX, || call().map_err(|error| of(syscall, &error)))
+}
+
+/// The answer of a call that gives an int, or why there is none.
+pub(super) fn checked(syscall: &'static str, answer: libc::c_int) -> Outcome<libc::c_int> {
+    if answer >= 0 { Ok(answer) } else { Err(last(syscall)) }
 }
 
 /// The failure that the calling thread's last call left behind.
@@ -90,5 +94,15 @@ mod tests {
         assert_eq!(calls(&broken, |call| retried("call", || wide(call()))), (Err(failure), 2));
         assert_eq!(calls(&interrupted, |call| retried_int("call", call)), (Ok(7), 4));
         assert_eq!(calls(&broken, |call| retried_int("call", call)), (Err(failure), 2));
+    }
+
+    #[test]
+    fn a_call_that_is_interrupted_without_end_fails_with_that() {
+        let interrupted = Failure::new("call", libc::EINTR);
+        let storm = vec![libc::EINTR; 10_000];
+        let attempts = usize::try_from(INTERRUPTIONS_MAX).expect("32 bits") + 1;
+        assert_eq!(calls(&storm, |call| retried("call", || wide(call()))), (Err(interrupted), attempts));
+        assert_eq!(calls(&storm, |call| retried_int("call", call)), (Err(interrupted), attempts));
+        assert_eq!(calls(&storm, |call| repeated(8, || checked("call", call()))), (Err(interrupted), 9));
     }
 }

@@ -1,30 +1,141 @@
-//! What is known about a scratch directory: its file system, whether that lives in memory, and the room left.
+//! The scratch directory: opening it, whether its path still leads to it, and what is known about it.
 
-use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
+use std::fs::{File, Metadata};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::call::retried_io;
 use super::device::{DirectoryFacts, Exposure, Room};
-use super::failure::Outcome;
-use super::file::{file_system, user};
+use super::failure::{Failure, Outcome};
+use super::file::{self, file_system, user};
+use super::named::{self, Reach, Refusal};
 
-/// Everybody may write there; nobody may touch what belongs to others.
+/// Everybody may write there. That everybody may touch only what is theirs (the sticky bit) does not bind the owner.
 const WRITABLE_BY_ALL: u32 = 0o002;
-const STICKY: u32 = 0o1000;
 const ROOT: u32 = 0;
 
-pub(super) fn facts(directory: &File) -> Outcome<DirectoryFacts> {
-    let raw = file_system(directory.as_raw_fd())?;
-    let room = room_of(&raw);
-    let (file_system, ram_backed) = platform::kind(directory, &raw);
-    let status = retried_io("fstat", || directory.metadata())?;
-    let exposure = exposed_by(status.uid(), status.mode()).map(|owner| Exposure {
-        owner,
-        mode: status.mode() & 0o7777,
-        problem: "belongs to another user, and everybody may write to it",
-    });
-    Ok(DirectoryFacts { file_system, ram_backed, room, volume: status.dev(), exposure })
+/// An open directory. Cleaners of temporary directories that ask for locks leave it alone as long as it is open.
+#[derive(Debug)]
+pub(super) struct OpenDirectory {
+    file: File,
+    path: PathBuf,
+    /// Whether the file system counts the names of directories at all.
+    counts_links: bool,
+    nature: Nature,
+    /// What became of the first file that was created there to find that out.
+    trial: OnceLock<Trial>,
+}
+
+/// What an open directory is on.
+#[derive(Debug)]
+struct Nature {
+    /// Name of the file system.
+    file_system: String,
+    /// Whether its name, or what it lies on, says that its files live in memory.
+    in_memory: bool,
+    reach: Reach,
+    /// Number of the file system.
+    volume: u64,
+}
+
+/// What creating a file shows that names do not.
+#[derive(Debug, Default)]
+struct Trial {
+    /// Whether what is written stays in memory, although the device has it.
+    stays_in_memory: bool,
+    /// What is wrong with the owner or the mode of what is created.
+    exposure: Option<Exposure>,
+}
+
+impl OpenDirectory {
+    /// Opens the directory `path`, creating it with its parents. What is there and no directory is refused at once.
+    ///
+    /// # Errors
+    /// The first call that failed. Nothing stays open.
+    pub(super) fn open(path: &Path) -> Outcome<Self> {
+        match retried_io("mkdir", || std::fs::create_dir_all(path)) {
+            // Something is there; opening it shows whether it is a directory.
+            Ok(()) | Err(Failure { errno: libc::EEXIST, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        let file = File::from(file::open_directory_at(path)?);
+        file::lock_shared(file.as_fd());
+        let status = retried_io("fstat", || file.metadata())?;
+        let nature = platform::nature(&file, &file_system(file.as_raw_fd())?, status.dev());
+        Ok(Self { file, path: path.to_owned(), counts_links: status.nlink() > 0, nature, trial: OnceLock::new() })
+    }
+
+    /// A file that had a name for a moment.
+    ///
+    /// # Errors
+    /// Why there is none. Nothing is left.
+    pub(super) fn create_named(&self) -> Result<OwnedFd, Refusal> {
+        named::create(self.as_fd(), self.nature.reach)
+    }
+
+    /// Whether the path leads to this directory, and the directory has a name at all.
+    pub(super) fn is_current(&self) -> bool {
+        let there = retried_io("stat", || std::fs::metadata(&self.path));
+        let open = retried_io("fstat", || self.file.metadata());
+        let (Ok(there), Ok(open)) = (there, open) else { return false };
+        let has_name = open.nlink() > 0 || !self.counts_links;
+        (there.dev(), there.ino()) == (open.dev(), open.ino()) && has_name
+    }
+
+    /// What the directory is like. The first call has `create` make a file, which shows what its names do not.
+    ///
+    /// # Errors
+    /// The call that failed. Why no file can be created is for those to say who need one.
+    pub(super) fn facts(&self, create: impl FnOnce() -> Result<OwnedFd, Refusal>) -> Outcome<DirectoryFacts> {
+        let room = room(self.file.as_raw_fd())?;
+        let status = retried_io("fstat", || self.file.metadata())?;
+        let mut facts = DirectoryFacts {
+            file_system: self.nature.file_system.clone(),
+            ram_backed: self.nature.in_memory,
+            room,
+            volume: self.nature.volume,
+            exposure: self.exposure(&status),
+        };
+        if facts.exposure.is_none() {
+            let trial = self.trial.get_or_init(|| Trial::of(create(), self.nature.in_memory));
+            facts.ram_backed |= trial.stays_in_memory;
+            facts.exposure.clone_from(&trial.exposure);
+        }
+        Ok(facts)
+    }
+
+    fn exposure(&self, status: &Metadata) -> Option<Exposure> {
+        let is_reached = self.nature.reach == Reach::ByMode && is_exposed(status.uid(), status.mode());
+        is_reached.then(|| Exposure {
+            owner: status.uid(),
+            mode: status.mode() & 0o7777,
+            problem: "belongs to another user, and everybody may write to it",
+        })
+    }
+}
+
+impl AsFd for OpenDirectory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Trial {
+    fn of(created: Result<OwnedFd, Refusal>, is_in_memory: bool) -> Self {
+        match created {
+            Ok(file) => Self { stays_in_memory: !is_in_memory && platform::stays_in_memory(file.as_fd()), exposure: None },
+            Err(Refusal::Exposed(exposure)) => Self { exposure: Some(exposure), ..Self::default() },
+            // Whoever needs a file is told.
+            Err(Refusal::Failed(_)) => Self::default(),
+        }
+    }
+}
+
+/// Whether everybody may write to a directory of another user, who may then do there what he wants.
+fn is_exposed(owner: u32, mode: u32) -> bool {
+    mode & WRITABLE_BY_ALL != 0 && owner != ROOT && owner != user()
 }
 
 /// Room of the file system that a descriptor is on.
@@ -37,122 +148,67 @@ fn room_of(raw: &libc::statfs) -> Room {
     if raw.f_blocks == 0 {
         return Room { free_bytes: u64::MAX, total_bytes: 0 };
     }
-    let block_bytes = block_bytes(raw);
+    let block_bytes = platform::block_bytes(raw);
     Room { free_bytes: raw.f_bavail.saturating_mul(block_bytes), total_bytes: raw.f_blocks.saturating_mul(block_bytes) }
-}
-
-/// The owner of a directory that everybody may rename and remove in, unless that is this user or root.
-fn exposed_by(owner: u32, mode: u32) -> Option<u32> {
-    let is_open = mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0;
-    (is_open && owner != ROOT && owner != user()).then_some(owner)
-}
-
-#[allow(
-    clippy::cast_lossless,
-    clippy::cast_sign_loss,
-    clippy::unnecessary_cast,
-    reason = "a block size is positive; its type differs by platform"
-)]
-fn block_bytes(raw: &libc::statfs) -> u64 {
-    raw.f_bsize as u64
 }
 
 #[cfg(target_os = "linux")]
 mod platform {
-    use std::ffi::OsString;
     use std::fs::File;
-    use std::os::fd::AsRawFd;
-    use std::os::unix::ffi::OsStringExt;
-    use std::os::unix::fs::MetadataExt;
-    use std::path::{Path, PathBuf};
+    use std::os::fd::AsFd;
 
-    use super::file_system;
+    use super::{Nature, Reach, user};
+    use crate::sys::in_memory;
+    use crate::sys::mount_table::Mount;
 
-    /// File system magic numbers and names, from linux/magic.h and the file systems' own headers.
+    pub(super) use in_memory::stays_in_memory;
+
+    /// File system magic numbers and names, from linux/magic.h and the file systems' own headers, for where the table of mounts
+    /// cannot be read.
     const KNOWN: [(i64, &str); 12] = [
         (0xef53, "ext4"),
         (0x5846_5342, "xfs"),
         (0x9123_683e, "btrfs"),
-        (TMPFS, "tmpfs"),
-        (RAMFS, "ramfs"),
-        (HUGETLBFS, "hugetlbfs"),
-        (OVERLAY, "overlay"),
+        (in_memory::TMPFS, "tmpfs"),
+        (in_memory::RAMFS, "ramfs"),
+        (in_memory::HUGETLBFS, "hugetlbfs"),
+        (0x794c_7630, "overlay"),
         (0x6573_5546, "fuse"),
         (0x6969, "nfs"),
         (0xf2f5_2010, "f2fs"),
         (0x2fc1_2fc1, "zfs"),
         (0x0102_1997, "9p"),
     ];
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
-    const HUGETLBFS: i64 = 0x9584_58f6;
-    const OVERLAY: i64 = 0x794c_7630;
 
-    /// The file system's name, and whether its files live in memory.
-    pub(super) fn kind(directory: &File, raw: &libc::statfs) -> (String, bool) {
-        let magic = magic(raw);
-        let mount = mount_of(directory);
-        let name = match &mount {
-            Some(mount) => mount.file_system.clone(),
-            None => KNOWN.iter().find(|(known, _)| *known == magic).map_or("unknown", |(_, name)| name).to_owned(),
-        };
-        let upper = mount.filter(|_| magic == OVERLAY).and_then(|mount| mount.upper);
-        (name, is_ram(magic) || upper.is_some_and(|upper| is_path_ram(&upper)))
-    }
-
-    fn is_ram(magic: i64) -> bool {
-        matches!(magic, TMPFS | RAMFS | HUGETLBFS)
-    }
-
-    fn is_path_ram(path: &Path) -> bool {
-        let facts = File::open(path).ok().and_then(|directory| file_system(directory.as_raw_fd()).ok());
-        facts.is_some_and(|raw| is_ram(magic(&raw)))
-    }
-
-    #[allow(clippy::unnecessary_cast, reason = "the type differs by platform")]
-    fn magic(raw: &libc::statfs) -> i64 {
-        // The kernel's numbers have 32 bits; on some platforms the field is wider and sign-extended.
-        raw.f_type as i64 & 0xffff_ffff
-    }
-
-    /// What the mount table says about one mount.
-    #[derive(Debug, PartialEq, Eq)]
-    struct Mount {
-        file_system: String,
-        /// Where an overlay keeps what is written.
-        upper: Option<PathBuf>,
-    }
-
-    fn mount_of(directory: &File) -> Option<Mount> {
-        let device = directory.metadata().ok()?.dev();
-        let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        find_mount(&table, libc::major(device), libc::minor(device))
-    }
-
-    /// The mount with a device number, in a table of the form that proc(5) describes under mountinfo.
-    fn find_mount(table: &str, major: u32, minor: u32) -> Option<Mount> {
-        let device = format!("{major}:{minor}");
-        table.lines().find_map(|line| {
-            let (place, system) = line.split_once(" - ")?;
-            (place.split(' ').nth(2)? == device).then_some(())?;
-            let mut system = system.split(' ');
-            let file_system = system.next()?.to_owned();
-            let upper = system.nth(1)?.split(',').find_map(|option| option.strip_prefix("upperdir=")).map(unescaped);
-            Some(Mount { file_system, upper })
-        })
-    }
-
-    /// A path of the mount table, in which blanks and the like stand as backslash and three octal digits.
-    fn unescaped(field: &str) -> PathBuf {
-        let mut path = Vec::new();
-        let mut rest = field.as_bytes();
-        while let Some((&byte, behind)) = rest.split_first() {
-            let digits = behind.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-            let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-            path.push(escaped.unwrap_or(byte));
-            rest = if escaped.is_some() { &behind[3..] } else { behind };
+    pub(super) fn nature(directory: &File, raw: &libc::statfs, device: u64) -> Nature {
+        let mount = Mount::of(directory.as_fd());
+        let magic = in_memory::magic(raw);
+        let known = || KNOWN.iter().find(|(known, _)| *known == magic).map_or("unknown", |(_, name)| name);
+        Nature {
+            file_system: mount.as_ref().map_or_else(|| known().to_owned(), |mount| mount.file_system.clone()),
+            in_memory: in_memory::is_in_memory(directory),
+            reach: mount.as_ref().map_or(Reach::ByMode, reach),
+            // Subvolumes have numbers of their own.
+            volume: mount.map_or(device, |mount| mount.device),
         }
-        PathBuf::from(OsString::from_vec(path))
+    }
+
+    /// The kernel lets nobody but the user who mounted a file system of a process (FUSE) into it, unless the mount allows others.
+    fn reach(mount: &Mount) -> Reach {
+        let is_fuse = mount.file_system == "fuse" || mount.file_system.starts_with("fuse.");
+        let own = format!("user_id={}", user());
+        if is_fuse && mount.has_option(&own) && !mount.has_option("allow_other") { Reach::ThisUserOnly } else { Reach::ByMode }
+    }
+
+    /// What blocks are counted in, which FUSE file systems tell apart from the length that they like to be read in.
+    #[allow(
+        clippy::cast_lossless,
+        clippy::cast_sign_loss,
+        clippy::unnecessary_cast,
+        reason = "a block size is positive; its type differs by platform"
+    )]
+    pub(super) fn block_bytes(raw: &libc::statfs) -> u64 {
+        raw.f_frsize as u64
     }
 
     #[cfg(test)]
@@ -160,15 +216,16 @@ mod platform {
         use super::*;
 
         #[test]
-        fn the_mount_table_tells_file_system_and_upper_directory() {
-            let table = "22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw\n\
-                         27 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw,discard\n\
-                         90 27 0:45 / /merged rw - overlay overlay rw,lowerdir=/l,upperdir=/run/my\\040up,workdir=/w\n";
-            let root = Mount { file_system: "ext4".to_owned(), upper: None };
-            let overlay = Mount { file_system: "overlay".to_owned(), upper: Some("/run/my up".into()) };
-            assert_eq!(find_mount(table, 259, 1), Some(root));
-            assert_eq!(find_mount(table, 0, 45), Some(overlay));
-            assert_eq!(find_mount(table, 8, 1), None);
+        fn others_are_kept_out_of_a_file_system_of_this_users_own_process() {
+            let mount = |file_system: &str, options: &str| {
+                let line = format!("90 27 0:45 / /place rw - {file_system} source {options}");
+                Mount::parse(line.as_bytes()).expect("a mount")
+            };
+            let own = format!("rw,user_id={},group_id=0", user());
+            assert_eq!(reach(&mount("fuse.sshfs", &own)), Reach::ThisUserOnly);
+            assert_eq!(reach(&mount("fuse.sshfs", &format!("{own},default_permissions,allow_other"))), Reach::ByMode);
+            assert_eq!(reach(&mount("fuse.sshfs", &format!("rw,user_id={}1", user()))), Reach::ByMode);
+            assert_eq!(reach(&mount("ext4", &own)), Reach::ByMode);
         }
     }
 }
@@ -176,14 +233,27 @@ mod platform {
 #[cfg(not(target_os = "linux"))]
 mod platform {
     use std::fs::File;
+    use std::os::fd::BorrowedFd;
 
-    /// The file system's name, and whether its files live in memory (a RAM disk cannot be told here).
-    pub(super) fn kind(_directory: &File, raw: &libc::statfs) -> (String, bool) {
+    use super::{Nature, Reach};
+
+    /// A RAM disk cannot be told here.
+    pub(super) fn nature(_directory: &File, raw: &libc::statfs, device: u64) -> Nature {
         #[allow(clippy::cast_sign_loss, reason = "the same byte, whichever way C signs its characters")]
         let name: Vec<u8> = raw.f_fstypename.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();
-        let name = String::from_utf8_lossy(&name).into_owned();
-        let ram_backed = name == "tmpfs";
-        (name, ram_backed)
+        let file_system = String::from_utf8_lossy(&name).into_owned();
+        let in_memory = file_system == "tmpfs";
+        Nature { file_system, in_memory, reach: Reach::ByMode, volume: device }
+    }
+
+    /// The system does not say.
+    pub(super) fn stays_in_memory(_file: BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    /// What blocks are counted in.
+    pub(super) fn block_bytes(raw: &libc::statfs) -> u64 {
+        u64::from(raw.f_bsize)
     }
 }
 
@@ -194,9 +264,60 @@ mod tests {
     #[test]
     fn a_directory_is_exposed_by_another_user_who_lets_everybody_write() {
         let other = user() + 1;
-        assert_eq!(exposed_by(other, 0o040_777), Some(other));
-        assert_eq!(exposed_by(other, 0o041_777), None, "sticky");
-        assert_eq!(exposed_by(other, 0o040_775), None, "not for everybody");
-        assert_eq!((exposed_by(user(), 0o040_777), exposed_by(ROOT, 0o040_777)), (None, None));
+        assert!(is_exposed(other, 0o040_777) && is_exposed(other, 0o041_777), "sticky or not");
+        assert!(!is_exposed(other, 0o040_775), "not for everybody");
+        assert!(!is_exposed(user(), 0o040_777) && !is_exposed(ROOT, 0o041_777));
+    }
+}
+
+// Miri has no such system.
+#[cfg(all(test, not(miri)))]
+mod tests_of_the_system {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leads_elsewhere_or_nowhere_is_not_current() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let (place, other) = (root.path().join("place"), root.path().join("other"));
+        let directory = OpenDirectory::open(&place).expect("a directory");
+        assert!(directory.is_current());
+        std::fs::rename(&place, &other).expect("a directory");
+        assert!(!directory.is_current(), "renamed");
+        std::fs::create_dir(&place).expect("a new directory");
+        assert!(!directory.is_current(), "replaced");
+        std::fs::remove_dir(&place).expect("an empty directory");
+        std::os::unix::fs::symlink(&other, &place).expect("a new link");
+        assert!(directory.is_current(), "by way of a link");
+        std::fs::remove_dir(&other).expect("an empty directory");
+        assert!(!directory.is_current(), "removed");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_removed_directory_is_not_current_although_a_path_leads_to_it() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let place = root.path().join("place");
+        let held = OpenDirectory::open(&place).expect("a directory");
+        let by_descriptor = PathBuf::from(format!("/proc/self/fd/{}", held.file.as_raw_fd()));
+        let directory = OpenDirectory::open(&by_descriptor).expect("the same directory");
+        assert!(directory.is_current());
+        std::fs::remove_dir(&place).expect("an empty directory");
+        assert!(!directory.is_current());
+    }
+
+    #[test]
+    fn an_open_directory_is_locked_against_cleaners_and_shared_with_others() {
+        use rustix::fs::{FlockOperation, flock};
+
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let (first, second) = (OpenDirectory::open(root.path()), OpenDirectory::open(root.path()));
+        let cleaner = File::open(root.path()).expect("a directory");
+        let lock = || flock(&cleaner, FlockOperation::NonBlockingLockExclusive);
+        lock().expect_err("two use it");
+        drop(first);
+        lock().expect_err("one uses it");
+        drop(second);
+        lock().expect("nobody uses it");
+        OpenDirectory::open(root.path()).expect("a lock that is refused is no reason to refuse a directory");
     }
 }

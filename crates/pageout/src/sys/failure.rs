@@ -20,7 +20,7 @@ impl Failure {
     #[must_use]
     pub const fn is_unsupported(self) -> bool {
         // On Linux ENOTSUP is EOPNOTSUPP.
-        matches!(self.errno, libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM) || self.errno == libc::ENOTSUP
+        matches!(self.errno, libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EACCES) || self.errno == libc::ENOTSUP
     }
 
     /// Whether the device has lost what it was asked to write, where the system starts write-back: any failure but a lack of

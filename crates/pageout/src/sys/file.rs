@@ -1,8 +1,10 @@
-//! System calls on one open file.
+//! System calls on files and directories that every platform has.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::Destination;
 use super::call::{retried, retried_int};
@@ -13,15 +15,12 @@ pub(super) const SLICES_MAX: usize = 1024;
 /// The most destinations that one read uses: a page before, the middle, a page behind.
 const DESTINATIONS_MAX: usize = 3;
 /// Only this user may open the file, whatever the umask.
-const MODE: libc::c_uint = 0o600;
+pub(super) const FILE_MODE: libc::mode_t = 0o600;
+/// The same as a call with variable arguments takes it.
+#[allow(clippy::cast_lossless, clippy::unnecessary_cast, reason = "the type differs by platform")]
+const FILE_MODE_ARGUMENT: libc::c_uint = FILE_MODE as libc::c_uint;
 /// Only this user may look into the directory, or change what is in it.
-const DIRECTORY_MODE: libc::mode_t = 0o700;
-
-/// Creates a file without a name in `directory`. Nothing can link it back into view.
-#[cfg(target_os = "linux")]
-pub(super) fn create_unnamed(directory: BorrowedFd<'_>) -> Outcome<OwnedFd> {
-    open_at(directory, c".", libc::O_TMPFILE | libc::O_EXCL | libc::O_RDWR | libc::O_CLOEXEC)
-}
+pub(super) const DIRECTORY_MODE: libc::mode_t = 0o700;
 
 /// Creates the file `name` in `directory`; fails where something has that name, be it a symbolic link.
 pub(super) fn create_named(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<OwnedFd> {
@@ -32,6 +31,28 @@ pub(super) fn create_named(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<Ow
 pub(super) fn create_directory(directory: BorrowedFd<'_>, name: &CStr) -> Outcome<()> {
     // SAFETY: `directory` is open for the call and `name` ends in NUL.
     retried_int("mkdirat", || unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), DIRECTORY_MODE) }).map(drop)
+}
+
+/// Opens the directory at `path`. What is no directory is refused before anything of it is opened, so that neither a FIFO
+/// without a writer nor a device can block.
+pub(super) fn open_directory_at(path: &Path) -> Outcome<OwnedFd> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Failure::new("openat", libc::EINVAL))?;
+    // SAFETY: AT_FDCWD is no descriptor that somebody could close; openat takes it for the working directory.
+    let working_directory = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+    open_at(working_directory, &name, libc::O_DIRECTORY | libc::O_RDONLY | libc::O_CLOEXEC)
+}
+
+/// Takes a shared lock on `directory` for as long as it is open, which cleaners of temporary directories honour. A hint: the
+/// answer does not matter.
+pub(super) fn lock_shared(directory: BorrowedFd<'_>) {
+    // SAFETY: `directory` is open for the call, which takes no memory and, with LOCK_NB, does not wait.
+    unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) };
+}
+
+/// Sets the permission bits of an open file or directory.
+pub(super) fn set_mode(file: BorrowedFd<'_>, mode: libc::mode_t) -> Outcome<()> {
+    // SAFETY: `file` is open for the call, which takes no memory.
+    retried_int("fchmod", || unsafe { libc::fchmod(file.as_raw_fd(), mode) }).map(drop)
 }
 
 /// Opens the directory `name` in `directory`; fails where that is a symbolic link.
@@ -59,13 +80,17 @@ pub(super) fn rename(directory: BorrowedFd<'_>, name: &CStr, target: BorrowedFd<
 fn unlink_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<()> {
     // SAFETY: `directory` is open for the call and `name` ends in NUL.
     let unlink = || retried_int("unlinkat", || unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) }).map(drop);
-    // A name that is left is left for good, so that a refusal has to be said twice.
-    unlink().or_else(|_| unlink())
+    // A name that is left is left for good, so that a refusal has to be said twice. A server that removed the name and whose
+    // answer was lost says then that there is none.
+    unlink().or_else(|first| match unlink() {
+        Err(Failure { errno: libc::ENOENT, .. }) if first.errno != libc::ENOENT => Ok(()),
+        outcome => outcome,
+    })
 }
 
-fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<OwnedFd> {
+pub(super) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Outcome<OwnedFd> {
     // SAFETY: `directory` is open for the call and `name` ends in NUL; the mode is passed since the flags may create.
-    let raw = retried_int("openat", || unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, MODE) })?;
+    let raw = retried_int("openat", || unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, FILE_MODE_ARGUMENT) })?;
     // SAFETY: openat just made this descriptor, and nothing else knows of it.
     above_standard_streams(unsafe { OwnedFd::from_raw_fd(raw) })
 }
@@ -115,31 +140,8 @@ pub(super) fn read_at(file: BorrowedFd<'_>, destinations: &mut [Destination<'_>]
     })
 }
 
-/// As [`read_at`], but gives EAGAIN where the first byte would have to come from the device.
-#[cfg(target_os = "linux")]
-pub(super) fn read_cached_at(file: BorrowedFd<'_>, destinations: &mut [Destination<'_>], offset: u64) -> Outcome<usize> {
-    let offset = file_offset("preadv2", offset)?;
-    read_with("preadv2", destinations, |vectors, count| {
-        // The wrapper of the C library is younger than the systems this runs on, so the kernel is called by number; on
-        // 64-bit systems the low half of the offset holds all of it.
-        // SAFETY: `read_with` passes `count` vectors over memory that is exclusively borrowed for the call; the other
-        // arguments are integers of the register width that the kernel's signature asks for.
-        let read = unsafe {
-            libc::syscall(
-                libc::SYS_preadv2,
-                libc::c_long::from(file.as_raw_fd()),
-                vectors,
-                libc::c_long::from(count),
-                offset,
-                0 as libc::c_long,
-                libc::c_long::from(libc::RWF_NOWAIT),
-            )
-        };
-        libc::ssize_t::try_from(read).expect("both have the width of a register")
-    })
-}
-
-fn read_with(
+/// Makes a read into destinations, in order, by a call that takes a list of them.
+pub(super) fn read_with(
     syscall: &'static str,
     destinations: &mut [Destination<'_>],
     mut call: impl FnMut(*const libc::iovec, libc::c_int) -> libc::ssize_t,
@@ -161,64 +163,6 @@ fn read_with(
     Ok(read)
 }
 
-/// Starts reading a range into the page cache. A hint: the answer does not matter.
-#[cfg(target_os = "linux")]
-pub(super) fn prefetch(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
-    advise(file, offset, len_bytes, libc::POSIX_FADV_WILLNEED);
-}
-
-/// Drops the clean pages of a range from the page cache. A hint: the answer does not matter.
-#[cfg(target_os = "linux")]
-pub(super) fn evict(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) {
-    advise(file, offset, len_bytes, libc::POSIX_FADV_DONTNEED);
-}
-
-#[cfg(target_os = "linux")]
-fn advise(file: BorrowedFd<'_>, offset: u64, len_bytes: u64, advice: libc::c_int) {
-    if let (Ok(offset), Ok(len)) = (libc::off_t::try_from(offset), libc::off_t::try_from(len_bytes)) {
-        // SAFETY: `file` is open for the call, which takes no memory.
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, advice) };
-    }
-}
-
-/// Starts writing a range to the device.
-#[cfg(target_os = "linux")]
-pub(super) fn start_write_back(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
-    let (offset, len) = (file_offset("sync_file_range", offset)?, file_offset("sync_file_range", len_bytes)?);
-    let flags = libc::SYNC_FILE_RANGE_WRITE;
-    // SAFETY: `file` is open for the call, which takes no memory.
-    retried_int("sync_file_range", || unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) }).map(drop)
-}
-
-/// Gives the error of a write-back that failed since the file was last asked.
-#[cfg(target_os = "linux")]
-pub(super) fn check_write_back(file: BorrowedFd<'_>) -> Outcome<()> {
-    // The call waits for what is under way in a range; a range that no file reaches has nothing, and the answer is about
-    // the whole file.
-    let (offset, len, flags) = (libc::off_t::MAX / 2, 1, libc::SYNC_FILE_RANGE_WAIT_BEFORE);
-    // SAFETY: `file` is open for the call, which takes no memory.
-    retried_int("sync_file_range", || unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) }).map(drop)
-}
-
-/// Reserves disk space for a range and lengthens the file to it.
-#[cfg(target_os = "linux")]
-pub(super) fn reserve(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
-    fallocate(file, 0, offset, len_bytes)
-}
-
-/// Gives the disk space of a range back.
-#[cfg(target_os = "linux")]
-pub(super) fn punch(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
-    fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, offset, len_bytes)
-}
-
-#[cfg(target_os = "linux")]
-fn fallocate(file: BorrowedFd<'_>, mode: libc::c_int, offset: u64, len_bytes: u64) -> Outcome<()> {
-    let (offset, len) = (file_offset("fallocate", offset)?, file_offset("fallocate", len_bytes)?);
-    // SAFETY: `file` is open for the call, which takes no memory.
-    retried_int("fallocate", || unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, len) }).map(drop)
-}
-
 /// Ends the file at `len_bytes`.
 pub(super) fn truncate(file: BorrowedFd<'_>, len_bytes: u64) -> Outcome<()> {
     let len = file_offset("ftruncate", len_bytes)?;
@@ -226,7 +170,27 @@ pub(super) fn truncate(file: BorrowedFd<'_>, len_bytes: u64) -> Outcome<()> {
     retried_int("ftruncate", || unsafe { libc::ftruncate(file.as_raw_fd(), len) }).map(drop)
 }
 
-fn file_offset(syscall: &'static str, offset: u64) -> Outcome<libc::off_t> {
+/// Refuses a range that ends past this process's limit for the length of files. The system would refuse it as well, and send a
+/// signal with it that ends the process.
+///
+/// # Errors
+/// EFBIG, said of `syscall`.
+pub(super) fn check_length_limit(syscall: &'static str, offset: u64, len_bytes: u64) -> Outcome<()> {
+    match offset.checked_add(len_bytes) {
+        Some(end) if end <= length_limit_bytes() => Ok(()),
+        _ => Err(Failure::new(syscall, libc::EFBIG)),
+    }
+}
+
+/// The most bytes that a file of this process may have; no limit where the system does not say.
+fn length_limit_bytes() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is writable memory of the right type.
+    let answer = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    if answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur } else { u64::MAX }
+}
+
+pub(super) fn file_offset(syscall: &'static str, offset: u64) -> Outcome<libc::off_t> {
     libc::off_t::try_from(offset).map_err(|_| Failure::new(syscall, libc::EFBIG))
 }
 
@@ -262,5 +226,11 @@ mod tests {
     #[test]
     fn an_offset_that_no_file_has_is_refused() {
         assert_eq!(file_offset("pwritev", u64::MAX), Err(Failure::new("pwritev", libc::EFBIG)));
+    }
+
+    #[test]
+    fn a_range_that_no_file_may_have_is_refused() {
+        assert_eq!(check_length_limit("fallocate", u64::MAX, 1), Err(Failure::new("fallocate", libc::EFBIG)));
+        assert_eq!(check_length_limit("fallocate", 0, 0), Ok(()));
     }
 }

@@ -1,7 +1,7 @@
 //! The sys floor: the only unsafe code of the crate, one safe function for each system call.
 //!
 //! [`device`] is the seam: the store speaks to [`Device`], [`Directory`] and [`ScratchFile`] only, so that tests can put a
-//! counting or failing device under it. [`Kernel`] is the real one.
+//! counting or failing device under it. [`Native`] is the real one, with everything the platform offers.
 
 #![allow(unsafe_code, reason = "this floor exists to hold it; everything above is safe code")]
 
@@ -12,16 +12,33 @@ mod directory;
 mod failure;
 mod file;
 pub(crate) mod fork;
-mod kernel;
+#[cfg(target_os = "linux")]
+mod in_memory;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+mod mapping;
 pub mod memory;
+#[cfg(target_os = "linux")]
+mod mount_table;
 pub(crate) mod mountinfo;
+mod named;
 pub(crate) mod nh;
 mod plain_vec;
+mod portable;
+mod random;
 pub(crate) mod thread;
 
 pub(crate) use destination::Destination;
 pub(crate) use device::{Device, Directory, ScratchFile};
 pub(crate) use failure::Failure;
 pub(crate) use file::above_standard_streams;
-pub(crate) use kernel::Kernel;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::Linux as Native;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::MacOs as Native;
 pub(crate) use plain_vec::PlainVec;
+pub(crate) use portable::Portable;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(crate) use portable::Portable as Native;

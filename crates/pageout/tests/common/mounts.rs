@@ -1,9 +1,10 @@
 //! Small file systems that a test makes, mounts where only it sees them, and damages.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::{MIB, in_own_mounts, skip, text, u64_of};
 
@@ -66,9 +67,11 @@ impl FileSystem {
         run("mount", &["-o", &format!("remount,{options}"), text(&self.place)])
     }
 
-    /// Ends the mount, which fails while anything in it is open.
+    /// Ends the mount, which fails while anything in it is open. What pagers have closed gives its space back a moment later.
     pub(crate) fn unmount(&self) -> Result<(), String> {
-        run("umount", &[text(&self.place)])
+        let unmount = || run("umount", &[text(&self.place)]);
+        let patience = (0..1_000).map(|_| std::thread::sleep(Duration::from_millis(10)));
+        unmount().or_else(|_| patience.map(|()| unmount()).find(Result::is_ok).unwrap_or_else(unmount))
     }
 
     /// Everything the file system still holds back goes to the image; failures are for those who lost something.
@@ -141,5 +144,44 @@ pub(crate) fn make_cold(directory: &Path) {
         let Ok(file) = File::options().read(true).write(true).open(path) else { continue };
         let _ = file.sync_data();
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advice on a file");
+    }
+}
+
+/// A file system in a process of its own, which has no unnamed files.
+#[derive(Debug)]
+pub(crate) struct Fuse {
+    pub(crate) place: PathBuf,
+    daemon: Child,
+}
+
+impl Fuse {
+    /// Shows a new directory below `root` as another one, with options for the program that does it.
+    ///
+    /// # Errors
+    /// Why this machine cannot do that.
+    pub(crate) fn mounted(root: &Path, options: &[&str]) -> Result<Self, String> {
+        let (below, place) = (root.join("below fuse"), root.join("fuse"));
+        std::fs::create_dir_all(&below).expect("a directory");
+        std::fs::create_dir_all(&place).expect("a directory");
+        let own_device = std::fs::metadata(&place).expect("a directory").dev();
+        let mut command = Command::new("bindfs");
+        command.arg("-f").args(options).args([text(&below), text(&place)]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut daemon = command.spawn().map_err(|error| format!("bindfs: {error}"))?;
+        while std::fs::metadata(&place).is_ok_and(|facts| facts.dev() == own_device) {
+            if let Some(status) = daemon.try_wait().expect("a child") {
+                return Err(format!("bindfs: {status}"));
+            }
+            std::thread::yield_now();
+        }
+        Ok(Self { place, daemon })
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        let _ = run("umount", &[text(&self.place)]);
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
     }
 }

@@ -220,7 +220,17 @@ in_front! {
     fcntl(file: c_int, command: c_int, argument: c_long) -> c_int, "fcntl";
     lseek64(file: c_int, offset: off_t, whence: c_int) -> off_t, "lseek";
     sync_file_range(file: c_int, offset: off_t, len: off_t, flags: c_uint) -> c_int,
-        if flags == libc::SYNC_FILE_RANGE_WRITE { "sync_file_range (start)" } else { "sync_file_range (ask)" };
+        match flags {
+            libc::SYNC_FILE_RANGE_WRITE => "sync_file_range (start)",
+            libc::SYNC_FILE_RANGE_WAIT_BEFORE => "sync_file_range (ask)",
+            _ => "sync_file_range (wait)",
+        };
+    flock(file: c_int, operation: c_int) -> c_int, "flock";
+    fchmod(file: c_int, mode: c_uint) -> c_int, "fchmod";
+    fdatasync(file: c_int) -> c_int, "fdatasync";
+    getrlimit(resource: c_uint, limit: *mut c_void) -> c_int, "getrlimit";
+    munmap(start: *mut c_void, len: size_t) -> c_int, "munmap";
+    mincore(start: *mut c_void, len: size_t, pages: *mut c_void) -> c_int, "mincore";
     madvise(start: *mut c_void, len: size_t, advice: c_int) -> c_int, "madvise";
     sysinfo(facts: *mut c_void) -> c_int, "sysinfo";
 }
@@ -292,6 +302,18 @@ extern "C" fn posix_fadvise(file: c_int, offset: off_t, len: off_t, advice: c_in
         return errno;
     }
     real!(posix_fadvise(file => c_int, offset => off_t, len => off_t, advice => c_int) -> c_int)
+}
+
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn mmap(start: *mut c_void, len: size_t, access: c_int, flags: c_int, file: c_int, offset: off_t) -> *mut c_void {
+    if let Verdict::Fail(errno) = verdict("mmap", 0) {
+        let failed: isize = refused(errno);
+        return std::ptr::without_provenance_mut(failed.cast_unsigned());
+    }
+    real!(mmap(
+        start => *mut c_void, len => size_t, access => c_int, flags => c_int, file => c_int, offset => off_t
+    ) -> *mut c_void)
 }
 
 /// Puts functions that move bytes between a file and one piece of memory in front of the real ones.
@@ -426,6 +448,11 @@ extern "C" fn syscall(
             number => c_long, file => c_long, second => c_long, third => c_long, low => c_long, high => c_long, flags => c_long
         ) -> c_long)
     };
+    if number == libc::SYS_getrandom
+        && let Verdict::Fail(errno) = verdict("getrandom", 0)
+    {
+        return refused(errno);
+    }
     if number != libc::SYS_preadv2 {
         return real(vectors, count);
     }
