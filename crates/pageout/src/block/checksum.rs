@@ -223,6 +223,17 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_whole_pages_join_where_all_have_checksums() {
+        let bytes: Vec<u8> = (0..3 * PAGE + 5).map(|position| position.to_le_bytes()[1]).collect();
+        let pieces = [of(&bytes[..2 * PAGE]), of(&bytes[2 * PAGE..3 * PAGE]), of(&bytes[3 * PAGE..])];
+        let joined = Checksums::join(pieces.iter()).expect("memory");
+        assert!(joined.are_kept());
+        assert_eq!(joined, of(&bytes));
+        let joined = Checksums::join([&pieces[0], &Checksums::Off].into_iter()).expect("memory");
+        assert!(!joined.are_kept(), "{joined:?}");
+    }
+
+    #[test]
     fn without_integrity_everything_passes() {
         assert_eq!(Checksums::Off.verify(0, b"anything"), Ok(()));
     }

@@ -201,6 +201,16 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn room_for_nothing_can_be_extended() {
+        let mut set = BitSet::default();
+        set.extend_to(0).expect("no memory is needed");
+        assert_eq!((set.lowest(), set.highest()), (None, None));
+        set.extend_to(65).expect("memory for a small set");
+        assert!(set.insert(64));
+        assert_eq!((set.lowest(), set.highest()), (Some(64), Some(64)));
+    }
+
     proptest! {
         /// The set agrees with the standard library's ordered set, across growth to three levels.
         #[test]

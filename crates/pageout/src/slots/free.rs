@@ -46,7 +46,15 @@ impl FreeSlots {
     /// The free slots of an empty file.
     pub(crate) fn new(slot_bytes: u64) -> Self {
         let warm_max = units::to_usize(WARM_BYTES_MAX / slot_bytes).clamp(1, WARM_SLOTS_MAX);
-        Self { warm: Vec::new(), warm_max, idle: BitSet::default(), holes: BitSet::default(), fresh_first: 0, bound: 0, unneeded: 0 }
+        Self {
+            warm: Vec::new(),
+            warm_max,
+            idle: BitSet::default(),
+            holes: BitSet::default(),
+            fresh_first: 0,
+            bound: 0,
+            unneeded: 0,
+        }
     }
 
     /// A free slot with disk space, best first.
@@ -265,6 +273,47 @@ mod tests {
         free.put_idle(holes);
         assert_eq!(free.claim(), Some(1));
         free.release(kept, false);
+    }
+
+    #[test]
+    fn what_nobody_needed_is_the_least_that_was_free() {
+        let mut free = with_slots(4096, 6);
+        free.take_unneeded();
+        let slots = [free.claim(), free.claim(), free.claim()].map(|slot| slot.expect("three of six"));
+        free.release(slots[1], false);
+        free.release(slots[0], false);
+        assert_eq!((free.spacious(), free.in_use()), (5, 1));
+        assert_eq!(free.take_unneeded(), 3, "as many as were free when three were in use");
+        assert_eq!(free.claim_freed(), Some(slots[0]));
+        assert_eq!([free.take_unneeded(), free.take_unneeded()], [4, 4]);
+    }
+
+    #[test]
+    fn free_slots_of_a_run_are_taken_the_warm_ones_too() {
+        let mut free = with_slots(4096, 6);
+        for _ in 0..4 {
+            free.claim();
+        }
+        free.release(2, false);
+        free.release(0, false);
+        assert_eq!(free.take_idle_of(Run { first: 1, count: 4 }), Some(Run { first: 2, count: 1 }), "slot 3 is in use");
+        assert_eq!(free.take_idle_of(Run { first: 1, count: 4 }), Some(Run { first: 4, count: 1 }), "slot 5 is not of the run");
+        assert_eq!(free.take_idle_of(Run { first: 1, count: 4 }), None);
+        assert_eq!([free.claim(), free.claim(), free.claim()], [Some(0), Some(5), None]);
+    }
+
+    #[test]
+    fn only_free_slots_at_the_end_shorten_a_file() {
+        let mut free = with_slots(4096, 6);
+        while free.claim().is_some() {}
+        for index in [1, 4, 5] {
+            free.release(index, false);
+        }
+        let tail = free.take_tail().expect("two slots");
+        assert_eq!((tail, free.take_tail()), (Run { first: 4, count: 2 }, None));
+        free.shorten_to(tail.first);
+        assert_eq!((free.bound(), free.with_space(), free.in_use()), (4, 4, 3));
+        assert_eq!([free.claim(), free.claim()], [Some(1), None]);
     }
 
     #[derive(Clone, Debug)]
