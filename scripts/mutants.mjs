@@ -35,7 +35,9 @@ function count(mutants) {
 function readAccepted() {
   /** @type {Map<string, number>} */
   const accepted = new Map()
-  for (const [, name = '', reason = ''] of readFileSync(LIST, 'utf8').matchAll(/^(?![#\n])(\S.*)\n((?:[ \t]+\S.*\n)*)/gm)) {
+  for (const [, name = '', reason = ''] of readFileSync(LIST, 'utf8').matchAll(
+    /^(?![#\n])(\S.*)\n((?:[ \t]+\S.*\n)*)/gm,
+  )) {
     if (reason === '') throw new Error(`${LIST}: no reason for "${name}"`)
     accepted.set(name, (accepted.get(name) ?? 0) + 1)
   }
@@ -63,7 +65,8 @@ for (const [name, times] of survived) {
 for (const [name, times] of accepted) {
   // Those of this name that were not tried may still survive.
   if (times > (all.get(name) ?? 0)) problems.push(`is in ${LIST} and not in the sources: ${name}`)
-  else if (times > (all.get(name) ?? 0) - (ended.get(name) ?? 0)) problems.push(`is in ${LIST} and does not survive: ${name}`)
+  else if (times > (all.get(name) ?? 0) - (ended.get(name) ?? 0))
+    problems.push(`is in ${LIST} and does not survive: ${name}`)
 }
 if (tried < chosen) problems.push(`the time was up: ${chosen - tried} of ${chosen} were not tried`)
 
