@@ -67,7 +67,7 @@ fn run(arguments: Vec<String>) -> Outcome<()> {
         }
     }
     if setting.mode == Mode::Smoke {
-        println!("compare: every candidate brought its bytes back; measure with cargo bench");
+        println!("compare: every candidate read its bytes back; measure with cargo bench");
         return Ok(());
     }
     let document = Document { title: "pageout in Rust", command: options.command(), machine, tables };

@@ -202,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn runs_end_at_the_count_and_at_gaps() {
+        let mut set = BitSet::default();
+        set.extend_to(10).expect("memory for a small set");
+        assert!((0..10).filter(|&index| index != 5).all(|index| set.insert(index)));
+        assert_eq!(set.pop_run(2), Some(Run { first: 0, count: 2 }));
+        assert_eq!(set.pop_highest_run(2), Some(Run { first: 8, count: 2 }));
+        assert_eq!(set.pop_run(9), Some(Run { first: 2, count: 3 }));
+        assert_eq!(set.pop_highest_run(9), Some(Run { first: 6, count: 2 }));
+        assert_eq!((set.pop_run(9), set.pop_highest_run(9)), (None, None));
+    }
+
+    #[test]
     fn room_for_nothing_can_be_extended() {
         let mut set = BitSet::default();
         set.extend_to(0).expect("no memory is needed");
