@@ -259,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn large_slots_stay_warm_up_to_16_mib() {
+        let mut free = with_slots(8 * MIB, 3);
+        while free.claim().is_some() {}
+        assert_eq!([0, 1, 2].map(|index| free.release(index, true)), [None, None, Some(0)]);
+    }
+
+    #[test]
     fn drained_slots_come_back_as_holes_that_need_space_again() {
         let mut free = with_slots(4096, 6);
         let kept = free.claim().expect("first");
@@ -289,16 +296,17 @@ mod tests {
 
     #[test]
     fn free_slots_of_a_run_are_taken_the_warm_ones_too() {
-        let mut free = with_slots(4096, 6);
+        let mut free = with_slots(4096, 7);
         for _ in 0..4 {
             free.claim();
         }
         free.release(2, false);
         free.release(0, false);
-        assert_eq!(free.take_idle_of(Run { first: 1, count: 4 }), Some(Run { first: 2, count: 1 }), "slot 3 is in use");
-        assert_eq!(free.take_idle_of(Run { first: 1, count: 4 }), Some(Run { first: 4, count: 1 }), "slot 5 is not of the run");
-        assert_eq!(free.take_idle_of(Run { first: 1, count: 4 }), None);
-        assert_eq!([free.claim(), free.claim(), free.claim()], [Some(0), Some(5), None]);
+        let run = Run { first: 1, count: 5 };
+        assert_eq!(free.take_idle_of(run), Some(Run { first: 2, count: 1 }), "slot 3 is in use");
+        assert_eq!(free.take_idle_of(run), Some(Run { first: 4, count: 2 }), "slot 6 is not of the run");
+        assert_eq!(free.take_idle_of(run), None);
+        assert_eq!([free.claim(), free.claim(), free.claim()], [Some(0), Some(6), None]);
     }
 
     #[test]
@@ -381,6 +389,9 @@ mod tests {
                 }
                 prop_assert_eq!(units::index(free.bound()), live.len() + spacious.len() + holes.len());
                 prop_assert_eq!(units::index(free.with_space()), live.len() + spacious.len());
+                prop_assert_eq!(units::index(free.spacious()), spacious.len());
+                prop_assert_eq!(units::index(free.in_use()), live.len());
+                prop_assert_eq!(free.has_free(), !spacious.is_empty());
             }
         }
     }
