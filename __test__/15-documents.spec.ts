@@ -1,4 +1,4 @@
-/** The examples of the documents run as they stand, and docs/api.md names all that there is. */
+/** The examples of the documents run as they stand, docs/api.md names all that there is, and versions are those of the manifests. */
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -157,4 +157,14 @@ test('docs/api.md names every code that the sources name', t => {
     source => source.match(/\bERR_[A-Z_]*[A-Z]\b|\bABORT_ERR\b|(?<=')E[A-Z]{3,}(?=')/g) ?? [],
   )
   t.deepEqual(missing([...new Set(codes)]), [])
+})
+
+test('the documents name the oldest Rust and Node of the manifests', t => {
+  const [, rust] = /^rust-version = "(.*)"$/m.exec(text('Cargo.toml')) ?? []
+  const { engines } = JSON.parse(text('package.json')) as { engines: { node: string } }
+  const node = engines.node.replace(/\.0$/, '').replace('>=', '>= ')
+  for (const document of ['crates/pageout/README.md', 'crates/pageout/src/lib.rs']) {
+    t.true(text(document).includes(`Rust ${rust} or later.`), document)
+  }
+  for (const wanted of [`Rust >= ${rust}`, `Node ${node}`]) t.true(text('README.md').includes(wanted), wanted)
 })

@@ -7,8 +7,8 @@ import { ROOT } from '../scripts/prepare.mjs'
 /** @typedef {import('./types.js').Row} Row */
 /** @typedef {import('./types.js').Table} Table */
 
-/** The page is the same for the benches of both languages. */
-const TEMPLATE = `${ROOT}crates/pageout/benches/compare/report.html`
+/** The page, which draws the results that stand in it. */
+const TEMPLATE = `${ROOT}bench/report.html`
 /** Where in the page the results go, and what stands there before. */
 const PLACE = 'id="results">'
 const NOTHING = 'null'

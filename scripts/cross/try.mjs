@@ -84,7 +84,7 @@ async function tryTarget(target, packed, registry) {
   const good = tried.filter(Boolean)
   const { byteLength, floor } = inspect(path, target)
   const { size } = packed.find(({ name }) => name === `pageout-${target.suffix}`)
-  const where = good.length > 0 ? `Node ${good.map(({ where }) => where).join(', ')}` : 'not here'
+  const where = good.length > 0 ? `Node ${good.map(({ where }) => where).join(', ')}` : 'no'
   return [target.triple, byteLength, size, good[0]?.bytes ?? '', floor, where]
 }
 
@@ -97,7 +97,7 @@ try {
   registry = await serve(folder)
   const rows = []
   for (const target of targetsNamed(process.argv.slice(2))) rows.push(await tryTarget(target, packed, registry.origin))
-  console.log('\n| target | binary, bytes | packed | installed, with the root package | asks for | tried here |')
+  console.log('\n| target | binary, bytes | packed | installed, with the root package | needs | tried here |')
   console.log('| --- | --- | --- | --- | --- | --- |')
   for (const row of rows) console.log(`| ${row.map(cell => cell.toLocaleString('en')).join(' | ')} |`)
 } finally {

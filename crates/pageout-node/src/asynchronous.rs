@@ -1,5 +1,5 @@
-//! The exports that do their work off the JavaScript thread. Their memory is out of JavaScript's reach meanwhile: the
-//! TypeScript layer passes buffers that nobody else knows.
+//! The exports that work off the JavaScript thread. JavaScript cannot reach their memory meanwhile: the TypeScript layer
+//! passes buffers that it keeps private.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -130,8 +130,8 @@ fn fill(
     target: Uint8Array,
     read: impl FnOnce(&mut [u8]) -> std::result::Result<(), pageout::Error> + Send + 'static,
 ) -> AsyncTask<Job<(), ()>> {
-    // Held by both halves of the job, because a JavaScript reference is to be dropped on its own thread: the half that
-    // runs there drops it last.
+    // Both halves of the job hold it, because a JavaScript reference must be dropped on its own thread: the half that runs
+    // there drops it last.
     let target = Arc::new(Mutex::new(target));
     let held = Arc::clone(&target);
     let work = move || {

@@ -1,4 +1,4 @@
-//! Payloads that are collected from chunks that come one after the other.
+//! Payloads that are collected from successive chunks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,7 +31,7 @@ pub fn collect_append(env: Env, pager: &PagerRef, ticket: f64, view: ArrayBuffer
 pub fn collect_append_async(pager: &PagerRef, ticket: f64, view: Uint8Array) -> Result<AsyncTask<Job<(), ()>>> {
     let collector = pager.collector(ticket)?;
     let view = Arc::new(view);
-    // A JavaScript reference is to be dropped on its own thread: the half of the job that runs there drops it last.
+    // A JavaScript reference must be dropped on its own thread: the half of the job that runs there drops it last.
     let held = Arc::clone(&view);
     let finish = move |()| {
         drop(held);

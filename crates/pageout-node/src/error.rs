@@ -6,13 +6,13 @@ use pageout::SpaceFacts;
 
 use crate::numbers::double;
 
-/// Throws `error` in `env`. What is returned says that an exception is pending, so that nothing else is thrown.
+/// Throws `error` in `env`. The returned error says that an exception is pending, so that nothing else is thrown.
 pub fn throw(env: &Env, error: &pageout::Error) -> Error {
     let object = match describe(env, error) {
         Ok(object) => object,
         Err(failure) => return failure,
     };
-    // SAFETY: a live environment and a value that was just made in it.
+    // SAFETY: the environment is live, and the value was just made in it.
     match unsafe { sys::napi_throw(env.raw(), object.raw()) } {
         sys::Status::napi_ok => Error::from_status(Status::PendingException),
         status => Error::new(Status::from(status), "an error could not be thrown"),
@@ -24,7 +24,7 @@ pub fn carry(env: &Env, error: &pageout::Error) -> Error {
     describe(env, error).map_or_else(|failure| failure, |object| Error::from_unknown_without_coercion(object.to_unknown()))
 }
 
-/// A failure that no caller can cause: a bug of this package.
+/// A failure that no caller can cause: a bug in this package.
 pub fn internal(problem: &str) -> Error {
     Error::new(Status::GenericFailure, problem.to_owned())
 }

@@ -1,25 +1,25 @@
-//! What is on its way between threads, by token: sent once, received at most once.
+//! Values in transit between threads, by token: sent once, received at most once.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use crate::sync::{Mutex, MutexGuard};
 
-/// Things on their way. Nobody owns them meanwhile.
+/// Values in transit, which have no owner meanwhile.
 pub struct InTransit<M>(Mutex<HashMap<String, M>>);
 
 impl<M> InTransit<M> {
-    /// Sends a thing away under a token that nobody has used.
+    /// Sends a value under a token that was never used.
     pub fn send(&self, token: String, moving: M) {
         self.lock().insert(token, moving);
     }
 
-    /// Lets `look` see what a token stands for.
+    /// Calls `look` with the value of a token.
     pub fn look_up<R>(&self, token: &str, look: impl FnOnce(&M) -> R) -> Option<R> {
         self.lock().get(token).map(look)
     }
 
-    /// What a token stands for, which it no longer does.
+    /// Removes and returns the value of a token.
     pub fn receive(&self, token: &str) -> Option<M> {
         self.lock().remove(token)
     }

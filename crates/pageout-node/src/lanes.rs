@@ -17,7 +17,7 @@ impl Lanes {
     }
 }
 
-/// One of the lanes. Dropped, it is not busy any more.
+/// One of the lanes. A dropped lane is not busy.
 pub struct Lane<L: Deref<Target = Lanes>> {
     lanes: L,
     is_busy: AtomicBool,

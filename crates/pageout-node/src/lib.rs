@@ -4,14 +4,18 @@
 //! and frees what that thread left behind. Offsets and lengths are bytes; `ticket`s stand for payloads. The TypeScript
 //! layer checks arguments before it calls.
 
+#![deny(unsafe_code)]
 #![allow(clippy::needless_pass_by_value, reason = "exports own their converted arguments")]
 #![allow(clippy::trivially_copy_pass_by_ref, reason = "JavaScript objects borrow their environment")]
 #![cfg_attr(test, allow(dead_code, reason = "exports are registered in the addon only"))]
 #![allow(unreachable_pub, reason = "the export attribute needs public items")]
 
+#[allow(unsafe_code, reason = "fills buffers that a job holds")]
 mod asynchronous;
 mod collect;
+#[allow(unsafe_code, reason = "throws what it has made")]
 mod error;
+#[allow(unsafe_code, reason = "fills the array of numbers")]
 mod exports;
 mod in_transit;
 mod lane;
@@ -23,4 +27,5 @@ mod table;
 mod task;
 mod transit;
 mod version;
+#[allow(unsafe_code, reason = "looks at memory of JavaScript")]
 mod view;

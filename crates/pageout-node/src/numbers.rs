@@ -1,8 +1,8 @@
-//! Numbers of JavaScript, which are doubles, and numbers of bytes.
+//! Conversions between JavaScript's numbers, which are doubles, and numbers of bytes.
 
 use napi::{Error, Result, Status};
 
-/// Offsets and lengths that stand one after the other, as pairs.
+/// Alternating offsets and lengths as pairs.
 pub fn pairs(ranges: &[f64]) -> Result<Vec<(usize, usize)>> {
     ranges.chunks_exact(2).map(|pair| Ok((index(pair[0])?, index(pair[1])?))).collect()
 }
@@ -28,7 +28,7 @@ pub fn to_u64(number: f64) -> Option<u64> {
     ((0.0..LIMIT).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
-/// A number of bytes as JavaScript has it.
+/// A number of bytes as a JavaScript number.
 #[allow(clippy::cast_precision_loss, reason = "exact up to 8 PiB, and a rounded count above")]
 pub fn double(bytes: u64) -> f64 {
     bytes as f64

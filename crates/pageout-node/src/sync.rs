@@ -1,5 +1,5 @@
-//! What threads share state by: the standard library's types, or in models (`--cfg pageout_loom`) loom's, which try every order of
-//! events within a bound.
+//! Synchronisation primitives: the standard library's, or in models (`--cfg pageout_loom`) loom's, which try every order of events
+//! within a bound.
 
 #[cfg(not(pageout_loom))]
 pub use std::sync::{

@@ -1,7 +1,7 @@
 //! The payloads of one thread's environment, by ticket.
 //!
-//! A ticket is a slot number and the slot's generation in one exact double. JavaScript holds nothing else, so a handle
-//! costs the garbage collector an ordinary object; a ticket that was freed is recognised by its generation.
+//! A ticket is a slot number and the slot's generation in one exact double. JavaScript holds nothing else, so a handle is an
+//! ordinary object to the garbage collector; a freed ticket is recognised by its generation.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use crate::error::internal;
 
 /// Generations have 21 bits, so that with a 32-bit slot number a ticket is below 2^53.
 const GENERATIONS: u32 = 1 << 21;
-/// What a slot number is worth in a ticket.
+/// Factor of the slot number in a ticket.
 const GENERATION_FACTOR: u64 = 1 << 32;
 
-/// A pager and what was paged out through it from one environment. Dropped with its environment.
+/// A pager and the payloads that one environment paged out through it. Dropped with the environment.
 pub struct Table {
     shared: Arc<Shared>,
     entries: Mutex<Entries>,
@@ -48,7 +48,7 @@ pub enum Payload {
     Stored(Arc<Handle<u8>>),
     /// In JavaScript: this many bytes, counted in [`Shared::kept`].
     Kept(u64),
-    /// On its way out, piece by piece.
+    /// Being collected, piece by piece.
     Collecting(Arc<Mutex<Collector<u8>>>),
 }
 
@@ -56,7 +56,7 @@ pub enum Payload {
 struct Entries {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// The generation of new slots: past all that any slot ever had before the table was emptied.
+    /// The generation of new slots: above all that any slot had before the table was emptied.
     first_generation: u32,
 }
 
@@ -74,7 +74,7 @@ impl Table {
         &self.shared
     }
 
-    /// Takes a payload in, which is counted already, and gives its ticket.
+    /// Adds a payload that is counted already, and returns its ticket.
     pub fn insert(&self, payload: Payload) -> Result<f64> {
         let mut entries = self.lock();
         let slot_number = match entries.free.pop() {
@@ -122,7 +122,7 @@ impl Table {
         self.remove(ticket).inspect(|payload| self.end(payload)).is_some()
     }
 
-    /// Takes the payload of a ticket out, as it is.
+    /// Removes and returns the payload of a ticket.
     pub fn remove(&self, ticket: f64) -> Option<Payload> {
         let mut entries = self.lock();
         let payload = entries.slot(ticket)?.payload.take()?;
@@ -140,7 +140,7 @@ impl Table {
         slots.iter().filter_map(|slot| slot.payload.as_ref()).for_each(|payload| self.end(payload));
     }
 
-    /// Gives the table's own memory back when nothing is in it.
+    /// Frees the table's memory if it is empty.
     pub fn shrink(&self) {
         let mut entries = self.lock();
         let last_generation = entries.slots.iter().map(|slot| slot.generation).max();
@@ -180,7 +180,7 @@ impl Entries {
         Some(slot_number)
     }
 
-    /// Makes the slot of a freed ticket ready for the next; after its last generation it rests.
+    /// Makes the slot of a freed ticket available again, unless that was its last generation.
     fn retire(&mut self, ticket: f64) {
         let Some((slot_number, generation)) = parts(ticket) else { return };
         if generation + 1 < GENERATIONS {

@@ -1,4 +1,4 @@
-//! Work off the JavaScript thread: one shape for all of it.
+//! Work off the JavaScript thread: one type for all jobs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,13 +10,13 @@ use crate::error::{carry, internal};
 type Work<O> = Box<dyn FnOnce() -> std::result::Result<O, pageout::Error> + Send>;
 type Finish<O, J> = Box<dyn FnOnce(O) -> Result<J> + Send>;
 
-/// Something to do on a thread of libuv's pool, and what its outcome becomes on the JavaScript thread.
+/// Work for a thread of libuv's pool, and the conversion of its outcome on the JavaScript thread.
 pub struct Job<O, J> {
     work: Option<Work<O>>,
     finish: Option<Finish<O, J>>,
 }
 
-/// A job for libuv's pool; its promise is resolved with what `finish` makes of the outcome of `work`.
+/// A job for libuv's pool. Its promise is resolved with the result of `finish`, which gets the outcome of `work`.
 pub fn spawn<O, J>(
     work: impl FnOnce() -> std::result::Result<O, pageout::Error> + Send + 'static,
     finish: impl FnOnce(O) -> Result<J> + Send + 'static,
@@ -33,7 +33,7 @@ where
     O: Send + 'static,
     J: ToNapiValue + TypeName + 'static,
 {
-    // The core's error travels whole; an error object of JavaScript can only be made on its own thread.
+    // The core's error is kept until here, since a JavaScript error can only be made on its own thread.
     type Output = std::result::Result<O, pageout::Error>;
     type JsValue = J;
 

@@ -1,7 +1,7 @@
-//! Payloads on their way from one thread's environment to another, by the token that JavaScript passes on.
+//! Payloads in transit from one thread's environment to another, by the token that JavaScript sends.
 //!
-//! Nobody owns them meanwhile: the thread that sent one may end before another adopts it. One that is never adopted keeps its
-//! place until the process ends.
+//! They have no owner meanwhile: the thread that sent one may end before another adopts it. One that is never adopted keeps its
+//! space until the process ends.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,17 +20,17 @@ use crate::view::ArrayBufferView;
 static IN_TRANSIT: LazyLock<InTransit<Moving>> = LazyLock::new(InTransit::default);
 
 struct Moving {
-    /// Name of the class of chunks that comes back, which JavaScript knows.
+    /// Name of the class of the results, for JavaScript.
     kind: String,
     cargo: Cargo,
 }
 
 enum Cargo {
     Stored(Arc<Handle<u8>>),
-    /// A copy of memory that JavaScript kept: memory of one environment cannot become another's.
+    /// A copy of memory that JavaScript kept: memory cannot move between environments.
     Kept {
         bytes: Vec<u8>,
-        /// Whether the copy is kept out of core dumps.
+        /// Whether the copy is excluded from core dumps.
         is_excluded: bool,
         counted_in: Arc<Shared>,
     },
@@ -67,7 +67,7 @@ pub fn send(
     Ok(true)
 }
 
-/// The bytes of `views`, one after the other; nothing where the memory cannot be had, or not be kept out of core dumps.
+/// The bytes of `views`, concatenated; `None` if memory cannot be allocated or excluded from core dumps.
 fn copy_of(views: &[ArrayBufferView], is_excluded: bool) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(views.iter().map(|view| view.bytes().len()).sum()).ok()?;

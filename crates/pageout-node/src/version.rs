@@ -1,4 +1,4 @@
-//! Which version this addon is of, so that no other version's JavaScript works with it.
+//! The version of this addon, so that JavaScript of another version refuses it.
 
 use napi_derive::napi;
 

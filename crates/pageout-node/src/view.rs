@@ -36,10 +36,10 @@ impl ArrayBufferView<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.len_bytes) }
     }
 
-    /// Takes the buffer of the view from all its views, which frees its memory; says whether it could be taken.
+    /// Detaches the buffer from all its views, which frees its memory; returns whether that was possible.
     pub fn detach(self, env: Env) -> bool {
-        // SAFETY: the environment of this callback and a value that lives until it returns; `self` is gone afterwards, so
-        // nothing refers to the memory any more.
+        // SAFETY: the environment of this callback, and a value that lives until it returns; `self` is consumed, so nothing
+        // refers to the memory afterwards.
         unsafe { sys::napi_detach_arraybuffer(env.raw(), self.buffer) == sys::Status::napi_ok }
     }
 }
@@ -65,13 +65,13 @@ impl FromNapiValue for ArrayBufferView<'_> {
         let Some((start, len_bytes, buffer)) = memory else {
             return Err(Error::new(Status::InvalidArg, "a typed array or a DataView is needed"));
         };
-        // The pointer of an empty view may be anything.
+        // The pointer of an empty view is unspecified.
         let start = if len_bytes == 0 { std::ptr::NonNull::dangling().as_ptr() } else { start };
         Ok(Self { start, len_bytes, buffer, call: PhantomData })
     }
 }
 
-/// Start, bytes and buffer of a typed array, if the value is one.
+/// Start, length in bytes and buffer of a typed array, if the value is one.
 unsafe fn typed_array(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize, sys::napi_value)> {
     let (mut kind, mut elements, mut start) = (0, 0, std::ptr::null_mut());
     let (mut buffer, mut offset) = (std::ptr::null_mut(), 0);
@@ -97,7 +97,7 @@ unsafe fn typed_array(env: sys::napi_env, value: sys::napi_value) -> Option<(*mu
     (status == sys::Status::napi_ok).then(|| (start.cast(), elements * element_bytes, buffer))
 }
 
-/// Start, bytes and buffer of a `DataView`, if the value is one.
+/// Start, length in bytes and buffer of a `DataView`, if the value is one.
 unsafe fn data_view(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize, sys::napi_value)> {
     let (mut len_bytes, mut start, mut buffer, mut offset) = (0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
     // SAFETY: the caller passes a live environment and value; all results are local variables of the right types.

@@ -1,14 +1,14 @@
-//! What threads share state by: the standard library's types, or in models (`--cfg pageout_loom`) loom's, which try every order of
-//! events within a bound.
+//! Synchronisation primitives: the standard library's, or in models (`--cfg pageout_loom`) loom's, which try every order of events
+//! within a bound.
 //!
-//! What loom cannot hold stays with the standard library everywhere: statics, and [`UnsizedArc`]s.
+//! Statics and [`UnsizedArc`]s are the standard library's in models too, since loom does not support them.
 
 #[cfg(pageout_loom)]
 mod once_lock;
 
 use std::sync::PoisonError;
 
-/// Of trait objects and paths.
+/// For trait objects and paths.
 pub(crate) use std::sync::Arc as UnsizedArc;
 
 #[cfg(not(pageout_loom))]
@@ -25,12 +25,12 @@ pub(crate) use loom::sync::{
 #[cfg(pageout_loom)]
 pub(crate) use once_lock::OnceLock;
 
-/// Locks `mutex`. No code here panics while it holds a lock in a state worth refusing.
+/// Locks `mutex`. Poisoning is ignored: critical sections do not panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number that differs between the threads that run at the same time, as far as it can.
+/// A number that identifies this thread.
 #[cfg(not(pageout_loom))]
 pub(crate) fn thread_number() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -42,7 +42,7 @@ pub(crate) fn thread_number() -> usize {
     NUMBER.with(|number| *number)
 }
 
-/// The same for the threads of a model, which begin anew each time it runs.
+/// The same for the threads of a model, counted from 0 in each run.
 #[cfg(pageout_loom)]
 pub(crate) fn thread_number() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

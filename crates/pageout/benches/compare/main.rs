@@ -3,12 +3,11 @@
 //!
 //! ```text
 //! cargo bench -p pageout
-//! cargo bench -p pageout -- --quick --only round-trip,threads --json FILE --html FILE --dir DIR
+//! cargo bench -p pageout -- --quick --only round-trip,threads --json FILE --dir DIR
 //! ```
 //!
 //! The candidates of a section are measured in turns, on the same memory and in the same directory, so that a noisy machine
-//! is noisy for all of them: trust the ratios. Standard output is Markdown; the same results go to a JSON document and to
-//! a page that draws them.
+//! is noisy for all of them: trust the ratios. Standard output is Markdown; the same results go to a JSON document.
 
 #![deny(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it measured")]
@@ -33,11 +32,6 @@ use options::{Mode, Options};
 use report::{Document, Table};
 use sections::{SECTIONS, Section, Setting, Skip};
 use site::Site;
-
-const PAGE: &str = include_str!("report.html");
-/// Where in the page the results go, and what stands there before.
-const PLACE: &str = "id=\"results\">";
-const NOTHING: &str = "null";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -73,7 +67,7 @@ fn run(arguments: Vec<String>) -> Outcome<()> {
         }
     }
     if setting.mode == Mode::Smoke {
-        println!("compare: every candidate brought its bytes back; measure with cargo bench");
+        println!("compare: every candidate read its bytes back; measure with cargo bench");
         return Ok(());
     }
     let document = Document { title: "pageout in Rust", command: options.command(), machine, tables };
@@ -92,12 +86,9 @@ fn measured_or_skipped(section: &Section, setting: &Setting) -> Outcome<Vec<Tabl
 
 fn write_out(document: &Document, options: &Options) -> Outcome<()> {
     let json = serde_json::to_string_pretty(document)?;
-    let html = PAGE.replace(&format!("{PLACE}{NOTHING}"), &format!("{PLACE}{}", json.replace('<', "\\u003c")));
-    for (named, usual, content) in [(&options.json, "rust.json", json), (&options.html, "rust.html", html)] {
-        let path = named.clone().unwrap_or_else(|| results_directory().join(usual));
-        write_with_parents(&path, &content).map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("{}", path.display());
-    }
+    let path = options.json.clone().unwrap_or_else(|| results_directory().join("rust.json"));
+    write_with_parents(&path, &json).map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("{}", path.display());
     Ok(())
 }
 

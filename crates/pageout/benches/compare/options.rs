@@ -34,8 +34,6 @@ pub(crate) struct Options {
     only: Vec<String>,
     /// Where the results go as JSON; a relative path starts from the package's directory, where cargo runs benchmarks.
     pub(crate) json: Option<PathBuf>,
-    /// Where the page goes; relative as above.
-    pub(crate) html: Option<PathBuf>,
     /// The directory that all candidates use; by default the one that pageout chooses.
     pub(crate) dir: Option<PathBuf>,
 }
@@ -44,7 +42,7 @@ impl Options {
     /// Reads the arguments. `cargo bench` adds `--bench`; without it this is a test run.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut is_bench, mut is_test, mut is_quick) = (false, false, false);
-        let (mut only, mut json, mut html, mut dir) = (Vec::new(), None, None, None);
+        let (mut only, mut json, mut dir) = (Vec::new(), None, None);
         while let Some(argument) = arguments.next() {
             // cargo puts its own `--bench` last, which would pass for a forgotten value.
             let given = |value: &String| !value.starts_with("--");
@@ -55,9 +53,8 @@ impl Options {
                 "--quick" => is_quick = true,
                 "--only" => only.extend(value()?.split(',').map(str::to_owned)),
                 "--json" => json = Some(PathBuf::from(value()?)),
-                "--html" => html = Some(PathBuf::from(value()?)),
                 "--dir" => dir = Some(PathBuf::from(value()?)),
-                _ => return Err(format!("unknown option {argument}; there are --quick, --only, --json, --html and --dir")),
+                _ => return Err(format!("unknown option {argument}; there are --quick, --only, --json and --dir")),
             }
         }
         let ids = SECTIONS.map(|section| section.id);
@@ -69,7 +66,7 @@ impl Options {
             (true, true) => Mode::Quick,
             (true, false) => Mode::Full,
         };
-        Ok(Self { mode, only, json, html, dir })
+        Ok(Self { mode, only, json, dir })
     }
 
     pub(crate) fn wants(&self, id: &str) -> bool {

@@ -1,4 +1,4 @@
-//! What was measured, as tables: Markdown for people and documents, JSON for programs and the page.
+//! What was measured, as tables: Markdown for people and documents, JSON for programs.
 
 use std::fmt;
 
@@ -44,7 +44,6 @@ pub(crate) struct Head {
     pub(crate) subject: &'static str,
     /// The candidates that get a column of ratios.
     pub(crate) references: Vec<&'static str>,
-    pub(crate) plot: Plot,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,14 +51,6 @@ pub(crate) struct Head {
 pub(crate) enum Better {
     Less,
     More,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Plot {
-    Bars,
-    Curve,
-    None,
 }
 
 #[derive(Serialize)]
@@ -86,9 +77,6 @@ struct Cell {
     median: f64,
     #[serde(serialize_with = "rounded")]
     max: f64,
-    /// Percentiles, each with its value.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    points: Vec<(f64, f64)>,
 }
 
 impl Table {
@@ -121,15 +109,6 @@ impl Measured {
         let cell = |laps: &Laps| Some(Cell::new(laps.candidate, laps.spread(row)?));
         self.rows.push(Row { name: name.into(), unit, better, cells: laps.iter().filter_map(cell).collect() });
     }
-
-    /// Gives the last row curves; `points` are percentiles, each with the row of the laps that has its values.
-    pub(crate) fn curves(&mut self, points: &[(f64, usize)], laps: &[Laps]) {
-        let row = self.rows.last_mut().expect("a row was added before");
-        for (cell, laps) in row.cells.iter_mut().zip(laps) {
-            let point = |&(percentile, row)| Some((percentile, significant(laps.spread(row)?.median)));
-            cell.points = points.iter().filter_map(point).collect();
-        }
-    }
 }
 
 impl From<Measured> for Table {
@@ -140,7 +119,7 @@ impl From<Measured> for Table {
 
 impl Cell {
     fn new(candidate: &'static str, Spread { min, median, max }: Spread) -> Self {
-        Self { candidate, min, median, max, points: Vec::new() }
+        Self { candidate, min, median, max }
     }
 }
 

@@ -1,14 +1,14 @@
 //! A keyed hash of each 4 KiB page of a payload, kept in memory with the handle.
 //!
-//! Made from the caller's memory before the write, so a flipped bit anywhere behind it is seen. Kept in memory and not
-//! with the data, so a misplaced, lost or stale write is seen too, and the data stays aligned. A page is the unit because a
-//! range read must be checked as well, and reads at most two pages more than it asked for. Four bytes a page are 0.1 % of
+//! Computed from the caller's memory before the write, so a bit that flips anywhere later is detected. Kept in memory and not
+//! with the data, so a misplaced, lost or stale write is detected too, and the data stays aligned. A page is the unit because
+//! range reads are verified as well, and read at most two pages more than they need. Four bytes a page are 0.1 % of
 //! the payload.
 //!
-//! The hash is [`nh`] with a key that each process draws for itself, folded to 32 bits by multiplication. A page that came
-//! back different, whatever the difference is, passes with a probability of at most 3 in 2^32: 1 in 2^32 that NH collides,
+//! The hash is [`nh`] with a key that each process draws for itself, folded to 32 bits by multiplication. A page that
+//! changed, whatever the change, passes with a probability of at most 3 in 2^32: 1 in 2^32 that NH collides,
 //! 2 in 2^32 that the fold does. A CRC of 32 bits promises the same for random damage and more for short bursts, at half the
-//! speed. No checksum leaves the process, so the key need not be known to anybody.
+//! speed. No checksum leaves the process, so nobody else needs the key.
 
 use std::collections::TryReserveError;
 use std::hash::{BuildHasher, RandomState};
@@ -72,12 +72,12 @@ impl Checksums {
         Ok(Self::Many(checksums.into_boxed_slice()))
     }
 
-    /// Whether there is anything to check.
+    /// Whether pages are verified at all.
     pub(crate) fn are_kept(&self) -> bool {
         self.all().is_some()
     }
 
-    /// Checks whole pages that begin at the payload's byte `start`, a multiple of a page; the last one may be the short
+    /// Verifies whole pages that begin at the payload's byte `start`, a multiple of a page; the last one may be the short
     /// end of the payload.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ fn checksum(page: &[u8]) -> u32 {
     KEY.checksum(page)
 }
 
-/// What makes the checksums of this process its own; on lines of the cache, where vectors are loaded a third faster.
+/// The random key of this process, aligned to cache lines, from which vectors are loaded a third faster.
 #[repr(C, align(64))]
 struct Key {
     words: [u64; PAGE / 8],
@@ -133,7 +133,7 @@ fn high_half(word: u64) -> u32 {
 /// Computes the checksum of each page of a payload that lies in several slices.
 struct PageSums<'a> {
     slices: &'a [IoSlice<'a>],
-    /// Bytes of the first slice that are done.
+    /// Bytes of the first slice that were hashed.
     offset: usize,
     remaining_bytes: usize,
 }
@@ -171,7 +171,7 @@ impl<'a> PageSums<'a> {
         }
     }
 
-    /// The checksum of a page of which `piece` is only the beginning, by way of the stack.
+    /// The checksum of a page of which `piece` is only the beginning; the page is assembled on the stack.
     fn straddling(&mut self, piece: &[u8], page_bytes: usize) -> u32 {
         let mut page = [0; PAGE];
         let mut filled_bytes = piece.len();
@@ -208,7 +208,7 @@ mod tests {
         let (one, other) = (Key::random(), Key::random());
         assert_ne!(one.words, other.words);
         assert_ne!(one.words[0], one.words[1]);
-        assert_eq!(one.multiplier % 2, 1);
+        assert!((0..64).all(|_| Key::random().multiplier % 2 == 1));
     }
 
     #[test]
@@ -220,6 +220,17 @@ mod tests {
         assert_eq!(sums.verify(0, &bytes), Err(2 * PAGE_BYTES));
         assert_eq!(sums.verify(PAGE_BYTES, &bytes[PAGE..2 * PAGE]), Ok(()));
         assert_eq!(sums.verify(3 * PAGE_BYTES, &bytes[3 * PAGE..]), Ok(()));
+    }
+
+    #[test]
+    fn pieces_of_whole_pages_join_where_all_have_checksums() {
+        let bytes: Vec<u8> = (0..3 * PAGE + 5).map(|position| position.to_le_bytes()[1]).collect();
+        let pieces = [of(&bytes[..2 * PAGE]), of(&bytes[2 * PAGE..3 * PAGE]), of(&bytes[3 * PAGE..])];
+        let joined = Checksums::join(pieces.iter()).expect("memory");
+        assert!(joined.are_kept());
+        assert_eq!(joined, of(&bytes));
+        let joined = Checksums::join([&pieces[0], &Checksums::Off].into_iter()).expect("memory");
+        assert!(!joined.are_kept(), "{joined:?}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) const FAILING: u64 = u64::MAX;
 const PAGE_BYTES: u64 = 4096;
 /// Pages of one file.
 const PAGES: u64 = 4;
-/// What the file system says of its room: nothing that would change while a model runs.
+/// The free space that the file system reports: constant while a model runs.
 const ROOM: Room = Room { free_bytes: 1 << 20, total_bytes: 0 };
 
 /// A device with room for a few pages. Words are stored and loaded without any order of their own, so that a reader sees what
@@ -36,12 +36,12 @@ struct State {
 }
 
 impl Pages {
-    /// A device with room for so many pages.
+    /// A device with room for `pages` pages.
     pub(crate) fn with_room(pages: u64) -> Self {
         Self::new(pages, false, MemorySample::UNLIMITED)
     }
 
-    /// A device under which nothing may stay dirty, and whose write-back may fail.
+    /// A device whose memory allows no dirty bytes, and whose write-back may fail.
     pub(crate) fn without_memory(pages: u64, has_failing_write_back: bool) -> Self {
         Self::new(pages, has_failing_write_back, MemorySample { limit_bytes: 0, ..MemorySample::UNLIMITED })
     }
@@ -68,7 +68,7 @@ impl Pages {
         self.0.open_files.load(Relaxed)
     }
 
-    /// Directories that were opened.
+    /// Number of directories that were opened.
     pub(crate) fn directories(&self) -> u64 {
         self.0.directories.load(Relaxed)
     }
@@ -113,7 +113,7 @@ struct File {
 #[derive(Debug)]
 struct Page {
     word: AtomicU64,
-    /// 1 where it has been given space.
+    /// 1 if the page has disk space.
     has_space: AtomicU64,
 }
 

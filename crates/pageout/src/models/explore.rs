@@ -4,12 +4,12 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Preemptions of one run: what is wrong with a protocol rarely needs more to show.
+/// Preemptions of one run: errors of a protocol rarely need more to appear.
 const PREEMPTIONS_MAX: usize = 3;
-/// Steps of one run: far more than a model has, since every lock of a store counts.
+/// Steps of one run: more than any model has; every lock of a store is a step.
 const STEPS_MAX: usize = 100_000;
 
-/// Runs `model` in every order of events, and says how many there were.
+/// Runs `model` in every order of events, and prints their number.
 pub(crate) fn explore(name: &str, model: impl Fn() + Sync + Send + 'static) {
     let count = Arc::new(AtomicU64::new(0));
     let mut builder = loom::model::Builder::new();

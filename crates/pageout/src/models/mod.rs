@@ -1,7 +1,7 @@
-//! What the models share: how they are run, and a device without a surprise.
+//! What the models share: how they are run, and a plain device.
 //!
-//! A model runs the code of this crate, not a copy, over loom's locks and atomics: every order in which its threads can meet
-//! with up to a few preemptions, and every value that a weakly ordered load may give. `scripts/loom` runs them.
+//! A model runs the code of this crate, not a copy, over loom's locks and atomics: every interleaving of its threads
+//! with up to a few preemptions, and every value that a weakly ordered load may return. `scripts/loom` runs them.
 
 mod device;
 mod explore;

@@ -94,7 +94,14 @@ impl Payload for Stored {
     }
 
     fn prefetch(&self, extents: &Extents) {
-        self.pages().prefetch(extents.requested().iter().map(|extent| extent.range()));
+        // More than memory holds would push out what was just brought in.
+        let mut left_bytes = self.place.prefetch_bytes_max();
+        let ranges = extents.requested().iter().map(|extent| extent.range()).map_while(|range| {
+            let len_bytes = (range.end - range.start).min(left_bytes);
+            left_bytes -= len_bytes;
+            (len_bytes > 0).then_some(range.start..range.start + len_bytes)
+        });
+        self.pages().prefetch(ranges);
     }
 }
 

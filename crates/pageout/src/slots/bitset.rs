@@ -1,7 +1,7 @@
-//! A set of slot indices that hands out its lowest member in a few steps, at one bit an index.
+//! A set of slot indices that finds its lowest and highest member in a few steps, at one bit an index.
 //!
-//! Level 0 has a bit for each index; a bit of each higher level says that the 64 bits below it are not all zero. Room is
-//! made by [`BitSet::extend_to`] alone, so that inserting and removing never allocate.
+//! Level 0 has a bit for each index; a bit of each higher level says that the 64 bits below it are not all zero. Only
+//! [`BitSet::extend_to`] allocates; inserting and removing never do.
 
 use std::collections::TryReserveError;
 
@@ -26,10 +26,10 @@ pub(crate) struct BitSet {
 }
 
 impl BitSet {
-    /// Makes room for the indices below `bound`; the members stay.
+    /// Allocates for the indices below `bound`; the members stay.
     ///
     /// # Errors
-    /// When the memory cannot be had; the set is as usable as before.
+    /// When memory cannot be allocated; the set stays usable.
     pub(crate) fn extend_to(&mut self, bound: u32) -> Result<(), TryReserveError> {
         let mut words = units::index(bound).div_ceil(WORD_BITS);
         let mut level = 0;
@@ -44,7 +44,7 @@ impl BitSet {
         Ok(())
     }
 
-    /// Adds `index`, which is below the bound. Says whether it was absent.
+    /// Adds `index`, which is below the bound. Returns whether it was absent.
     pub(crate) fn insert(&mut self, index: u32) -> bool {
         let mut position = units::index(index);
         if self.has(position) {
@@ -82,13 +82,13 @@ impl BitSet {
         }
         let mut position = 0;
         for level in self.levels.iter().rev() {
-            // The word has a bit, or the one above it would not have led here.
+            // The bit of the level above says that this word is not zero.
             position = position * WORD_BITS + WORD_BITS - 1 - units::index(level[position].leading_zeros());
         }
         Some(u32::try_from(position).expect("indices are below a u32 bound"))
     }
 
-    /// Takes up to `count_max` neighbouring members out, the highest.
+    /// Removes the highest run of neighbouring members, at most `count_max` of them.
     pub(crate) fn pop_highest_run(&mut self, count_max: u32) -> Option<Run> {
         let highest = self.highest()?;
         let mut run = Run { first: highest + 1, count: 0 };
@@ -105,7 +105,7 @@ impl BitSet {
         Some(index)
     }
 
-    /// Takes `index`, which is below the bound, out. Says whether it was in.
+    /// Removes `index`, which is below the bound. Returns whether it was a member.
     pub(crate) fn remove(&mut self, index: u32) -> bool {
         let position = units::index(index);
         let was_in = self.has(position);
@@ -115,7 +115,7 @@ impl BitSet {
         was_in
     }
 
-    /// Takes up to `count_max` neighbouring members out, the lowest.
+    /// Removes the lowest run of neighbouring members, at most `count_max` of them.
     pub(crate) fn pop_run(&mut self, count_max: u32) -> Option<Run> {
         let mut run = Run { first: self.pop_lowest()?, count: 1 };
         while run.count < count_max && self.lowest() == Some(run.first + run.count) {
@@ -125,7 +125,7 @@ impl BitSet {
         Some(run)
     }
 
-    /// How many indices are in the set.
+    /// Number of members.
     pub(crate) fn len(&self) -> u32 {
         self.members
     }
@@ -146,7 +146,7 @@ impl BitSet {
         self.members -= 1;
     }
 
-    /// Lengthens one level to `words`; a level that is new summarises the one below it.
+    /// Lengthens one level to `words`; a new level summarises the one below it.
     fn extend_level(&mut self, level: usize, words: usize) -> Result<(), TryReserveError> {
         if level == self.levels.len() {
             self.levels.try_reserve(1)?;
@@ -199,6 +199,28 @@ mod tests {
             1 => (1..9u32).prop_map(Step::PopHighestRun),
             1 => (0..9000u32).prop_map(Step::Extend),
         ]
+    }
+
+    #[test]
+    fn runs_end_at_the_count_and_at_gaps() {
+        let mut set = BitSet::default();
+        set.extend_to(10).expect("memory for a small set");
+        assert!((0..10).filter(|&index| index != 5).all(|index| set.insert(index)));
+        assert_eq!(set.pop_run(2), Some(Run { first: 0, count: 2 }));
+        assert_eq!(set.pop_highest_run(2), Some(Run { first: 8, count: 2 }));
+        assert_eq!(set.pop_run(9), Some(Run { first: 2, count: 3 }));
+        assert_eq!(set.pop_highest_run(9), Some(Run { first: 6, count: 2 }));
+        assert_eq!((set.pop_run(9), set.pop_highest_run(9)), (None, None));
+    }
+
+    #[test]
+    fn room_for_nothing_can_be_extended() {
+        let mut set = BitSet::default();
+        set.extend_to(0).expect("no memory is needed");
+        assert_eq!((set.lowest(), set.highest()), (None, None));
+        set.extend_to(65).expect("memory for a small set");
+        assert!(set.insert(64));
+        assert_eq!((set.lowest(), set.highest()), (Some(64), Some(64)));
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Size classes: slots of 2^k and 1.5 x 2^k bytes from one page (4 KiB) to 64 MiB.
 //!
 //! Every size is a multiple of a page, so a slot never shares a page of the page cache with its neighbour. Two sizes an
-//! octave keep the waste at a third of the slot, but for payloads of one page and a bit, which get two pages.
+//! octave keep the waste at a third of the slot, except for payloads just longer than one page, which get two pages.
 
 use crate::units::{KIB, MIB};
 
@@ -26,7 +26,7 @@ impl Class {
         if len_bytes <= SMALLEST_SLOT_BYTES {
             return Self(0);
         }
-        // Two classes for the lengths from a power of two on, up to 1.5 times that and past it; one for the first octave.
+        // Two classes an octave: up to 1.5 times a power of two, and above; one class for the first octave.
         let octave = (len_bytes - 1).ilog2();
         let is_upper = len_bytes > 3 << (octave - 1);
         let position = 2 * (octave - SMALLEST_SLOT_BYTES.ilog2()) + u32::from(is_upper);
@@ -52,7 +52,7 @@ pub(crate) fn classes_for(len_bytes: u64) -> impl Iterator<Item = Class> + Clone
     largest.chain((rest > 0).then(|| Class::for_len(rest)))
 }
 
-/// Bytes of the slots that a payload of `len_bytes` takes; what cannot be counted is more than any capacity.
+/// Bytes of the slots that a payload of `len_bytes` takes. Saturates: `u64::MAX` exceeds any capacity.
 pub(crate) fn slot_bytes_for(len_bytes: u64) -> u64 {
     let rest = len_bytes % LARGEST_SLOT_BYTES;
     let last_slot_bytes = if rest > 0 { Class::for_len(rest).slot_bytes() } else { 0 };

@@ -2,12 +2,12 @@
 //!
 //! Order of preference:
 //! 1. **warm**: the few slots freed last, last one first, because the page cache still holds their pages;
-//! 2. **idle**: other free slots that have disk space, lowest first, so that payloads that go out one after the other lie
-//!    one after the other and whole takes ride on the kernel's readahead;
+//! 2. **idle**: other free slots that have disk space, lowest first, so that successive payloads are neighbours on the disk
+//!    and takes of them profit from the kernel's readahead;
 //! 3. **fresh**: never used, disk space reserved, in ascending order;
 //! 4. **holes**: free slots whose disk space was given back; they need it again before use ([`FreeSlots::take_holes`]).
 //!
-//! Claiming and releasing never allocate: room for the whole file is made when it grows.
+//! Claiming and releasing never allocate: memory for the whole file is allocated when it grows.
 
 use std::collections::TryReserveError;
 
@@ -30,15 +30,15 @@ pub(crate) struct FreeSlots {
     fresh_first: u32,
     /// Slots below have been given disk space at least once.
     bound: u32,
-    /// The fewest free slots with disk space since [`Self::take_unneeded`] was last asked: so many nobody needed.
+    /// Smallest number of free slots with disk space since the last [`Self::take_unneeded`]: these were never needed.
     unneeded: u32,
 }
 
-/// A slot that was freed a moment ago.
+/// A recently freed slot.
 #[derive(Clone, Copy, Debug)]
 struct WarmSlot {
     index: u32,
-    /// Whether the device has its content, so that its pages can leave memory for nothing.
+    /// Whether its pages may be evicted from the page cache without being written first.
     is_clean: bool,
 }
 
@@ -74,7 +74,7 @@ impl FreeSlots {
         warm + self.idle.len() + (self.bound - self.fresh_first)
     }
 
-    /// How many free slots with disk space nobody needed since this was last asked.
+    /// Number of free slots with disk space that were never needed since the last call.
     pub(crate) fn take_unneeded(&mut self) -> u32 {
         let spacious = self.spacious();
         std::mem::replace(&mut self.unneeded, spacious)
@@ -84,19 +84,18 @@ impl FreeSlots {
         self.unneeded = self.unneeded.min(self.spacious());
     }
 
-    /// Takes up to `count_max` neighbouring holes out of circulation, the lowest; they come back by [`Self::put_idle`]
-    /// when they have disk space again, else by [`Self::put_holes`].
+    /// Takes the lowest run of holes, at most `count_max` of them. It is returned by [`Self::put_idle`] when it has disk space
+    /// again, else by [`Self::put_holes`].
     pub(crate) fn take_holes(&mut self, count_max: u32) -> Option<Run> {
         self.holes.pop_run(count_max)
     }
 
-    /// Whether [`Self::claim`] would give a slot.
+    /// Whether [`Self::claim`] would return a slot.
     pub(crate) fn has_free(&self) -> bool {
         !self.warm.is_empty() || self.idle.len() > 0 || self.fresh_first < self.bound
     }
 
-    /// Takes back a slot that was claimed and has disk space. Gives the slot that stops being warm for it, if that one is
-    /// clean.
+    /// Frees a claimed slot that has disk space. Returns the slot that stops being warm in exchange, if that one is clean.
     pub(crate) fn release(&mut self, index: u32, is_clean: bool) -> Option<u32> {
         let coldest = (self.warm.len() == self.warm_max).then(|| self.warm.remove(0));
         if let Some(coldest) = coldest {
@@ -106,10 +105,10 @@ impl FreeSlots {
         coldest.filter(|slot| slot.is_clean).map(|slot| slot.index)
     }
 
-    /// Makes room to count `count` more slots at the end, before disk space is asked for them.
+    /// Allocates memory for `count` more slots at the end, before disk space is reserved for them.
     ///
     /// # Errors
-    /// When the memory cannot be had; nothing has changed.
+    /// When memory cannot be allocated; nothing has changed.
     pub(crate) fn prepare(&mut self, count: u32) -> Result<(), TryReserveError> {
         let bound = self.bound.saturating_add(count);
         self.idle.extend_to(bound)?;
@@ -117,26 +116,26 @@ impl FreeSlots {
         self.warm.try_reserve_exact(self.warm_max - self.warm.len())
     }
 
-    /// Adds `count` slots at the end, for which [`Self::prepare`] made room and which have disk space now.
+    /// Adds `count` slots with disk space at the end; [`Self::prepare`] has allocated for them.
     pub(crate) fn extend(&mut self, count: u32) {
         self.bound += count;
     }
 
-    /// No slot is warm any more.
+    /// Makes all warm slots idle.
     pub(crate) fn cool(&mut self) {
         while let Some(slot) = self.warm.pop() {
             self.keep_idle(slot.index);
         }
     }
 
-    /// Takes up to `count_max` neighbouring slots out of circulation, the highest that are free, have disk space and are not
-    /// warm. They come back by [`Self::put_holes`] or [`Self::put_idle`], or go by [`Self::shorten_to`].
+    /// Takes the highest run of idle and fresh slots, at most `count_max` of them. It is returned by [`Self::put_holes`] or
+    /// [`Self::put_idle`], or cut off by [`Self::shorten_to`].
     pub(crate) fn take_idle(&mut self, count_max: u32) -> Option<Run> {
         self.settle_fresh();
         self.idle.pop_highest_run(count_max).filter(|run| run.count > 0)
     }
 
-    /// As [`Self::take_idle`], but only slots of `run`, the warm ones too.
+    /// As [`Self::take_idle`], but the lowest of `run`, warm ones included.
     pub(crate) fn take_idle_of(&mut self, run: Run) -> Option<Run> {
         self.settle_fresh();
         self.cool();
@@ -146,7 +145,7 @@ impl FreeSlots {
         Some(Run { first, count: u32::try_from(count).expect("no more than the run has") })
     }
 
-    /// As [`Self::take_idle`], but only the slots at the end of the file.
+    /// As [`Self::take_idle`], but only at the end of the file, warm slots included.
     pub(crate) fn take_tail(&mut self) -> Option<Run> {
         self.settle_fresh();
         self.cool();
@@ -154,25 +153,25 @@ impl FreeSlots {
         is_tail.then(|| self.idle.pop_highest_run(u32::MAX)).flatten()
     }
 
-    /// The file ends at slot `bound` now. The slots behind it were taken by [`Self::take_tail`].
+    /// Ends the file at slot `bound`. The slots behind it were taken by [`Self::take_tail`].
     pub(crate) fn shorten_to(&mut self, bound: u32) {
         debug_assert!(bound <= self.bound && self.fresh_first == self.bound);
         (self.bound, self.fresh_first) = (bound, bound);
     }
 
-    /// Slots that were never handed out count as idle, as if they had been.
+    /// Makes all fresh slots idle.
     fn settle_fresh(&mut self) {
         while let Some(index) = self.claim_fresh() {
             self.keep_idle(index);
         }
     }
 
-    /// Brings a run that was taken back, its disk space given up.
+    /// Returns a taken run whose disk space was given back.
     pub(crate) fn put_holes(&mut self, run: Run) {
         (run.first..run.first + run.count).for_each(|index| self.keep_hole(index));
     }
 
-    /// Brings a run that was taken back, its disk space kept.
+    /// Returns a taken run that has disk space.
     pub(crate) fn put_idle(&mut self, run: Run) {
         (run.first..run.first + run.count).for_each(|index| self.keep_idle(index));
     }
@@ -187,7 +186,7 @@ impl FreeSlots {
         self.bound - self.holes.len()
     }
 
-    /// Slots that are claimed, those that were taken and not yet put back included.
+    /// Slots that are claimed, or taken and not yet returned.
     pub(crate) fn in_use(&self) -> u32 {
         let free = self.warm.len() + units::index(self.idle.len()) + units::index(self.holes.len());
         self.fresh_first - u32::try_from(free).expect("fewer free slots than slots")
@@ -260,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn large_slots_stay_warm_up_to_16_mib() {
+        let mut free = with_slots(8 * MIB, 3);
+        while free.claim().is_some() {}
+        assert_eq!([0, 1, 2].map(|index| free.release(index, true)), [None, None, Some(0)]);
+    }
+
+    #[test]
     fn drained_slots_come_back_as_holes_that_need_space_again() {
         let mut free = with_slots(4096, 6);
         let kept = free.claim().expect("first");
@@ -273,6 +279,48 @@ mod tests {
         free.put_idle(holes);
         assert_eq!(free.claim(), Some(1));
         free.release(kept, false);
+    }
+
+    #[test]
+    fn what_nobody_needed_is_the_least_that_was_free() {
+        let mut free = with_slots(4096, 6);
+        free.take_unneeded();
+        let slots = [free.claim(), free.claim(), free.claim()].map(|slot| slot.expect("three of six"));
+        free.release(slots[1], false);
+        free.release(slots[0], false);
+        assert_eq!((free.spacious(), free.in_use()), (5, 1));
+        assert_eq!(free.take_unneeded(), 3, "as many as were free when three were in use");
+        assert_eq!(free.claim_freed(), Some(slots[0]));
+        assert_eq!([free.take_unneeded(), free.take_unneeded()], [4, 4]);
+    }
+
+    #[test]
+    fn free_slots_of_a_run_are_taken_the_warm_ones_too() {
+        let mut free = with_slots(4096, 7);
+        for _ in 0..4 {
+            free.claim();
+        }
+        free.release(2, false);
+        free.release(0, false);
+        let run = Run { first: 1, count: 5 };
+        assert_eq!(free.take_idle_of(run), Some(Run { first: 2, count: 1 }), "slot 3 is in use");
+        assert_eq!(free.take_idle_of(run), Some(Run { first: 4, count: 2 }), "slot 6 is not of the run");
+        assert_eq!(free.take_idle_of(run), None);
+        assert_eq!([free.claim(), free.claim(), free.claim()], [Some(0), Some(6), None]);
+    }
+
+    #[test]
+    fn only_free_slots_at_the_end_shorten_a_file() {
+        let mut free = with_slots(4096, 6);
+        while free.claim().is_some() {}
+        for index in [1, 4, 5] {
+            free.release(index, false);
+        }
+        let tail = free.take_tail().expect("two slots");
+        assert_eq!((tail, free.take_tail()), (Run { first: 4, count: 2 }, None));
+        free.shorten_to(tail.first);
+        assert_eq!((free.bound(), free.with_space(), free.in_use()), (4, 4, 3));
+        assert_eq!([free.claim(), free.claim()], [Some(1), None]);
     }
 
     #[derive(Clone, Debug)]
@@ -341,6 +389,9 @@ mod tests {
                 }
                 prop_assert_eq!(units::index(free.bound()), live.len() + spacious.len() + holes.len());
                 prop_assert_eq!(units::index(free.with_space()), live.len() + spacious.len());
+                prop_assert_eq!(units::index(free.spacious()), spacious.len());
+                prop_assert_eq!(units::index(free.in_use()), live.len());
+                prop_assert_eq!(free.has_free(), !spacious.is_empty());
             }
         }
     }

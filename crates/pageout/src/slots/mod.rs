@@ -1,7 +1,7 @@
-//! Where slots go: pure bookkeeping without I/O, locks or clocks.
+//! Which slots are free and which is next: pure bookkeeping without I/O, locks or clocks.
 //!
 //! [`Class`] maps a length to a slot size, [`FreeSlots`] decides which slot of a file is handed out next, and [`BitSet`]
-//! is the set of slot indices both decisions rest on.
+//! is the set of slot indices that it uses.
 
 mod bitset;
 mod class;

@@ -120,6 +120,11 @@ impl Place {
         }
     }
 
+    /// Bytes that a prefetch may bring in.
+    pub(crate) fn prefetch_bytes_max(&self) -> u64 {
+        self.slots().first().map_or(0, Slot::prefetch_bytes_max)
+    }
+
     /// The parts of the payload's bytes `range`, in order.
     pub(crate) fn segments(&self, range: Range<u64>) -> impl Iterator<Item = Segment<'_>> {
         let mut start = range.start;

@@ -112,6 +112,11 @@ impl Slot {
         Ok(destination.remaining_bytes() == 0)
     }
 
+    /// Bytes that a prefetch may bring in.
+    pub(super) fn prefetch_bytes_max(&self) -> u64 {
+        self.file.prefetch_bytes_max()
+    }
+
     /// Starts bringing bytes of the slot into memory. A hint has no answer.
     pub(crate) fn prefetch(&self, start: u64, len_bytes: u64) {
         let _ = self.file.with(|file| {

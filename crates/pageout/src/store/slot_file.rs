@@ -252,6 +252,11 @@ impl SlotFile {
         (u64::from(unneeded) * self.class.slot_bytes(), unneeded == free.spacious())
     }
 
+    /// Bytes that a prefetch may bring in.
+    pub(super) fn prefetch_bytes_max(&self) -> u64 {
+        self.write_behind.prefetch_bytes_max()
+    }
+
     /// Room of the file system.
     pub(super) fn room(&self) -> Outcome<Room> {
         self.with(|file| file.room())

@@ -226,6 +226,37 @@ mod tests {
     }
 
     #[test]
+    fn a_tenth_of_the_file_system_is_left_free() {
+        assert_eq!(untouched_bytes(Room { free_bytes: 3, total_bytes: 1000 }), 100);
+    }
+
+    #[test]
+    fn scratch_space_counts_against_the_limit_as_long_as_it_is_held() {
+        let space = space(100);
+        space.set_capacity(50);
+        space.add_scratch(30);
+        assert_eq!((space.scratch_bytes(), space.unreserved_bytes()), (30, 20));
+        space.remove_scratch(10);
+        assert_eq!((space.scratch_bytes(), space.unreserved_bytes()), (20, 30));
+        let _held = space.reserve(7).expect("within the limit");
+        let facts = space.facts(5);
+        assert_eq!((facts.requested_bytes, facts.used_bytes, facts.capacity_bytes), (5, 7, 50));
+    }
+
+    #[test]
+    fn one_keeper_at_a_time_tends_a_store() {
+        let space = space(100);
+        assert!(space.begin_tending());
+        assert!(!space.begin_tending());
+        assert!(space.goes_on_tending(true), "something waits");
+        assert!(!space.begin_tending());
+        assert!(!space.goes_on_tending(false), "nothing is idle");
+        assert!(space.begin_tending());
+        space.scratch_bytes.store(IDLE_BYTES_MAX + 1, Relaxed);
+        assert!(space.goes_on_tending(false), "too much is idle");
+    }
+
+    #[test]
     fn the_limit_holds_and_refusals_carry_the_numbers() {
         let space = space(10);
         let mut held = space.reserve(7).expect("within the limit");

@@ -120,7 +120,51 @@ fn budget_bytes(memory: MemorySample) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::sys::device::{Directory, Outcome};
+
+    #[derive(Debug)]
+    struct Memory(MemorySample);
+
+    impl Device for Memory {
+        fn open_directory(&self, _path: &Path) -> Outcome<UnsizedArc<dyn Directory>> {
+            unreachable!("only the memory is asked for")
+        }
+
+        fn memory(&self) -> Option<MemorySample> {
+            Some(self.0)
+        }
+    }
+
+    fn within(limit_bytes: u64, group_free_bytes: u64, available_bytes: u64) -> WriteBehind {
+        WriteBehind::new(UnsizedArc::new(Memory(MemorySample { limit_bytes, group_free_bytes, available_bytes })))
+    }
+
+    #[test]
+    fn what_exceeds_the_budget_is_due_within_bounds() {
+        let accounts = within(256 * MIB, u64::MAX, u64::MAX);
+        assert_eq!(accounts.budget_bytes(), 32 * MIB);
+        for (more_bytes, due_bytes) in [(32 * MIB, 0), (1, MIB), (5 * MIB - 1, 5 * MIB), (100 * MIB, 16 * MIB)] {
+            accounts.add_dirty(more_bytes);
+            assert_eq!(accounts.due_bytes(), due_bytes);
+        }
+        accounts.add_pushed(105 * MIB);
+        assert_eq!((accounts.dirty_bytes(), accounts.pushed_bytes(), accounts.due_bytes()), (32 * MIB, 105 * MIB, 0));
+        accounts.forget(30 * MIB);
+        accounts.add_failed_file();
+        assert_eq!((accounts.dirty_bytes(), accounts.failed_files()), (2 * MIB, 1));
+    }
+
+    #[test]
+    fn memory_is_short_where_scratch_exceeds_half_of_the_group_or_what_is_free() {
+        for accounts in [within(400 * MIB, 300 * MIB, 250 * MIB), within(600 * MIB, 200 * MIB, 250 * MIB)] {
+            assert!(!accounts.is_memory_short(200 * MIB));
+            assert!(accounts.is_memory_short(200 * MIB + 1));
+        }
+        assert_eq!(within(600 * MIB, 200 * MIB, 250 * MIB).prefetch_bytes_max(), 100 * MIB);
+    }
 
     #[test]
     fn the_budget_is_an_eighth_of_the_group_half_of_what_it_leaves_and_a_quarter_of_the_machine() {

@@ -4,8 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::{AtomicBool, Mutex};
 
-/// The part of [`std::sync::OnceLock`] that is used here, which loom does not have: as weakly ordered as its contract
-/// allows.
+/// The used part of [`std::sync::OnceLock`], which loom lacks, as weakly ordered as its contract allows.
 #[derive(Debug)]
 pub(crate) struct OnceLock<T> {
     value: std::sync::OnceLock<T>,

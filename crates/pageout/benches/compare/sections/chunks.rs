@@ -6,7 +6,7 @@ use super::Setting;
 use super::trips;
 use crate::measure::{Candidate, Outcome, in_turns, us_each};
 use crate::payload::{MIB, random_bytes};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::stores::files::{Bare, NamedFiles};
 use crate::stores::paged::Paged;
 use crate::stores::{FILES, SUBJECT, Store};
@@ -26,7 +26,6 @@ pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
         better: Better::Less,
         subject: SUBJECT,
         references: vec![FILES, LIMIT],
-        plot: Plot::Bars,
     });
     let count = trips::count(PAYLOAD_BYTES, setting.mode.pick(64 * MIB, 32 * MIB, 1));
     for chunks in [1, 2, 8, 64] {

@@ -7,7 +7,7 @@ use super::{Setting, Skip};
 use crate::child::Task;
 use crate::measure::{Candidate, Lap, Outcome, Rounds, in_turns, real};
 use crate::payload::{KIB, MIB, length};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::files::{Bare, NamedFiles};
 use crate::stores::paged::Paged;
@@ -54,7 +54,6 @@ fn head() -> Head {
         better: Better::Less,
         subject: SUBJECT,
         references: Vec::new(),
-        plot: Plot::None,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Setting, Skip};
 use crate::child::{Group, Task};
 use crate::measure::{Candidate, Lap, Outcome, Rounds, in_turns};
 use crate::payload::{self, GIB, MIB, Random, as_u64};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::files::NamedFiles;
 use crate::stores::paged::Paged;
@@ -58,7 +58,6 @@ fn head(total_bytes: usize, group_bytes: usize) -> Head {
         better: Better::Less,
         subject: SUBJECT,
         references: vec![FILES],
-        plot: Plot::Bars,
     }
 }
 

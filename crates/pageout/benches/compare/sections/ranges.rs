@@ -12,7 +12,7 @@ use pageout::{Handle, Pager};
 use super::{Setting, Skip};
 use crate::measure::{Candidate, Laps, Outcome, in_turns, us_each};
 use crate::payload::{KIB, MIB, Random, as_u64, random_bytes};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::SUBJECT;
 use crate::system::{self, Aligned, Ring};
@@ -54,7 +54,6 @@ fn head() -> Head {
         better: Better::Less,
         subject: SUBJECT,
         references: vec![ONE_BY_ONE, RING],
-        plot: Plot::Bars,
     }
 }
 

@@ -5,7 +5,7 @@ use super::Setting;
 use super::trips::{self, Buffers, Destination};
 use crate::measure::{Candidate, Outcome, Rounds, in_turns};
 use crate::payload::{KIB, MIB, length};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::files::{Bare, NamedFiles, Reference, Slots, UnnamedFiles};
 use crate::stores::lmdb::{self, LMDB, Lmdb};
@@ -32,7 +32,7 @@ pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
 
 fn table(id: &'static str, title: &'static str, note: String) -> Measured {
     let references = vec![REFERENCE, FILES, SLOTS, LMDB, BARE];
-    Measured::new(Head { id, title, note, unit: "us", better: Better::Less, subject: SUBJECT, references, plot: Plot::Bars })
+    Measured::new(Head { id, title, note, unit: "us", better: Better::Less, subject: SUBJECT, references })
 }
 
 fn measure(setting: &Setting, mut table: Measured, destination: Destination, payloads_bytes: &[usize]) -> Outcome<Table> {

@@ -4,7 +4,7 @@ use super::Setting;
 use super::trips::{self, Buffers, Destination};
 use crate::measure::{Outcome, Rounds, in_turns};
 use crate::payload::{KIB, MIB, length};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::stores::SUBJECT;
 use crate::stores::memory::ColdByHand;
 use crate::stores::paged::Paged;
@@ -23,7 +23,6 @@ pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
         better: Better::Less,
         subject: SUBJECT,
         references: vec![BY_HAND],
-        plot: Plot::Bars,
     });
     let rounds = Rounds { timed: setting.mode.pick(15, 3, 1), ..setting.rounds() };
     for payload_bytes in [64 * KIB, 2 * MIB, 16 * MIB] {

@@ -9,7 +9,7 @@ use super::Setting;
 use super::trips::{Buffers, Destination};
 use crate::measure::{Candidate, Outcome, in_turns, real};
 use crate::payload::{KIB, MIB, length};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::files::{Bare, NamedFiles, Slots};
 use crate::stores::paged::Paged;
@@ -27,7 +27,6 @@ pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
         better: Better::More,
         subject: SUBJECT,
         references: vec![FILES, SLOTS, BARE],
-        plot: Plot::Bars,
     });
     for payload_bytes in [4 * KIB, 64 * KIB, 2 * MIB] {
         let trips = (setting.mode.pick(256, 64, 0) * MIB / payload_bytes).clamp(8, 32768);

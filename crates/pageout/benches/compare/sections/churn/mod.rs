@@ -6,14 +6,14 @@ use super::Setting;
 use crate::child::Task;
 use crate::measure::{Candidate, Laps, Outcome, Rounds, in_turns};
 use crate::payload::{self, KIB};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::stores::{FILES, SLOTS, SUBJECT};
 
 pub(super) const ID: &str = "churn";
 
-/// Percentiles of the time of a replacement, which stand behind its mean in a lap.
-const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 100.0];
-/// Where the counts follow.
+/// Percentiles of the time of a replacement, which follow its mean in a lap.
+const PERCENTILES: [f64; 3] = [50.0, 99.0, 100.0];
+/// Where in a lap the counts begin.
 const COUNTS: usize = 1 + PERCENTILES.len();
 
 pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
@@ -72,11 +72,9 @@ fn measure(setting: &Setting, candidates: [(&'static str, Size); 3]) -> Outcome<
 fn times(id: &'static str, title: &'static str, note: String, laps: &[Laps]) -> Table {
     let references = vec![FILES, SLOTS];
     let (unit, better) = ("us", Better::Less);
-    let mut table = Measured::new(Head { id, title, note, unit, better, subject: SUBJECT, references, plot: Plot::Curve });
+    let mut table = Measured::new(Head { id, title, note, unit, better, subject: SUBJECT, references });
     table.row("a replacement, mean", laps, 0);
-    let points: Vec<(f64, usize)> = PERCENTILES.into_iter().zip(1..).collect();
-    table.curves(&points, laps);
-    for (name, row) in [("p50", 1), ("p99", 3), ("longest", 5)] {
+    for (name, row) in ["p50", "p99", "longest"].into_iter().zip(1..) {
         table.row(name, laps, row);
     }
     table.into()
@@ -98,7 +96,6 @@ fn facts(size: Size, few: Size, laps: &[Laps]) -> Table {
         better: Better::Less,
         subject: SUBJECT,
         references: Vec::new(),
-        plot: Plot::None,
     });
     table.row("descriptors", laps, COUNTS);
     table.row("files", laps, COUNTS + 1);

@@ -10,7 +10,7 @@ use crate::child::{Group, Task};
 use crate::measure::{Candidate, Clock, Lap, Outcome, Rounds, in_turns};
 use crate::options::Mode;
 use crate::payload::{self, GIB, MIB, Random, random_bytes};
-use crate::report::{Better, Head, Measured, Plot, Table};
+use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::files::{NamedFiles, Slots};
 use crate::stores::paged::Paged;
@@ -63,7 +63,6 @@ fn head(mode: Mode, payloads: usize) -> Head {
         better: Better::More,
         subject: SUBJECT,
         references: vec![FILES, SLOTS, DEVICE],
-        plot: Plot::Bars,
     }
 }
 
