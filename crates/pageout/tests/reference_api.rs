@@ -438,8 +438,8 @@ fn a_search_without_result_names_every_directory_and_may_be_repeated() {
     let (swap, empty) = (pager::try_pageout_with(Backend::Swap, &mut [vec![1u8]]), pager::try_pageout::<u8>(&mut []));
     drop(held);
 
-    swap.expect("the swap backend needs no directory");
-    empty.expect("a payload without elements needs no directory");
+    drop(swap.expect("the swap backend needs no directory"));
+    drop(empty.expect("a payload without elements needs no directory"));
     assert_same(&chunks[0], &whole);
     assert_eq!(error.code(), "ERR_PAGEOUT_SCRATCH_DIR");
     let pageout::Error::ScratchDir { tried } = &error else { panic!("{error:?}") };

@@ -9,7 +9,9 @@ use super::{AtomicBackend, Backend, Pager, Shared};
 use crate::error::Error;
 use crate::store::StoreOptions;
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
-use crate::sys::{Device, Native, Portable, memory};
+#[cfg(feature = "addon-internals")]
+use crate::sys::Portable;
+use crate::sys::{Device, Native, memory};
 
 /// Options of a [`Pager`], made by [`Pager::builder`].
 ///

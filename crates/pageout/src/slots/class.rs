@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(slots(150 * MIB), [64 * MIB, 64 * MIB, 24 * MIB]);
         assert_eq!(slots(0), [0u64; 0]);
         for len in [0, 1, 4097, 64 * MIB, 64 * MIB + 1, 150 * MIB] {
-            assert_eq!(slot_bytes_for(len), slots(len).iter().sum());
+            assert_eq!(slot_bytes_for(len), slots(len).iter().sum::<u64>());
         }
         assert_eq!(slot_bytes_for(u64::MAX), u64::MAX, "more than can be counted");
     }

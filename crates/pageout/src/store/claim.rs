@@ -26,7 +26,7 @@ pub(super) struct Grown(Vec<(Arc<SlotFile>, Run)>);
 
 /// Which free slot is taken first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     /// One of the thread's own file.
     Own,
     /// One that was written before, of any file: it has its space also where none can be promised.
@@ -39,10 +39,10 @@ impl Store {
     /// # Errors
     /// [`Error::Capacity`], or what the operating system said. Nothing is claimed then, and the disk is as full as before.
     pub(crate) fn claim(&self, len_bytes: u64) -> Result<Claim<'_>, Error> {
-        let claimed = match self.try_claim(len_bytes, Order::Own) {
+        let claimed = match self.try_claim(len_bytes, Order::Own, thread_number()) {
             Err(error) if error.may_pass_with_room() => {
                 self.make_room(&error);
-                self.try_claim(len_bytes, Order::Own)
+                self.try_claim(len_bytes, Order::Own, thread_number())
             }
             outcome => outcome,
         };
@@ -60,18 +60,19 @@ impl Store {
         let written = match claim.write(sources, stop) {
             Err(error) if error.is_out_of_space() => {
                 self.make_room(&error);
-                self.try_claim(len_bytes, Order::Written).and_then(|claim| claim.write(sources, stop))
+                self.try_claim(len_bytes, Order::Written, thread_number()).and_then(|claim| claim.write(sources, stop))
             }
             outcome => outcome,
         };
         self.with_space(len_bytes, written)
     }
 
-    fn try_claim(&self, len_bytes: u64, order: Order) -> Result<Claim<'_>, Error> {
+    pub(super) fn try_claim(&self, len_bytes: u64, order: Order, shard: usize) -> Result<Claim<'_>, Error> {
         let mut reservation = self.reserve(slot_bytes_for(len_bytes))?;
         let mut claim = Claim { store: self, len_bytes, place: None, grown: Grown::default() };
         let grown = &mut claim.grown;
-        let place = Place::collect(classes_for(len_bytes), &mut |class| self.claim_slot(class, order, &mut reservation, grown));
+        let place =
+            Place::collect(classes_for(len_bytes), &mut |class| self.claim_slot(class, order, shard, &mut reservation, grown));
         claim.place = Some(place?);
         Ok(claim)
     }
@@ -81,6 +82,7 @@ impl Store {
         &self,
         class: Class,
         order: Order,
+        shard: usize,
         reservation: &mut Reservation<'_>,
         grown: &mut Grown,
     ) -> Result<Slot, Error> {
@@ -91,7 +93,7 @@ impl Store {
             return Ok(slot);
         }
         loop {
-            let own = files.active(class, thread_number(), &self.root);
+            let own = files.active(class, shard, &self.root);
             if let Ok(own) = &own
                 && let Some(slot) = SlotFile::claim(own, FreeSlots::claim, reservation)
             {
@@ -120,7 +122,7 @@ impl Store {
 
 impl Claim<'_> {
     /// Writes the payload, and pushes what is too much to stay dirty slot by slot.
-    fn write(mut self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
+    pub(super) fn write(mut self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
         let place = self.place.as_ref().expect("a claim has slots until it is published");
         if let Err(error) = place.write(sources, stop, || self.store.push_what_is_due()) {
             // Where no space was promised, a write that failed half way has got some.

@@ -23,6 +23,10 @@ static NEIGHBOURS: fork::PerProcess<StdMutex<Vec<Weak<Store>>>> = fork::PerProce
 
 /// Lets other stores know of this one.
 pub(super) fn add_neighbour(store: &Weak<Store>) {
+    // Each run of a model is a world of its own.
+    if cfg!(pageout_loom) {
+        return;
+    }
     let mut neighbours = neighbours().lock().unwrap_or_else(PoisonError::into_inner);
     neighbours.retain(|neighbour| neighbour.strong_count() > 0);
     neighbours.push(Weak::clone(store));
@@ -103,7 +107,7 @@ impl Store {
             match self.add_space_once(file, bytes / slot_bytes, promised) {
                 Ok(run) => return Ok(Some(run)),
                 Err(Refusal::System(failure)) if failure.errno == libc::EINTR && bytes == slot_bytes && promised => {
-                    promised = false
+                    promised = false;
                 }
                 Err(refusal) if bytes > slot_bytes && refusal.may_pass_when_shorter() => bytes = (bytes / 2).max(slot_bytes),
                 Err(Refusal::System(failure)) if failure.errno == libc::EFBIG && file.space_bytes() > 0 => {

@@ -4,9 +4,12 @@ use std::io::IoSlice;
 
 use loom::thread::{self, JoinHandle};
 
+use super::claim::Order;
+use super::files::SHARDS;
 use super::*;
 use crate::models::{FAILING, Pages, explore};
 use crate::pager::NEVER;
+use crate::sys::destination;
 use crate::units::KIB;
 
 const SLOT_BYTES: u64 = 4 * KIB;
@@ -14,26 +17,28 @@ const WORD_BYTES: u64 = 8;
 
 /// A store of the smallest slots alone, which may hand out so many.
 fn store(device: &Pages, capacity_slots: u64) -> Arc<Store> {
+    let device: UnsizedArc<dyn Device> = UnsizedArc::new(device.clone());
+    let (root, _) = Root::open(&device, Path::new("/scratch"), false).expect("a device that works");
+    let space = Space::new(capacity_slots * SLOT_BYTES, Weak::<Store>::new());
     Arc::new(Store {
-        directory: device.root(),
-        path: Path::new("/scratch").into(),
-        facts: device.root().facts().expect("a device that works"),
-        space: Arc::new(Space::new(capacity_slots * SLOT_BYTES)),
-        write_behind: Arc::new(WriteBehind::new(UnsizedArc::new(device.clone()))),
-        is_default_capacity: false,
-        current: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        set_aside: Mutex::default(),
-        growth: Mutex::default(),
+        this: Weak::new(),
+        root,
+        followed_up_to: None,
+        files: fork::PerProcess::here(Files::with_shards(&device, space, SHARDS)),
+        device,
+        _watch: fork::Watch::begin(),
     })
 }
 
 fn put_in(store: &Store, shard: usize, word: u64) -> Result<Place, Error> {
-    store.put_in_shard(shard, WORD_BYTES, &[IoSlice::new(&word.to_le_bytes())], &NEVER)
+    let claim = store.try_claim(WORD_BYTES, Order::Own, shard)?;
+    claim.write(&[IoSlice::new(&word.to_le_bytes())], &NEVER)
 }
 
-/// As [`put_in`] any shard, with all that is tried when there is no room.
+/// As [`put_in`] the thread's own shard, with all that is tried when there is no room.
 fn put(store: &Store, word: u64) -> Result<Place, Error> {
-    store.put(WORD_BYTES, &[IoSlice::new(&word.to_le_bytes())], &NEVER)
+    let claim = store.claim(WORD_BYTES)?;
+    store.write(claim, &[IoSlice::new(&word.to_le_bytes())], &NEVER)
 }
 
 #[track_caller]
@@ -52,19 +57,18 @@ fn spawn<R: 'static>(store: &Arc<Store>, body: impl FnOnce(&Store) -> R + 'stati
 /// Files that are open are known to the store: one that it let go held no payload.
 #[track_caller]
 fn assert_all_files_are_listed(store: &Store, device: &Pages) {
-    let current = store.current.iter().filter(|shard| lock(shard).is_some()).count();
-    let listed = current + lock(&store.set_aside).len();
+    let listed = store.files().all().count();
     assert_eq!(device.open_files(), u64::try_from(listed).expect("few files"), "a file with a payload is not listed");
 }
 
 /// Nothing is counted that is not there, and the device has all of its room back.
 #[track_caller]
 fn assert_nothing_is_left(store: Arc<Store>, device: &Pages, room_pages: u64) {
-    assert_eq!((store.space.used_bytes(), store.write_behind.dirty_bytes()), (0, 0));
+    assert_eq!((store.used_bytes(), store.write_behind().dirty_bytes()), (0, 0));
     assert_all_files_are_listed(&store, device);
     store.trim().expect("a device that works");
-    assert_eq!((store.space.scratch_bytes(), device.room_pages()), (0, room_pages));
-    let space = Arc::clone(&store.space);
+    assert_eq!((store.space().scratch_bytes(), device.room_pages()), (0, room_pages));
+    let space = Arc::clone(&store.files().space);
     drop(store);
     assert_eq!((space.scratch_bytes(), device.open_files()), (0, 0));
 }
@@ -151,7 +155,7 @@ fn a_full_disk_is_no_lasting_state() {
         let attempt = |word: u64| {
             move |store: &Store| match put(store, word) {
                 Ok(place) => assert_holds(&place, word),
-                Err(error) => assert!(error.is_out_of_space(), "{error}"),
+                Err(error) => assert!(error.may_pass_with_room(), "{error}"),
             }
         };
         let other = spawn(&store, attempt(10));
@@ -208,7 +212,7 @@ fn explore_write_behind(name: &str, has_failing_write_back: bool) {
         let once = |word: u64| {
             move |store: &Store| {
                 let place = put_in(store, 0, word).expect("room");
-                let dirty_bytes = store.write_behind.dirty_bytes();
+                let dirty_bytes = store.write_behind().dirty_bytes();
                 assert!(dirty_bytes <= 2 * SLOT_BYTES, "{dirty_bytes} bytes are dirty in two slots");
                 assert_holds(&place, word);
             }
@@ -233,7 +237,7 @@ fn dirty_bytes_end_with_a_file_that_fails() {
 #[test]
 fn no_more_is_reserved_than_the_capacity() {
     explore("no_more_is_reserved_than_the_capacity", || {
-        let space = Arc::new(Space::new(10));
+        let space = Arc::new(Space::new(10, Weak::<Store>::new()));
         let reserve = |space: &Space| space.reserve(6).map(|mut held| held.hand_over(6)).is_ok();
         let other = {
             let space = Arc::clone(&space);
@@ -241,7 +245,7 @@ fn no_more_is_reserved_than_the_capacity() {
         };
         let raising = {
             let space = Arc::clone(&space);
-            thread::spawn(move || space.raise_capacity(12))
+            thread::spawn(move || space.set_capacity(12))
         };
         let own = reserve(&space);
         let both = [own, other.join().expect("no panic")];
@@ -252,5 +256,27 @@ fn no_more_is_reserved_than_the_capacity() {
         assert_eq!((space.capacity_bytes(), space.used_bytes() <= 12), (12, true));
         space.release(space.used_bytes());
         assert!(space.reserve(12).is_ok());
+    });
+}
+
+#[test]
+fn a_close_waits_for_what_is_under_way_and_ends_the_rest() {
+    explore("a_close_waits_for_what_is_under_way_and_ends_the_rest", || {
+        let device = Pages::with_room(2);
+        let store = store(&device, 2);
+        let kept = put_in(&store, 0, 1).expect("room");
+        let other = spawn(&store, |store| match put_in(store, 0, 10) {
+            Ok(place) => drop(place),
+            Err(error) => assert!(matches!(error, Error::Closed), "{error}"),
+        });
+        store.close();
+        assert_eq!(device.open_files(), 0, "a descriptor outlives the close");
+        let segment = kept.segments(0..WORD_BYTES).next().expect("a payload has bytes");
+        let mut back = [0u8; 8];
+        let outcome = destination::overwrite(&mut back, |whole| segment.slot.read(&mut [whole], 0));
+        assert!(matches!(outcome, Err(Some(Error::Closed))), "{outcome:?}");
+        other.join().expect("no panic");
+        drop(kept);
+        assert_eq!((store.used_bytes(), device.open_files(), device.room_pages()), (0, 0, 2));
     });
 }

@@ -270,15 +270,19 @@ impl SlotFile {
     /// as far as the file system can take back what it gave.
     pub(super) fn add_space(&self, slots_max: u64, promised: bool) -> Outcome<Run> {
         let count_max = u32::try_from(slots_max).unwrap_or(u32::MAX);
-        let holes = lock(&self.slots).free.take_holes(count_max);
-        match holes {
-            Some(run) => self.refill(run, promised),
-            None => self.lengthen(count_max, promised),
-        }
+        let _turn = lock(&self.length);
+        // All of it is one call on the file: what closes the file counts its space.
+        self.with(|file| {
+            let holes = lock(&self.slots).free.take_holes(count_max);
+            match holes {
+                Some(run) => self.refill(file, run, promised),
+                None => self.lengthen(file, count_max, promised),
+            }
+        })
     }
 
-    fn refill(&self, holes: Run, promised: bool) -> Outcome<Run> {
-        let outcome = self.reserve(holes, promised);
+    fn refill(&self, file: &dyn ScratchFile, holes: Run, promised: bool) -> Outcome<Run> {
+        let outcome = self.reserve(file, holes, promised);
         let mut slots = lock(&self.slots);
         match outcome {
             Ok(()) => slots.free.put_idle(holes),
@@ -287,8 +291,7 @@ impl SlotFile {
         outcome.map(|()| holes)
     }
 
-    fn lengthen(&self, count_max: u32, promised: bool) -> Outcome<Run> {
-        let _turn = lock(&self.length);
+    fn lengthen(&self, file: &dyn ScratchFile, count_max: u32, promised: bool) -> Outcome<Run> {
         let run = {
             let mut slots = lock(&self.slots);
             let first = slots.free.bound();
@@ -299,21 +302,19 @@ impl SlotFile {
         if run.count == 0 {
             return Err(Failure::new("fallocate", libc::EFBIG));
         }
-        self.reserve(run, promised)?;
+        self.reserve(file, run, promised)?;
         lock(&self.slots).free.extend(run.count);
         Ok(run)
     }
 
-    fn reserve(&self, run: Run, promised: bool) -> Outcome<()> {
+    fn reserve(&self, file: &dyn ScratchFile, run: Run, promised: bool) -> Outcome<()> {
         let (offset, len_bytes) = (self.offset(run.first), self.run_bytes(run));
-        self.with(|file| {
-            if promised && let Err(failure) = file.reserve(offset, len_bytes) {
-                self.undo_reserve(file, run);
-                return Err(failure);
-            }
-            self.space.add_scratch(len_bytes);
-            Ok(())
-        })
+        if promised && let Err(failure) = file.reserve(offset, len_bytes) {
+            self.undo_reserve(file, run);
+            return Err(failure);
+        }
+        self.space.add_scratch(len_bytes);
+        Ok(())
     }
 
     /// Gives back what a refused reservation kept: some file systems take what they can before they refuse.
@@ -370,23 +371,16 @@ impl SlotFile {
         let outcome = self.with(|file| {
             file.punch(self.offset(run.first), self.run_bytes(run))?;
             self.space.remove_scratch(self.run_bytes(run));
-            Ok(())
+            lock(&self.slots).free.put_holes(run);
+            Ok(true)
         });
-        let free = &mut lock(&self.slots).free;
-        match outcome {
-            Ok(()) => {
-                free.put_holes(run);
-                Ok(true)
-            }
-            Err(failure) => {
-                free.put_idle(run);
-                if !failure.is_unsupported() {
-                    return Err(failure);
-                }
-                self.holeless.store(true, Relaxed);
-                Ok(false)
-            }
+        let Err(failure) = outcome else { return outcome };
+        lock(&self.slots).free.put_idle(run);
+        if failure.is_unsupported() {
+            self.holeless.store(true, Relaxed);
+            return Ok(false);
         }
+        Err(failure)
     }
 
     /// Gives the disk space of the free slots at the end of the file back, where there can be no holes.
@@ -396,14 +390,10 @@ impl SlotFile {
         let outcome = self.with(|file| {
             file.truncate(self.offset(tail.first))?;
             self.space.remove_scratch(self.run_bytes(tail));
-            Ok(())
+            lock(&self.slots).free.shorten_to(tail.first);
+            Ok(self.run_bytes(tail))
         });
-        let free = &mut lock(&self.slots).free;
-        match outcome {
-            Ok(()) => free.shorten_to(tail.first),
-            Err(_) => free.put_idle(tail),
-        }
-        outcome.map(|()| self.run_bytes(tail))
+        outcome.inspect_err(|_| lock(&self.slots).free.put_idle(tail))
     }
 
     /// Slots that were withheld are free again once no other process can read them. Says whether there were some.
