@@ -132,11 +132,12 @@ pub(super) fn stays_in_memory(file: BorrowedFd<'_>) -> bool {
 
 /// As [`stays_in_memory`], or nothing where the kernel cannot tell.
 fn is_kept(file: BorrowedFd<'_>) -> Option<bool> {
-    let page = vec![0xa5; page_bytes()];
-    let len_bytes = page.len() as u64;
-    check_length_limit("pwrite", 0, len_bytes).ok()?;
-    (write_at(file, &[IoSlice::new(&page)], 0) == Ok(page.len())).then_some(())?;
-    let mapping = Mapping::of(file, DISTANCE_BYTES + page.len())?;
+    let content = [0xa5; 64];
+    check_length_limit("pwrite", 0, content.len() as u64).ok()?;
+    (write_at(file, &[IoSlice::new(&content)], 0) == Ok(content.len())).then_some(())?;
+    let mapping = Mapping::of(file, DISTANCE_BYTES + page_bytes())?;
+    // Only whole pages are dropped.
+    let len_bytes = page_bytes() as u64;
     for round in 0..ROUNDS {
         // Not every file system knows of ranges (overlay), and not every one that does is done then (NFS).
         let written = if round == 0 { linux::write_back(file, 0, len_bytes) } else { linux::sync_data(file) };
