@@ -18,7 +18,7 @@ use super::file::{check_length_limit, file_system, write_at};
 use super::linux;
 use super::mapping::Mapping;
 use super::memory::page_bytes;
-use super::mount_table::Mount;
+use super::mountinfo::Mount;
 
 pub(super) const TMPFS: i64 = 0x0102_1994;
 pub(super) const RAMFS: i64 = 0x8584_58f6;
@@ -55,9 +55,9 @@ fn is_place_in_memory(place: &File, layers: u32) -> bool {
         return is_device_in_memory(device, layers);
     }
     let Some(mount) = Mount::of(place.as_fd()) else { return false };
-    match mount.upper() {
-        Some(upper) => opened(&upper).is_some_and(|upper| is_place_in_memory(&upper, layers)),
-        None => block_device(&mount.source).is_some_and(|device| is_device_in_memory(device, layers)),
+    match mount.option("upperdir") {
+        Some(upper) => opened(Path::new(&upper)).is_some_and(|upper| is_place_in_memory(&upper, layers)),
+        None => block_device(Path::new(&mount.source)).is_some_and(|device| is_device_in_memory(device, layers)),
     }
 }
 
