@@ -11,7 +11,7 @@ use common::sweep::{
     COLLECTING_PIECES, Ground, Named, OF_MANY, OPERATIONS, Operation, Trouble, World, is_under_fault, try_trouble,
     without_trouble,
 };
-use common::{PAGE, in_own_process, scratch};
+use common::{PAGE, builder, check_works, in_own_process, scratch};
 use pageout::{Backend, Error, Pager};
 
 /// The system's allocator, which fails allocations of [`PAGE`] bytes and more while a fault is armed.
@@ -157,6 +157,8 @@ fn sweep(test: &str, floors: [usize; 6]) {
         |_| {},
         || {
             let modes = [Mode::File, Mode::Portable, Mode::Swap];
+            // What says how much memory there is stays open from the first pager on, for as long as the process lives.
+            check_works(&builder(scratch().path()).build().expect("a pager"));
             for ((mode, integrity), floor) in modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]).zip(floors) {
                 let scratch = scratch();
                 let mut ledger =

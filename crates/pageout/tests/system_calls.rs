@@ -395,12 +395,12 @@ fn every_operation_survives_every_system_call_when_memory_is_short_without_check
 
 #[test]
 fn every_operation_survives_every_system_call_with_the_swap_backend() {
-    sweep("every_operation_survives_every_system_call_with_the_swap_backend", Mode::Swap, true, 2_550);
+    sweep("every_operation_survives_every_system_call_with_the_swap_backend", Mode::Swap, true, 1_900);
 }
 
 #[test]
 fn every_operation_survives_every_system_call_with_the_swap_backend_without_checksums() {
-    sweep("every_operation_survives_every_system_call_with_the_swap_backend_without_checksums", Mode::Swap, false, 2_550);
+    sweep("every_operation_survives_every_system_call_with_the_swap_backend_without_checksums", Mode::Swap, false, 1_900);
 }
 
 #[test]

@@ -156,10 +156,11 @@ fn room_of(raw: &libc::statfs) -> Room {
 mod platform {
     use std::fs::File;
     use std::os::fd::AsFd;
+    use std::os::unix::ffi::OsStrExt;
 
     use super::{Nature, Reach, user};
     use crate::sys::in_memory;
-    use crate::sys::mount_table::Mount;
+    use crate::sys::mountinfo::Mount;
 
     pub(super) use in_memory::stays_in_memory;
 
@@ -185,19 +186,21 @@ mod platform {
         let magic = in_memory::magic(raw);
         let known = || KNOWN.iter().find(|(known, _)| *known == magic).map_or("unknown", |(_, name)| name);
         Nature {
-            file_system: mount.as_ref().map_or_else(|| known().to_owned(), |mount| mount.file_system.clone()),
+            file_system: mount
+                .as_ref()
+                .map_or_else(|| known().to_owned(), |mount| mount.file_system.to_string_lossy().into_owned()),
             in_memory: in_memory::is_in_memory(directory),
             reach: mount.as_ref().map_or(Reach::ByMode, reach),
             // Subvolumes have numbers of their own.
-            volume: mount.map_or(device, |mount| mount.device),
+            volume: mount.map_or(device, |mount| libc::makedev(mount.major, mount.minor)),
         }
     }
 
     /// The kernel lets nobody but the user who mounted a file system of a process (FUSE) into it, unless the mount allows others.
     fn reach(mount: &Mount) -> Reach {
-        let is_fuse = mount.file_system == "fuse" || mount.file_system.starts_with("fuse.");
-        let own = format!("user_id={}", user());
-        if is_fuse && mount.has_option(&own) && !mount.has_option("allow_other") { Reach::ThisUserOnly } else { Reach::ByMode }
+        let is_fuse = mount.file_system == "fuse" || mount.file_system.as_bytes().starts_with(b"fuse.");
+        let is_own = mount.option("user_id").is_some_and(|number| number == *user().to_string());
+        if is_fuse && is_own && !mount.has_option("allow_other") { Reach::ThisUserOnly } else { Reach::ByMode }
     }
 
     /// What blocks are counted in, which FUSE file systems tell apart from the length that they like to be read in.
@@ -214,12 +217,13 @@ mod platform {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use crate::sys::mountinfo::mounts;
 
         #[test]
         fn others_are_kept_out_of_a_file_system_of_this_users_own_process() {
             let mount = |file_system: &str, options: &str| {
                 let line = format!("90 27 0:45 / /place rw - {file_system} source {options}");
-                Mount::parse(line.as_bytes()).expect("a mount")
+                mounts(line.as_bytes()).next().expect("a mount")
             };
             let own = format!("rw,user_id={},group_id=0", user());
             assert_eq!(reach(&mount("fuse.sshfs", &own)), Reach::ThisUserOnly);

@@ -18,7 +18,7 @@ use super::file::{check_length_limit, file_system, write_at};
 use super::linux;
 use super::mapping::Mapping;
 use super::memory::page_bytes;
-use super::mount_table::Mount;
+use super::mountinfo::Mount;
 
 pub(super) const TMPFS: i64 = 0x0102_1994;
 pub(super) const RAMFS: i64 = 0x8584_58f6;
@@ -55,9 +55,9 @@ fn is_place_in_memory(place: &File, layers: u32) -> bool {
         return is_device_in_memory(device, layers);
     }
     let Some(mount) = Mount::of(place.as_fd()) else { return false };
-    match mount.upper() {
-        Some(upper) => opened(&upper).is_some_and(|upper| is_place_in_memory(&upper, layers)),
-        None => block_device(&mount.source).is_some_and(|device| is_device_in_memory(device, layers)),
+    match mount.option("upperdir") {
+        Some(upper) => opened(Path::new(&upper)).is_some_and(|upper| is_place_in_memory(&upper, layers)),
+        None => block_device(Path::new(&mount.source)).is_some_and(|device| is_device_in_memory(device, layers)),
     }
 }
 
@@ -132,11 +132,12 @@ pub(super) fn stays_in_memory(file: BorrowedFd<'_>) -> bool {
 
 /// As [`stays_in_memory`], or nothing where the kernel cannot tell.
 fn is_kept(file: BorrowedFd<'_>) -> Option<bool> {
-    let page = vec![0xa5; page_bytes()];
-    let len_bytes = page.len() as u64;
-    check_length_limit("pwrite", 0, len_bytes).ok()?;
-    (write_at(file, &[IoSlice::new(&page)], 0) == Ok(page.len())).then_some(())?;
-    let mapping = Mapping::of(file, DISTANCE_BYTES + page.len())?;
+    let content = [0xa5; 64];
+    check_length_limit("pwrite", 0, content.len() as u64).ok()?;
+    (write_at(file, &[IoSlice::new(&content)], 0) == Ok(content.len())).then_some(())?;
+    let mapping = Mapping::of(file, DISTANCE_BYTES + page_bytes())?;
+    // Only whole pages are dropped.
+    let len_bytes = page_bytes() as u64;
     for round in 0..ROUNDS {
         // Not every file system knows of ranges (overlay), and not every one that does is done then (NFS).
         let written = if round == 0 { linux::write_back(file, 0, len_bytes) } else { linux::sync_data(file) };

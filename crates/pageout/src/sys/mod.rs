@@ -20,8 +20,6 @@ mod linux;
 mod macos;
 mod mapping;
 pub mod memory;
-#[cfg(target_os = "linux")]
-mod mount_table;
 pub(crate) mod mountinfo;
 mod named;
 pub(crate) mod nh;

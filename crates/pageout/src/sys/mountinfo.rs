@@ -5,12 +5,17 @@
 //! digits; everything that is given out here has them undone.
 
 use std::ffi::OsString;
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
+    /// The mount's own number, which the kernel gives for open files too.
+    pub(crate) id: u64,
     /// Device number of the files: those of `stat`, but for file systems that give each subvolume its own.
     pub(crate) major: u32,
     pub(crate) minor: u32,
@@ -31,12 +36,24 @@ pub(crate) fn mounts(table: &[u8]) -> impl Iterator<Item = Mount> {
 }
 
 impl Mount {
+    /// The mount that an open file is on, whatever its number or its path is; nothing where the table does not show it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of(file: BorrowedFd<'_>) -> Option<Self> {
+        let facts = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+        let id = facts.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
+        let id = number(id.trim_ascii())?;
+        let table = std::fs::read("/proc/self/mountinfo").ok()?;
+        mounts(&table).find(|mount| mount.id == id)
+    }
+
     fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|&byte| byte == b' ').skip(2);
-        let (major, minor) = device(fields.next()?)?;
+        let mut fields = line.split(|&byte| byte == b' ');
+        let id = number(fields.next()?)?;
+        let (major, minor) = device(fields.nth(1)?)?;
         let (root, point) = (fields.next()?, fields.next()?);
         let mut system = fields.skip(1).skip_while(|field| *field != b"-").skip(1);
         Some(Self {
+            id,
             major,
             minor,
             root: PathBuf::from(unescaped(root)),
@@ -53,7 +70,7 @@ impl Mount {
     }
 
     /// The value of an option of the file system, for instance of `upperdir`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tells where an overlay keeps what is written"))]
+    #[cfg(any(target_os = "linux", test))]
     pub(crate) fn option(&self, name: &str) -> Option<OsString> {
         self.options().find_map(|option| option.strip_prefix(name.as_bytes())?.strip_prefix(b"=")).map(unescaped)
     }
@@ -62,6 +79,10 @@ impl Mount {
     fn options(&self) -> impl Iterator<Item = &[u8]> {
         self.options.split(|&byte| byte == b',')
     }
+}
+
+fn number<N: FromStr>(field: &[u8]) -> Option<N> {
+    std::str::from_utf8(field).ok()?.parse().ok()
 }
 
 /// Two numbers with a colon between them.
@@ -215,5 +236,13 @@ mod tests {
             let upper_directory = mount.option("upperdir").expect("an option");
             prop_assert_eq!(upper_directory.as_bytes(), &names[3]);
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
+    fn the_mount_of_an_open_file_is_in_the_table() {
+        let file = std::fs::File::open("/proc/self").expect("a directory");
+        assert_eq!(Mount::of(std::os::fd::AsFd::as_fd(&file)).expect("a mount").file_system, "proc");
     }
 }
