@@ -234,6 +234,14 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_two_slices_ends_where_it_would_in_one() {
+        let bytes = vec![7u8; 2 * PAGE];
+        let (front, back) = bytes.split_at(1);
+        let sums = Checksums::of(&[IoSlice::new(front), IoSlice::new(back)], units::to_u64(bytes.len())).expect("memory");
+        assert_eq!(sums, of(&bytes));
+    }
+
+    #[test]
     fn without_integrity_everything_passes() {
         assert_eq!(Checksums::Off.verify(0, b"anything"), Ok(()));
     }
