@@ -203,8 +203,8 @@ fn check_error(error: &Error, fault: Fault) {
         assert!(fault.effect == Effect::Short(Short::Bytes(0)) && ended_early, "{error:?}");
         return;
     };
-    if let (Error::Capacity(_), Call::Facts) = (error, fault.call) {
-        // Where nobody says how much room there is, the capacity stays as it was.
+    if let (Error::Capacity(_), Call::Facts | Call::Room | Call::Punch | Call::Truncate) = (error, fault.call) {
+        // Where nobody says how much room there is, the capacity stays as it was; where none can be made, too.
         return;
     }
     let Error::System { syscall, errno, path, space, .. } = error else { panic!("{error:?}") };
@@ -233,7 +233,7 @@ fn calls_of(operation: &Operation, world: World) -> Vec<(Entry, u64)> {
 }
 
 /// Failures of one sweep that are listed; then it ends.
-const FAILURES_MAX: usize = 40;
+const FAILURES_MAX: usize = 10;
 
 /// Puts an operation through every fault of every call that it makes; says where a promise was broken.
 fn sweep_operation(mode: Mode, integrity: bool, operation: &Operation, ledger: &mut Ledger) -> Vec<String> {
@@ -287,6 +287,9 @@ fn sweep(mode: Mode, integrity: bool, floor: usize) {
     let mut failures = Vec::new();
     for operation in mode.operations() {
         failures.extend(sweep_operation(mode, integrity, operation, &mut ledger));
+        if failures.len() >= FAILURES_MAX {
+            break;
+        }
     }
     assert!(failures.is_empty(), "{name}: {} faults broke a promise:\n{}", failures.len(), failures.join("\n"));
     TOTAL.add(ledger.close(floor));

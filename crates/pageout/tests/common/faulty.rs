@@ -217,6 +217,25 @@ pub(crate) struct Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
+/// What a device has given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    /// Bytes that open files hold.
+    pub(crate) open_bytes: u64,
+    /// Bytes that the remainders of retired files hold.
+    pub(crate) retired_bytes: u64,
+    /// Whether all space was promised before it was used.
+    pub(crate) is_promised: bool,
+}
+
+impl Holdings {
+    /// Whether so many bytes may be what owners say that they hold: those of retired files count or not, and what was never
+    /// promised counts before the device gives it out.
+    pub(crate) fn agree_with(&self, scratch_bytes: u64) -> bool {
+        scratch_bytes >= self.open_bytes && (!self.is_promised || scratch_bytes <= self.open_bytes + self.retired_bytes)
+    }
+}
+
 #[derive(Debug)]
 struct State {
     log: Vec<Entry>,
@@ -235,6 +254,8 @@ struct State {
     denied: BTreeSet<Feature>,
     /// Longer reservations are interrupted for good.
     reserve_bytes_max: u64,
+    /// Whether a reservation was interrupted, so that space may have been handed out that nobody promised.
+    was_interrupted: bool,
     /// What the process may use of the memory.
     memory: MemorySample,
     /// Bytes of a file from here on are not in memory, unless a hint brought them.
@@ -302,6 +323,7 @@ impl Disk {
             directory: 1,
             denied: BTreeSet::new(),
             reserve_bytes_max: u64::MAX,
+            was_interrupted: false,
             memory: MemorySample::UNLIMITED,
             cold_from: u64::MAX,
             hinted: HashSet::new(),
@@ -440,9 +462,15 @@ impl Disk {
         self.state().held_pages() * PAGE_BYTES
     }
 
-    /// Bytes that the remainders of retired files hold.
-    pub(crate) fn retired_bytes(&self) -> u64 {
-        self.state().retired_pages * PAGE_BYTES
+    /// What the device has given out, at one moment.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let state = self.state();
+        let (held_pages, retired_pages) = (state.held_pages(), state.retired_pages);
+        Holdings {
+            open_bytes: (held_pages - retired_pages) * PAGE_BYTES,
+            retired_bytes: retired_pages * PAGE_BYTES,
+            is_promised: !state.denied.contains(&Feature::Reserve) && !state.was_interrupted,
+        }
     }
 
     /// Bytes of the whole device.
@@ -505,7 +533,14 @@ impl State {
         self.let_neighbour_act(call);
         let effect = weather::effect(call, file, offset).or_else(|| self.effect_of_fault(call, len_bytes));
         match effect {
-            Some(Effect::Fail(errno)) => Err(Failure::new(call.syscall(), errno)),
+            Some(Effect::Fail(errno)) => {
+                let failure = Failure::new(call.syscall(), errno);
+                if call == Call::Punch && failure.is_unsupported() {
+                    // What cannot be had once cannot be had later.
+                    self.denied.insert(Feature::Punch);
+                }
+                Err(failure)
+            }
             Some(Effect::TakeRoom(pages_left)) => {
                 self.take_for_neighbour(pages_left);
                 Ok(None)
@@ -862,6 +897,7 @@ impl ScratchFile for OpenFile {
             if is_said_at_once(failure.errno) {
                 return outcome;
             }
+            state.was_interrupted |= failure.errno == libc::EINTR;
             pages.end = pages.start + (pages.end - pages.start) / 2;
         }
         let reserved = state.reserve(self.number, pages);

@@ -10,6 +10,7 @@ pub(crate) mod mounts;
 pub(crate) mod sweep;
 pub(crate) mod weather;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -97,12 +98,12 @@ pub(crate) fn check_works(pager: &Pager) {
 /// Waits for what another thread does soon.
 ///
 /// # Panics
-/// When it did not come true within half a minute.
+/// When it did not come true for ten seconds.
 #[track_caller]
-pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+pub(crate) fn eventually<W: Display>(what: impl Fn() -> W, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
     while !is_so() {
-        assert!(Instant::now() < deadline, "it did not come true: {what}");
+        assert!(Instant::now() < deadline, "it did not come true: {}", what());
         std::thread::sleep(Duration::from_millis(1));
     }
 }

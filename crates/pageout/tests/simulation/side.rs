@@ -92,6 +92,11 @@ impl<T: Pod> Side<T> {
         self.pager.clone().unwrap_or_else(|| self.payloads[0].handle.pager())
     }
 
+    /// Bytes that the pager says its files hold, as long as somebody can ask it.
+    pub(super) fn current_scratch_bytes(&self) -> u64 {
+        if self.pager.is_none() && self.payloads.is_empty() { 0 } else { self.pager().stats().scratch_bytes }
+    }
+
     /// Adds a payload that went out.
     pub(super) fn publish(&mut self, payload: Payload<T>) {
         count(&mut self.account.pageouts, payload.handle.len_bytes());
@@ -118,7 +123,6 @@ impl<T: Pod> Side<T> {
     /// Compares what the pager says of itself with the model; `staged_bytes` are slots of payloads that are not finished.
     pub(super) fn check(&mut self, staged_bytes: u64) {
         if self.pager.is_none() && self.payloads.is_empty() {
-            self.scratch_bytes = 0;
             return;
         }
         let stats = self.pager().stats();

@@ -127,7 +127,7 @@ impl<'a, T: Pod> World<'a, T> {
         assert!(stats.write_back_failures == 0 || self.context.had_trouble() || self.context.has_losses, "nothing went wrong");
         if let Some(disk) = &self.context.disk {
             assert_eq!(disk.open_files(), 0, "all files are closed");
-            eventually("all space is given back", || disk.held_bytes() == 0);
+            eventually(|| "all space is given back", || disk.held_bytes() == 0);
             disk.set_neighbour(None);
             disk.set_room(1 << 40);
         }
@@ -158,15 +158,10 @@ impl<'a, T: Pod> World<'a, T> {
             return;
         }
         assert_eq!(disk.unheard_losses(), 0, "files that lost something, were pushed again, and nobody asked");
-        if self.plan.features.has(Feature::Reserve) {
-            let (held_bytes, retired_bytes) = (disk.held_bytes(), disk.retired_bytes());
-            let scratch_bytes = self.now.scratch_bytes + self.before.as_ref().map_or(0, |before| before.scratch_bytes);
-            let is_so = (held_bytes - retired_bytes..=held_bytes).contains(&scratch_bytes);
-            assert!(
-                is_so,
-                "{scratch_bytes} bytes of scratch, and the device holds {held_bytes}, {retired_bytes} of them retired"
-            );
-        }
+        let before = || self.before.as_ref().map_or(0, Side::current_scratch_bytes);
+        let scratch_bytes = || self.now.current_scratch_bytes() + before();
+        let what = || format!("the device holds what the pagers say: {:?}, {}", disk.holdings(), scratch_bytes());
+        eventually(what, || disk.holdings().agree_with(scratch_bytes()));
     }
 
     /// Bytes of the slots of a payload that is not finished.
