@@ -390,9 +390,10 @@ impl Disk {
         self.state().lost.insert(file, Loss { errno, starts: 0 });
     }
 
-    /// Files of which write-back lost something, and of which more was pushed without asking about that.
+    /// Files of which write-back lost something, and of which more was pushed twice without asking about that. Once, since a file
+    /// that was not pushed before may be pushed without asking.
     pub(crate) fn unheard_losses(&self) -> usize {
-        self.state().lost.values().filter(|loss| loss.starts > 0).count()
+        self.state().lost.values().filter(|loss| loss.starts > 1).count()
     }
 
     /// Starts a pager on this device.

@@ -6,7 +6,7 @@ use pageout::{Backend, Handle, Pager};
 use super::world::Counts;
 use crate::common::faulty::Disk;
 use crate::common::weather::{self, Seen};
-use crate::common::{MIB, u64_of};
+use crate::common::{MIB, eventually, u64_of};
 
 /// What the steps of a run share, whichever pager they work on.
 pub(super) struct Context {
@@ -139,7 +139,8 @@ impl<T: Pod> Side<T> {
         let at_risk_bytes: u64 = at_risk.map(|payload| payload.used_bytes).sum();
         // Of a payload that is not finished nobody can tell from outside.
         if staged_bytes == 0 && self.payloads.iter().all(|payload| payload.used_bytes < u64_of(4 * MIB)) {
-            assert_eq!(stats.at_risk_bytes, at_risk_bytes, "bytes at risk");
+            let what = || format!("{at_risk_bytes} bytes at risk: {:?}", self.pager().stats());
+            eventually(what, || self.pager().stats().at_risk_bytes == at_risk_bytes);
         }
         assert!(stats.write_back_failures > 0 || stats.at_risk_bytes == 0);
         (self.scratch_bytes, self.capacity_bytes) = (stats.scratch_bytes, stats.capacity_bytes);

@@ -421,7 +421,10 @@ impl<'a, T: Pod> World<'a, T> {
         // What another writer did meanwhile nobody knows.
         let is_steady = moves == room.moves;
         let is_left_to_others = self.plan.capacity_bytes.is_none() && requested_bytes > room.spare_bytes + room.idle_bytes;
-        let fits = room.used_bytes + requested_bytes <= self.now.capacity_bytes && !is_left_to_others;
+        // Where there are no holes, free slots between others keep their space, which the capacity bounds as well.
+        let is_bound = !self.plan.features.has(Feature::Punch) && self.is_simulated() || self.context.had_trouble();
+        let spent_bytes = room.used_bytes + if is_bound { room.idle_bytes } else { 0 };
+        let fits = spent_bytes + requested_bytes <= self.now.capacity_bytes && !is_left_to_others;
         assert!(requested_bytes > 0, "{error:?} where nothing was asked for");
         match error {
             Error::Capacity(facts) => {
