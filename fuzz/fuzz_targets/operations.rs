@@ -1,8 +1,3 @@
 #![no_main]
 
-#[path = "../../crates/pageout/tests/common/mod.rs"]
-mod common;
-#[path = "../../crates/pageout/tests/simulation/mod.rs"]
-mod simulation;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| simulation::targets::operations(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pageout_testing::simulation::targets::operations(data));

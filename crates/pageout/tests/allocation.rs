@@ -1,18 +1,16 @@
 //! What happens when memory is short: every allocation of a page and more that an operation makes fails.
 
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 
-use common::ledger::{Ledger, Point, Total};
-use common::sweep::{
+use pageout::{Backend, Error, Pager};
+use pageout_testing::ledger::{Ledger, Point, Total};
+use pageout_testing::sweep::{
     COLLECTING_PIECES, Ground, Named, OF_MANY, OPERATIONS, Operation, Trouble, World, is_under_fault, try_trouble,
     without_trouble,
 };
-use common::{PAGE, in_own_process, scratch};
-use pageout::{Backend, Error, Pager};
+use pageout_testing::{PAGE, in_own_process, scratch};
 
 /// The system's allocator, which fails allocations of [`PAGE`] bytes and more while a fault is armed.
 struct Short;

@@ -3,7 +3,6 @@
 // Functions of the C library are put in front of the real ones, which needs one that is linked when the program starts.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
-mod common;
 mod interposed;
 
 use std::cell::Cell;
@@ -13,12 +12,14 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use common::faulty::{Lasts, Short};
-use common::ledger::{LEDGER, Ledger, Point, Total};
-use common::sweep::{Ground, MODULE_OPERATIONS, Named, OPERATIONS, Operation, Trouble, World, try_trouble, without_trouble};
-use common::{assert_passed, check_works, is_own_process, names, own_process, scratch, skip};
 use interposed::{Effect, Fault, Made, Rules, hits, made, names_made, set_rules, unwatch, watch};
 use pageout::{Backend, Error, Pager};
+use pageout_testing::faulty::{Lasts, Short};
+use pageout_testing::ledger::{LEDGER, Ledger, Point, Total};
+use pageout_testing::sweep::{
+    Ground, MODULE_OPERATIONS, Named, OPERATIONS, Operation, Trouble, World, try_trouble, without_trouble,
+};
+use pageout_testing::{assert_passed, check_works, is_own_process, names, own_process, scratch, skip};
 use tempfile::TempDir;
 
 /// Error numbers that a call may plausibly give.

@@ -10,8 +10,8 @@ use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
 use libc::{iovec, off_t, size_t, ssize_t};
 
-use crate::common::faulty::{Lasts, Short};
-use crate::common::u64_of;
+use pageout_testing::faulty::{Lasts, Short};
+use pageout_testing::u64_of;
 
 /// A call that was made: its kind, its number among those of its kind, and the bytes it was to move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,113 @@
+//! Payloads: made from a seed, cut, compared, and what can be observed of the memory they are in.
+
+use std::sync::OnceLock;
+
+use bytemuck::Pod;
+
+/// Bytes.
+pub const KIB: usize = 1 << 10;
+/// Bytes.
+pub const MIB: usize = 1 << 20;
+/// Bytes of a page of the crate, which has a checksum of its own.
+pub const PAGE: usize = 4 * KIB;
+/// The largest slot; longer payloads take several.
+pub const LARGEST_SLOT: usize = 64 * MIB;
+
+/// Bytes of the pattern before it repeats: a prime, so that no page, slot or chunk equals its neighbour.
+const PERIOD: usize = 65_521;
+
+/// Elements that differ from place to place and from seed to seed.
+pub fn elements<T: Pod>(len: usize, seed: u64) -> Vec<T> {
+    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
+    let pattern = PATTERN.get_or_init(pattern);
+    let mut vec = vec![T::zeroed(); len];
+    let mut rest = bytemuck::cast_slice_mut::<T, u8>(&mut vec);
+    let mut start = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).expect("32 bits") % PERIOD;
+    while !rest.is_empty() {
+        let part = rest.len().min(PERIOD - start);
+        let (front, behind) = rest.split_at_mut(part);
+        front.copy_from_slice(&pattern[start..start + part]);
+        (rest, start) = (behind, 0);
+    }
+    vec
+}
+
+fn pattern() -> Vec<u8> {
+    let mut bytes = vec![0; PERIOD];
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    for eight in bytes.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        eight.copy_from_slice(&state.to_le_bytes()[..eight.len()]);
+    }
+    bytes
+}
+
+/// Cuts `whole` into chunks of the lengths given, the rest into a last one.
+pub fn cut<T: Pod>(whole: &[T], lens: &[usize]) -> Vec<Vec<T>> {
+    let mut rest = whole;
+    let mut chunks = Vec::new();
+    for &len in lens {
+        let (front, back) = rest.split_at(len.min(rest.len()));
+        chunks.push(front.to_vec());
+        rest = back;
+    }
+    if !rest.is_empty() {
+        chunks.push(rest.to_vec());
+    }
+    chunks
+}
+
+/// Bit for bit the same, which `==` does not say of floating point numbers. Prints no content: payloads may be long.
+#[track_caller]
+pub fn assert_same<T: Pod>(actual: &[T], expected: &[T]) {
+    assert_eq!(actual.len(), expected.len(), "the lengths differ");
+    let (actual, expected): (&[u8], &[u8]) = (bytemuck::cast_slice(actual), bytemuck::cast_slice(expected));
+    if actual != expected {
+        let first = actual.iter().zip(expected).position(|(a, b)| a != b);
+        panic!("{} bytes differ first at byte {first:?}", actual.len());
+    }
+}
+
+/// The elements that ranges name, one after the other: the plain way to read.
+pub fn gather<T: Pod>(whole: &[T], ranges: &[(usize, usize)]) -> Vec<T> {
+    let parts: Vec<&[T]> = ranges.iter().map(|&(offset, len)| &whole[offset..offset + len]).collect();
+    parts.concat()
+}
+
+/// What can be observed of a vector: an operation that must leave it alone leaves all of it alone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Memory {
+    address: usize,
+    capacity: usize,
+    bytes: Vec<u8>,
+}
+
+impl Memory {
+    pub fn address(&self) -> usize {
+        self.address
+    }
+}
+
+pub fn memory<T: Pod>(vec: &Vec<T>) -> Memory {
+    Memory { address: vec.as_ptr().addr(), capacity: vec.capacity(), bytes: bytemuck::cast_slice(vec).to_vec() }
+}
+
+pub fn memories<T: Pod>(chunks: &[Vec<T>]) -> Vec<Memory> {
+    chunks.iter().map(memory).collect()
+}
+
+/// Bytes of slots that a payload takes, by looking at every slot length there is.
+pub fn slot_bytes(len_bytes: usize) -> u64 {
+    let lengths = (12..=26).flat_map(|power| [1 << power, (1 << power) / 2 * 3]);
+    // Half as much again as one page is no whole number of pages.
+    let slots = lengths.filter(|length: &usize| length.is_multiple_of(PAGE) && *length <= LARGEST_SLOT);
+    let rest = len_bytes % LARGEST_SLOT;
+    let last = if rest == 0 { 0 } else { slots.filter(|&length| length >= rest).min().expect("no longer than the largest") };
+    u64_of(len_bytes - rest + last)
+}
+
+pub fn u64_of(value: usize) -> u64 {
+    u64::try_from(value).expect("a usize of at most 64 bits")
+}

@@ -1,0 +1,349 @@
+//! After a fork both sides use what they have in common without disturbing each other.
+
+use std::cell::RefCell;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+
+use super::{Payload, SetWhenDropped, becomes, check_all, payloads};
+use pageout::Pager;
+use pageout_testing::{KIB, MIB, Setup, TestPager, check_works, in_own_process};
+
+/// Lengths of several classes, of one and of several pages.
+const LENS: [usize; 6] = [100, 4 * KIB, 10 * KIB, 64 * KIB, MIB, 3 * MIB];
+
+/// A forked process, which has nothing but the thread that made it.
+pub(super) struct Child {
+    process: Pid,
+    said: PipeReader,
+    heard: PipeWriter,
+}
+
+/// The child's end of the pipes to its parent.
+pub(super) struct Parent {
+    said: PipeWriter,
+    heard: PipeReader,
+}
+
+impl Parent {
+    /// Tells the parent that the child has come this far.
+    fn tell(&mut self) {
+        self.said.write_all(b".").expect("a parent that is there");
+    }
+
+    /// Waits until the parent has come as far.
+    fn wait(&mut self) {
+        self.heard.read_exact(&mut [0]).expect("a parent that is there");
+    }
+}
+
+impl Child {
+    /// A child that runs `body` and exits; with an error where that panics.
+    #[allow(unsafe_code, reason = "fork has no safe form")]
+    pub(super) fn fork(body: impl FnOnce(&mut Parent)) -> Self {
+        let (child_heard, heard) = pipe().expect("a pipe");
+        let (said, child_said) = pipe().expect("a pipe");
+        // SAFETY: the child has a copy of everything. What it calls may wait for locks that other threads held, which is what
+        // these tests are there to find.
+        let raw = unsafe { libc::fork() };
+        assert!(raw >= 0, "fork: {}", std::io::Error::last_os_error());
+        if let Some(process) = Pid::from_raw(raw) {
+            return Self { process, said, heard };
+        }
+        drop((said, heard));
+        let mut parent = Parent { said: child_said, heard: child_heard };
+        let has_passed = catch_unwind(AssertUnwindSafe(|| body(&mut parent))).is_ok();
+        std::process::exit(i32::from(!has_passed))
+    }
+
+    fn tell(&mut self) {
+        self.heard.write_all(b".").expect("a child that is there");
+    }
+
+    fn wait(&mut self) {
+        self.said.read_exact(&mut [0]).expect("a child that is there");
+    }
+
+    /// Waits for the end of the child, which is ended where it does not come by itself.
+    #[track_caller]
+    pub(super) fn passes(self) {
+        let mut status: Option<WaitStatus> = None;
+        let has_ended = becomes(|| {
+            status = waitpid(Some(self.process), WaitOptions::NOHANG).expect("a child").map(|(_, status)| status);
+            status.is_some()
+        });
+        if !has_ended {
+            kill_process(self.process, Signal::KILL).expect("a child");
+            waitpid(Some(self.process), WaitOptions::empty()).expect("a child");
+            panic!("the child does not end");
+        }
+        let code = status.and_then(WaitStatus::exit_status);
+        assert_eq!(code, Some(0), "the child has failed: {status:?}");
+    }
+}
+
+/// A pager with payloads out and free slots between them.
+fn with_payloads(setup: Setup) -> (TestPager, Vec<Payload>) {
+    let pager = setup.pager();
+    let mut held = payloads(&pager, &LENS.repeat(6), 1000);
+    let mut position = 0;
+    held.retain(|_| {
+        position += 1;
+        position % 3 != 0
+    });
+    check_all(&held);
+    (pager, held)
+}
+
+/// Pages out, takes back and drops; gives what is still out.
+fn keep_busy(pager: &Pager, seed: u64) -> Vec<Payload> {
+    let mut held = payloads(pager, &LENS.repeat(8), seed);
+    let mut all = Vec::new();
+    pager.take(held.swap_remove(5).handle, &mut all).expect("a take");
+    held.drain(10..30).for_each(drop);
+    pager.trim().expect("a trim");
+    held.extend(payloads(pager, &LENS.repeat(3), seed + 100));
+    check_all(&held);
+    held
+}
+
+fn in_both_setups(test: &str, body: impl Fn(Setup)) {
+    in_own_process(test, |_| {}, || [Setup::Native, Setup::Portable].into_iter().for_each(body));
+}
+
+#[test]
+fn what_a_child_does_changes_no_payload_of_its_parent() {
+    in_both_setups("what_a_child_does_changes_no_payload_of_its_parent", |setup| {
+        let (pager, held) = with_payloads(setup);
+        let held = RefCell::new(held);
+        let mut child = Child::fork(|parent| {
+            check_all(&held.borrow());
+            let own = keep_busy(&pager, 5000);
+            check_all(&held.borrow());
+            parent.tell();
+            parent.wait();
+            // Its copies of the parent's handles go, some by a take, while the parent goes on using its own.
+            let mut inherited = held.take();
+            pager.take(inherited.remove(0).handle, &mut Vec::new()).expect("a take");
+            drop(inherited);
+            pager.trim().expect("a trim");
+            check_all(&own);
+            drop(own);
+            drop(keep_busy(&pager, 6000));
+        });
+        child.wait();
+        check_all(&held.borrow());
+        child.tell();
+        let own = keep_busy(&pager, 7000);
+        child.passes();
+        check_all(&held.borrow());
+        check_all(&own);
+        check_works(&pager);
+    });
+}
+
+#[test]
+fn what_a_parent_does_changes_no_payload_that_its_child_inherited() {
+    in_both_setups("what_a_parent_does_changes_no_payload_that_its_child_inherited", |setup| {
+        let (pager, held) = with_payloads(setup);
+        let held = RefCell::new(held);
+        let mut child = Child::fork(|parent| {
+            for _ in 0..3 {
+                parent.wait();
+                check_all(&held.borrow());
+                parent.tell();
+            }
+        });
+        // Everything that both have is dropped here, and its space wanted for something else.
+        drop(held.take());
+        let mut own = keep_busy(&pager, 5000);
+        child.tell();
+        child.wait();
+        own.drain(..own.len() / 2).for_each(drop);
+        pager.trim().expect("a trim");
+        child.tell();
+        child.wait();
+        drop(own);
+        let own = keep_busy(&pager, 6000);
+        child.tell();
+        child.wait();
+        child.passes();
+        check_all(&own);
+        check_works(&pager);
+    });
+}
+
+#[test]
+fn both_sides_may_page_out_at_the_same_time() {
+    in_both_setups("both_sides_may_page_out_at_the_same_time", |setup| {
+        let (pager, held) = with_payloads(setup);
+        let child = Child::fork(|_| {
+            for round in 0..10 {
+                drop(keep_busy(&pager, 100_000 + round * 1000));
+                check_all(&held);
+            }
+        });
+        for round in 0..10 {
+            drop(keep_busy(&pager, 200_000 + round * 1000));
+            check_all(&held);
+        }
+        child.passes();
+        check_all(&held);
+    });
+}
+
+#[test]
+fn a_fork_while_other_threads_page_out_leaves_a_child_that_works() {
+    in_own_process(
+        "a_fork_while_other_threads_page_out_leaves_a_child_that_works",
+        |_| {},
+        || {
+            let (pager, held) = with_payloads(Setup::Native);
+            let is_over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                // A failed child ends the threads, too.
+                let _end = SetWhenDropped(&is_over);
+                for number in 0..3 {
+                    let (pager, is_over) = (&*pager, &is_over);
+                    scope.spawn(move || {
+                        let mut round = 0;
+                        while !is_over.load(Relaxed) {
+                            check_all(&payloads(pager, &LENS, number * 1_000_000 + round));
+                            round += 1;
+                        }
+                    });
+                }
+                for round in 0..30 {
+                    let child = Child::fork(|_| {
+                        check_all(&held);
+                        check_all(&payloads(&pager, &LENS, 10_000_000 + round));
+                        pager.trim().expect("a trim");
+                        check_all(&held);
+                    });
+                    child.passes();
+                }
+            });
+            check_all(&held);
+            check_works(&pager);
+        },
+    );
+}
+
+#[test]
+fn a_grandchild_is_a_child_like_any_other() {
+    in_both_setups("a_grandchild_is_a_child_like_any_other", |setup| {
+        let (pager, held) = with_payloads(setup);
+        let child = Child::fork(|_| {
+            let own = keep_busy(&pager, 5000);
+            let grandchild = Child::fork(|_| {
+                let youngest = keep_busy(&pager, 6000);
+                check_all(&own);
+                check_all(&held);
+                check_all(&youngest);
+            });
+            let more = keep_busy(&pager, 7000);
+            grandchild.passes();
+            check_all(&held);
+            check_all(&own);
+            check_all(&more);
+        });
+        let own = keep_busy(&pager, 8000);
+        child.passes();
+        check_all(&held);
+        check_all(&own);
+    });
+}
+
+#[test]
+fn a_grandchild_may_outlive_the_child_between() {
+    in_own_process(
+        "a_grandchild_may_outlive_the_child_between",
+        |_| {},
+        || {
+            let (pager, held) = with_payloads(Setup::Native);
+            let held = RefCell::new(held);
+            let mut child = Child::fork(|parent| {
+                // The grandchild speaks by the pipes of the child, which is gone by then.
+                let _grandchild = Child::fork(|_| {
+                    parent.wait();
+                    check_all(&held.borrow());
+                    parent.tell();
+                });
+            });
+            let gone = waitpid(Some(child.process), WaitOptions::empty()).expect("a child");
+            assert!(gone.is_some_and(|(_, status)| status.exit_status() == Some(0)));
+            drop(held.take());
+            let own = keep_busy(&pager, 5000);
+            child.tell();
+            child.wait();
+            check_all(&own);
+        },
+    );
+}
+
+fn descriptor_count() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("a listing").count()
+}
+
+#[test]
+fn many_short_lived_children_cost_neither_descriptors_nor_space() {
+    in_own_process(
+        "many_short_lived_children_cost_neither_descriptors_nor_space",
+        |_| {},
+        || {
+            let (pager, held) = with_payloads(Setup::Native);
+            let lens = [100, 64 * KIB, MIB];
+            drop(payloads(&pager, &lens, 1));
+            let before = descriptor_count();
+            let (mut descriptors_max, mut scratch_bytes_max) = (0, 0);
+            for round in 0..200 {
+                let mut trips = payloads(&pager, &lens, round);
+                let child = Child::fork(|_| panic!("no other program: {}", Command::new("true").exec()));
+                trips.extend(payloads(&pager, &[MIB], round + 100));
+                child.passes();
+                check_all(&trips);
+                drop(trips);
+                descriptors_max = descriptors_max.max(descriptor_count());
+                scratch_bytes_max = scratch_bytes_max.max(pager.stats().scratch_bytes);
+            }
+            assert!(descriptors_max <= before + 100, "{descriptors_max} descriptors, {before} before");
+            assert!(scratch_bytes_max <= 256 << 20, "{scratch_bytes_max} bytes of scratch");
+            check_all(&held);
+        },
+    );
+}
+
+#[test]
+fn children_that_live_on_cost_a_bounded_number_of_descriptors() {
+    in_own_process(
+        "children_that_live_on_cost_a_bounded_number_of_descriptors",
+        |_| {},
+        || {
+            let (pager, held) = with_payloads(Setup::Native);
+            let before = descriptor_count();
+            let mut children: Vec<_> = (0..100)
+                .map(|round| {
+                    drop(payloads(&pager, &LENS, round));
+                    Child::fork(|parent| {
+                        parent.wait();
+                        check_all(&held);
+                    })
+                })
+                .collect();
+            // Two of each child belong to the test.
+            assert!(descriptor_count() <= before + 2 * children.len() + 100);
+            children.iter_mut().for_each(Child::tell);
+            children.into_iter().for_each(Child::passes);
+            assert!(becomes(|| {
+                drop(payloads(&pager, &LENS, 1));
+                descriptor_count() <= before + 100
+            }));
+            check_all(&held);
+            check_works(&pager);
+        },
+    );
+}

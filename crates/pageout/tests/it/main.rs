@@ -1,0 +1,29 @@
+//! The tests of the crate from outside, a module for each subject. A test that changes what belongs to a whole process runs in
+//! one of its own. What cannot be told from the program that it runs in is a program of its own beside this one: another
+//! allocator, another C library.
+
+mod accounting;
+mod batch;
+mod collector;
+mod contract;
+mod core_dumps;
+mod corruption;
+mod crash;
+mod directories;
+mod failed_files;
+mod faults;
+mod field;
+mod full_disk;
+mod fuzz;
+mod handle_verbs;
+mod limits;
+mod model;
+mod process;
+mod ranges;
+mod reference_api;
+mod security;
+mod soak;
+mod space;
+mod syscalls;
+mod trouble;
+mod write_behind;
