@@ -10,8 +10,13 @@
 //!
 //! What belongs to one test program alone stays there. A helper that finds something wrong panics, as a test does.
 
-#![allow(clippy::missing_panics_doc, reason = "a helper of tests panics where the test fails")]
 #![allow(missing_docs, reason = "documentation says what names do not; nobody reads it outside of this repository")]
+#![allow(clippy::missing_panics_doc, reason = "a helper of tests panics where the test fails")]
+#![allow(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "a test that ignores what it asked for asserts nothing"
+)]
 
 pub mod draws;
 pub mod faulty;

@@ -30,11 +30,17 @@ impl FileSystem {
     }
 
     /// As [`Self::mounted`], of another size and with options for the program that makes it; tmpfs takes `option=value`.
+    ///
+    /// # Errors
+    /// What the program said.
     pub fn with_options(kind: &'static str, size_mib: usize, root: &Path, options: &[&str]) -> Result<Self, String> {
         Self::in_image(kind, size_mib, &images(root), root, options)
     }
 
     /// As [`Self::with_options`], with the image in the directory `images`.
+    ///
+    /// # Errors
+    /// What the program said.
     pub fn in_image(kind: &'static str, size_mib: usize, images: &Path, root: &Path, options: &[&str]) -> Result<Self, String> {
         let this = Self { kind, image: images.join(format!("{kind} image")), place: root.join(kind) };
         std::fs::create_dir_all(&this.place).expect("a new directory");
@@ -52,16 +58,25 @@ impl FileSystem {
     }
 
     /// Mounts the image.
+    ///
+    /// # Errors
+    /// What the program said.
     pub fn mount(&self, options: &str) -> Result<(), String> {
         run("mount", &["-o", &format!("loop,{options}"), text(&self.image), text(&self.place)])
     }
 
     /// Mounts it again with other options where it is mounted.
+    ///
+    /// # Errors
+    /// What the program said.
     pub fn remount(&self, options: &str) -> Result<(), String> {
         run("mount", &["-o", &format!("remount,{options}"), text(&self.place)])
     }
 
     /// Ends the mount, which fails while anything in it is open. What pagers have closed gives its space back a moment later.
+    ///
+    /// # Errors
+    /// What the program said.
     pub fn unmount(&self) -> Result<(), String> {
         let unmount = || run("umount", &[text(&self.place)]);
         let patience = (0..1_000).map(|_| std::thread::sleep(Duration::from_millis(10)));

@@ -26,7 +26,7 @@ pub fn eventually<W: Display>(what: impl Fn() -> W, is_so: impl Fn() -> bool) {
 }
 
 /// The beginnings of lines that a process of its own hands on.
-pub(crate) const LINES_HANDED_ON: [&str; 3] = [SKIPPED, REPORT, LEDGER];
+pub const LINES_HANDED_ON: [&str; 3] = [SKIPPED, REPORT, LEDGER];
 const SKIPPED: &str = "skipped: ";
 
 /// Says that a test, or a part of it, cannot run here.

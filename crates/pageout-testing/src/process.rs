@@ -14,12 +14,14 @@ use crate::{scratch, skip};
 /// Names the test that the process was started for.
 const OWN_PROCESS_VARIABLE: &str = "PAGEOUT_TEST_IN_OWN_PROCESS";
 
-/// What the harness calls the test `test` of the file where `caller` stands: files of a folder below `tests` are modules of one
-/// program, others are programs.
+/// What the harness calls the test `test` of the file where `caller` stands. A file in `tests` is a program; a folder there is
+/// one too, and what it has in it are modules.
 fn harness_name(test: &str, caller: &Location<'_>) -> String {
-    let (_, within) = caller.file().rsplit_once("tests/").expect("tests stand below a folder of tests");
-    let modules = within.trim_end_matches(".rs").split('/').skip(1).filter(|module| *module != "mod");
-    modules.chain([test]).collect::<Vec<_>>().join("::")
+    let file = Path::new(caller.file()).with_extension("");
+    let names: Vec<_> = file.iter().map(|name| name.to_string_lossy()).collect();
+    let program = names.iter().rposition(|name| name == "tests").map_or(names.len(), |tests| tests + 1);
+    let modules = names.iter().skip(program + 1).filter(|name| !matches!(&***name, "main" | "mod"));
+    modules.map(|name| &**name).chain([test]).collect::<Vec<_>>().join("::")
 }
 
 /// Runs `body` in a process that runs the test `test` alone, since it changes what belongs to the whole process. `test`

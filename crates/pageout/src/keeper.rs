@@ -33,6 +33,8 @@ struct Work {
 struct Keeper {
     work: Mutex<Work>,
     arrived: Condvar,
+    /// Held while remainders are dropped.
+    dropping: Mutex<()>,
 }
 
 static KEEPER: fork::PerProcess<Keeper> = fork::PerProcess::new(Keeper::new());
@@ -65,9 +67,15 @@ pub(crate) fn drop_remainder(remainder: Remainder) {
     keeper.arrived.notify_one();
 }
 
+/// Drops all remainders now: whoever needs room has no time to wait for the thread.
+pub(crate) fn drop_remainders() {
+    Keeper::of_this_process().drop_remainders();
+}
+
 impl Keeper {
     const fn new() -> Self {
-        Self { work: Mutex::new(Work { chores: Vec::new(), remainders: Vec::new(), is_running: false }), arrived: Condvar::new() }
+        let work = Work { chores: Vec::new(), remainders: Vec::new(), is_running: false };
+        Self { work: Mutex::new(work), arrived: Condvar::new(), dropping: Mutex::new(()) }
     }
 
     fn of_this_process() -> &'static Self {
@@ -86,13 +94,18 @@ impl Keeper {
             if tended.try_reserve(work.chores.len()).is_ok() {
                 tended.append(&mut work.chores);
             }
-            let remainders = std::mem::take(&mut work.remainders);
             drop(work);
-            drop(remainders);
+            self.drop_remainders();
             tended.retain(|chore| chore.upgrade().is_some_and(|chore| chore.tend()));
             work = self.wait(self.lock());
         }
         work.is_running = false;
+    }
+
+    fn drop_remainders(&self) {
+        let _turn = self.dropping.lock().unwrap_or_else(PoisonError::into_inner);
+        let remainders = std::mem::take(&mut self.lock().remainders);
+        drop(remainders);
     }
 
     /// Waits for a turn, or for less where a remainder arrives.

@@ -66,6 +66,12 @@ impl Holdings {
     }
 }
 
+impl Default for Disk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Disk {
     /// A device with room for 1 TiB.
     #[must_use]

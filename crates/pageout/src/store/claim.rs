@@ -115,8 +115,13 @@ impl Store {
     }
 
     fn with_space<R>(&self, len_bytes: u64, outcome: Result<R, Error>) -> Result<R, Error> {
+        // The numbers are those behind the call: nothing of it is in use any more.
         let facts = || self.space().facts(slot_bytes_for(len_bytes));
-        outcome.map_err(|error| if error.is_out_of_space() { error.with_space(facts()) } else { error })
+        outcome.map_err(|error| match error {
+            Error::Capacity(_) => Error::Capacity(Box::new(facts())),
+            error if error.is_out_of_space() => error.with_space(facts()),
+            error => error,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use super::claim::Grown;
 use super::slot_file::SlotFile;
 use super::space::{self, Reservation};
 use crate::error::Error;
-use crate::keeper::Chore;
+use crate::keeper::{self, Chore};
 use crate::slots::Run;
 use crate::sync::{Arc, lock};
 use crate::sys::device::{Outcome, Room};
@@ -153,6 +153,7 @@ impl Store {
     /// capacity of this one is the reason, others keep the slots that they are about to use again.
     pub(super) fn make_room(&self, reason: &Error) {
         // What cannot be given back is told by the next trial of whoever needs room.
+        keeper::drop_remainders();
         let _ = self.reclaim();
         let is_own_capacity = self.followed_up_to.is_none() && matches!(reason, Error::Capacity(_));
         for position in 0.. {

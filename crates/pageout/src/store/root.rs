@@ -62,23 +62,23 @@ impl Root {
         self.current()?.directory.facts().map_err(|failure| self.error(failure))
     }
 
-    /// A new scratch file. Where the path leads to another directory by now, or to none, that one is opened, or made, first;
-    /// if it cannot serve, the file comes from the former one as long as that does.
+    /// A new scratch file. Where the path leads to another directory by now, or to none, that one is opened, or made, with all
+    /// checks first.
     ///
     /// # Errors
-    /// What the operating system said of the directory that the path leads to.
+    /// What the operating system said, or why the directory that the path leads to cannot serve.
     pub(super) fn create_file(&self) -> Result<Box<dyn ScratchFile>, Error> {
-        let former = self.current()?.directory;
-        let is_current = former.is_current();
-        let reopened = if is_current { None } else { Some(self.reopen()) };
-        let directory = match &reopened {
-            Some(Ok(directory)) => directory,
-            _ => &former,
-        };
-        directory.create_file().or_else(|failure| match reopened {
-            None if !former.is_current() => self.reopen()?.create_file().map_err(|failure| self.error(failure)),
-            Some(Err(error)) => Err(error),
-            None | Some(Ok(_)) => Err(self.error(failure)),
+        let mut directory = self.current()?.directory;
+        let was_current = directory.is_current();
+        if !was_current {
+            directory = self.reopen()?;
+        }
+        directory.create_file().or_else(|failure| {
+            // It may have gone in between.
+            if was_current && !directory.is_current() {
+                return self.reopen()?.create_file().map_err(|failure| self.error(failure));
+            }
+            Err(self.error(failure))
         })
     }
 

@@ -20,6 +20,9 @@ const CLOSED: Failure = Failure::new("close", libc::EBADF);
 /// The most bytes whose space is given back by one call, and as many slots are out of circulation meanwhile.
 const GIVE_BACK_BYTES_MAX: u64 = 64 * MIB;
 
+/// Files that hold no more than this are closed where they are let go of.
+const CLOSE_BYTES_MAX: u64 = 4 * MIB;
+
 /// A scratch file. The last one that holds it closes it, which gives its space back.
 #[derive(Debug)]
 pub(super) struct SlotFile {
@@ -130,9 +133,11 @@ impl SlotFile {
         call(&**file.as_ref().ok_or(CLOSED)?)
     }
 
-    /// Closes the descriptor. The space goes back in the background.
+    /// Closes the descriptor. The space of a large file goes back in the background.
     pub(super) fn close(&self) {
-        if let Some(remainder) = self.take_file().and_then(ScratchFile::retire) {
+        let is_large = !self.is_inherited() && self.space_bytes() > CLOSE_BYTES_MAX;
+        let Some(file) = self.take_file() else { return };
+        if is_large && let Some(remainder) = file.retire() {
             keeper::drop_remainder(remainder);
         }
     }

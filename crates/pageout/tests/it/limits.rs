@@ -303,7 +303,7 @@ fn no_thread_is_ever_started() {
         let count = thread_count();
         for setup in Setup::ALL {
             let before = Before::new(setup);
-            let mut material = Material::new(&[1, 70 * KIB, 9 * MIB]);
+            let mut material = Material::new(&[1, 70 * KIB, 2 * MIB]);
             let mut tally = Tally::default();
             material.go_round(&before.pager, &mut tally);
             assert_eq!((thread_count(), tally.refused.len()), (count, 0), "{setup:?}");

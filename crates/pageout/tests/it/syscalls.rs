@@ -84,7 +84,8 @@ fn a_payload_of_several_slots_needs_one_call_each() {
     drop(pager.pageout(&mut cut(&whole, &[])).expect("a pageout that warms up"));
     disk.forget();
     let handle = pager.pageout(&mut cut(&whole, &[])).expect("a pageout");
-    assert_eq!(disk.calls(), [Call::Write, Call::Write]);
+    // So much may have been idle for long enough to be given back in between.
+    assert_eq!(disk.count(Call::Write), 2);
     disk.forget();
     pager.read_at(&handle, LARGEST_SLOT - 5, 10, &mut Vec::new()).expect("a read");
     pager.take(handle, &mut Vec::new()).expect("a take");
@@ -97,15 +98,15 @@ fn a_class_warms_up_with_one_file_and_room_that_doubles() {
     let pager = disk.pager();
     disk.forget();
     let first = pager.pageout(&mut [vec![1u8]]).expect("a pageout");
-    assert_eq!(disk.calls(), [Call::Create, Call::Reserve, Call::Write]);
-    let more: Vec<Handle<u8>> = (0..20_000).map(|_| pager.pageout(&mut [vec![1u8]]).expect("a pageout")).collect();
+    assert_eq!(disk.calls(), [Call::Current, Call::Create, Call::Room, Call::Reserve, Call::Room, Call::Write]);
+    let more: Vec<Handle<u8>> = (0..10_000).map(|_| pager.pageout(&mut [vec![1u8]]).expect("a pageout")).collect();
     let reserves: Vec<u64> =
         disk.log().iter().filter(|entry| entry.call == Call::Reserve).map(|entry| entry.len_bytes / u64_of(MIB)).collect();
-    assert_eq!(reserves, [1, 1, 2, 4, 8, 16, 32, 64], "MiB asked for, step by step, for 80 MiB");
-    assert_eq!((disk.count(Call::Create), disk.count(Call::Write)), (1, 20_001));
+    assert_eq!(reserves, [1, 1, 2, 4, 8, 16, 32], "MiB asked for, step by step, for 40 MiB");
+    assert_eq!((disk.count(Call::Create), disk.count(Call::Write)), (1, 10_001));
     disk.forget();
     drop((first, more));
-    assert_eq!(disk.log(), [], "20,001 handles are dropped without a call");
+    assert_eq!(disk.log(), [], "10,001 handles are dropped without a call");
 }
 
 #[test]
@@ -256,7 +257,7 @@ mod kernel {
         for portable in [false, true] {
             let builder = builder(scratch.path());
             let pager = if portable { builder.portable() } else { builder }.build().expect("a pager");
-            for len in [4 * KIB / 8, 100 * KIB / 8, 2 * MIB / 8] {
+            for len in [4 * KIB / 8, 100 * KIB / 8, MIB / 8] {
                 let whole = elements::<u64>(len, 1);
                 let (mut chunks, mut dst) = ([whole.clone()], Vec::with_capacity(len));
                 round(&pager, &mut chunks, &whole, &mut dst);
