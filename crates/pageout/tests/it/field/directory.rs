@@ -96,23 +96,46 @@ fn a_directory_that_is_mounted_over_is_opened_again() {
     });
 }
 
-#[test]
-fn a_directory_that_is_opened_again_is_checked_again() {
-    let test = "a_directory_that_is_opened_again_is_checked_again";
+/// `body` gets a pager that refuses memory, its directory, and the place of a file system in memory.
+fn beside_memory(test: &str, body: impl FnOnce(&Pager, &Path, &Path)) {
     in_own_mounts(test, |root| {
-        let directory = root.join("scratch");
+        let (directory, memory) = (root.join("scratch"), root.join("memory"));
         let Ok(pager) = Pager::builder().scratch_dir(&directory).build() else {
             return skip(test, "the temporary directory is in memory");
         };
-        let held = Payload::new(&pager, 4 * KIB, 1);
-        if let Err(reason) = run("mount", &["-t", "tmpfs", "none", text(&directory)]) {
-            return skip(test, &reason);
+        std::fs::create_dir(&memory).expect("a new directory");
+        match run("mount", &["-t", "tmpfs", "none", text(&memory)]) {
+            Ok(()) => body(&pager, &directory, &memory),
+            Err(reason) => skip(test, &reason),
         }
-        let error = Payload::try_new(&pager, MIB, 2).expect_err("memory is refused");
+    });
+}
+
+#[test]
+fn a_directory_that_is_replaced_by_one_in_memory_is_refused() {
+    beside_memory("a_directory_that_is_replaced_by_one_in_memory_is_refused", |pager, directory, memory| {
+        let held = Payload::new(pager, 4 * KIB, 1);
+        std::fs::remove_dir(directory).expect("an empty directory");
+        std::os::unix::fs::symlink(memory, directory).expect("a link");
+        let error = Payload::try_new(pager, MIB, 2).expect_err("memory is refused");
         assert_eq!(error.code(), "ERR_PAGEOUT_RAM_BACKED", "{error}");
         held.check();
-        run("umount", &[text(&directory)]).expect("nothing is open there");
-        Payload::new(&pager, MIB, 2).check();
-        held.check();
+        std::fs::remove_file(directory).expect("the link");
+        check_serves(pager, &held);
+    });
+}
+
+#[test]
+fn a_directory_that_memory_is_mounted_over_serves_from_below() {
+    beside_memory("a_directory_that_memory_is_mounted_over_serves_from_below", |pager, directory, memory| {
+        let held = Payload::new(pager, 4 * KIB, 1);
+        run("mount", &["--bind", text(memory), text(directory)]).expect("a mount");
+        let above = std::fs::metadata(directory).expect("a directory").dev();
+        let later = payloads(pager, &LATER_LENS, 2);
+        assert!(!devices(directory).contains(&above), "nothing is in memory");
+        check_all(&later);
+        check_serves(pager, &held);
+        run("umount", &[text(directory)]).expect("nothing is open there");
+        check_serves(pager, &held);
     });
 }

@@ -138,8 +138,9 @@ fn no_thread_is_started_while_little_is_idle() {
                 drop(held);
                 assert_eq!(thread_count(), before, "round {round}, released");
             }
+            // The end of a pager may leave large files to a thread.
             drop(pager);
-            assert_eq!(thread_count(), before);
+            assert!(becomes(|| thread_count() == before), "it stays");
         },
     );
 }
