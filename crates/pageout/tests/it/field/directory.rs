@@ -126,15 +126,13 @@ fn a_directory_that_is_replaced_by_one_in_memory_is_refused() {
 }
 
 #[test]
-fn a_directory_that_memory_is_mounted_over_serves_from_below() {
-    beside_memory("a_directory_that_memory_is_mounted_over_serves_from_below", |pager, directory, memory| {
+fn a_directory_that_memory_is_mounted_over_is_refused_until_it_is_gone() {
+    beside_memory("a_directory_that_memory_is_mounted_over_is_refused_until_it_is_gone", |pager, directory, memory| {
         let held = Payload::new(pager, 4 * KIB, 1);
         run("mount", &["--bind", text(memory), text(directory)]).expect("a mount");
-        let above = std::fs::metadata(directory).expect("a directory").dev();
-        let later = payloads(pager, &LATER_LENS, 2);
-        assert!(!devices(directory).contains(&above), "nothing is in memory");
-        check_all(&later);
-        check_serves(pager, &held);
+        let error = Payload::try_new(pager, MIB, 2).expect_err("memory is refused");
+        assert_eq!(error.code(), "ERR_PAGEOUT_RAM_BACKED", "{error}");
+        held.check();
         run("umount", &[text(directory)]).expect("nothing is open there");
         check_serves(pager, &held);
     });
