@@ -358,12 +358,13 @@ impl<'a, T: Pod> World<'a, T> {
         let used_bytes = self.now.account.used_bytes + self.staged_bytes();
         let idle_bytes = self.now.scratch_bytes - used_bytes;
         let Some(disk) = &self.context.disk else {
-            return Room { spare_bytes: u64::MAX / 2, idle_bytes, used_bytes, held_bytes: u64::MAX, moves: 0 };
+            return Room { spare_bytes: u64::MAX / 2, missing_bytes: 0, idle_bytes, used_bytes, held_bytes: u64::MAX, moves: 0 };
         };
         // Without a capacity of its own a pager leaves a tenth to others.
         let left_bytes = if self.plan.capacity_bytes.is_some() { 0 } else { disk.total_bytes().div_ceil(10) };
         let spare_bytes = disk.room().saturating_sub(left_bytes);
-        Room { spare_bytes, idle_bytes, used_bytes, held_bytes: disk.held_bytes(), moves: disk.neighbour_moves() }
+        let missing_bytes = left_bytes.saturating_sub(disk.room());
+        Room { spare_bytes, missing_bytes, idle_bytes, used_bytes, held_bytes: disk.held_bytes(), moves: disk.neighbour_moves() }
     }
 
     /// Checks what a pageout did to the device, on which there was `room` before.
@@ -418,11 +419,17 @@ impl<'a, T: Pod> World<'a, T> {
     /// Judges the refusal of a pageout that needs more slots of `requested_bytes`, where there was `room`.
     fn judge_refusal(&mut self, error: &Error, seen: Seen, requested_bytes: u64, room: Room) {
         let moves = self.context.disk.as_ref().map_or(0, Disk::neighbour_moves);
-        // What another writer did meanwhile nobody knows.
-        let is_steady = moves == room.moves;
-        let is_left_to_others = self.plan.capacity_bytes.is_none() && requested_bytes > room.spare_bytes + room.idle_bytes;
+        // What another writer did meanwhile nobody knows, nor what space a file has that cannot reserve any.
+        let features = &self.plan.features;
+        let is_reserved = features.has(Feature::Reserve) && features.reserve_bytes_max == u64::MAX;
+        let is_steady = moves == room.moves && is_reserved;
         // Where there are no holes, free slots between others keep their space, which the capacity bounds as well.
-        let is_bound = !self.plan.features.has(Feature::Punch) && self.is_simulated() || self.context.had_trouble();
+        let is_holeless = if self.is_simulated() { !self.plan.features.has(Feature::Punch) } else { self.plan.portable };
+        let is_bound = is_holeless || self.context.had_trouble();
+        // Where space cannot be reserved, free slots may have none yet.
+        let held_idle_bytes = if is_bound { 0 } else { room.idle_bytes.min(room.held_bytes.saturating_sub(room.used_bytes)) };
+        let (needed_bytes, had_bytes) = (requested_bytes + room.missing_bytes, room.spare_bytes + held_idle_bytes);
+        let is_left_to_others = self.plan.capacity_bytes.is_none() && needed_bytes > had_bytes;
         let spent_bytes = room.used_bytes + if is_bound { room.idle_bytes } else { 0 };
         let fits = spent_bytes + requested_bytes <= self.now.capacity_bytes && !is_left_to_others;
         assert!(requested_bytes > 0, "{error:?} where nothing was asked for");
@@ -494,6 +501,8 @@ pub(super) fn slot_bytes_of(len_bytes: usize) -> u64 {
 struct Room {
     /// Free on the device, without what is left to others.
     spare_bytes: u64,
+    /// What is already missing of that.
+    missing_bytes: u64,
     /// Free in the pager's files.
     idle_bytes: u64,
     /// In slots in use.

@@ -102,7 +102,7 @@ impl<T: Pod> Collector<T> {
     pub fn append(&mut self, chunk: &[T]) -> Result<(), Error> {
         self.check_usable()?;
         let pieces_before = self.pieces.len();
-        self.append_bytes(bytemuck::cast_slice(chunk)).inspect_err(|_| self.pieces.truncate(pieces_before))
+        self.append_bytes(bytemuck::cast_slice(chunk)).inspect_err(|_| self.take_back(pieces_before))
     }
 
     /// Makes the handle of all that was appended. The collector is as new afterwards.
@@ -117,7 +117,7 @@ impl<T: Pod> Collector<T> {
             return Ok(self.pager.handle(Body::File(Stored::empty()), 0));
         }
         let pieces_before = self.pieces.len();
-        let stored = self.join().inspect_err(|_| self.pieces.truncate(pieces_before))?;
+        let stored = self.join().inspect_err(|_| self.take_back(pieces_before))?;
         self.staged = Vec::new();
         Ok(self.pager.handle(Body::File(stored), len_bytes))
     }
@@ -177,6 +177,16 @@ impl<T: Pod> Collector<T> {
         let bytes = chunks.iter().copied();
         let stored = Stored::pageout(self.pager.store()?, bytes, len_bytes, self.pager.shared.integrity, &NEVER);
         stored.map_err(|error| self.pager.with_payloads(error))
+    }
+
+    /// Lets go of all pieces but the first `count`: what a call that failed has put out.
+    fn take_back(&mut self, count: usize) {
+        for piece in self.pieces.drain(count.min(self.pieces.len())..) {
+            match self.pager.shared.store.get() {
+                Some(store) => piece.discard(store),
+                None => drop(piece),
+            }
+        }
     }
 
     fn push(&mut self, piece: Stored) -> Result<(), Error> {

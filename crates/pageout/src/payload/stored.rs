@@ -71,6 +71,11 @@ impl Stored {
         Ok(Self { place: Place::of_pieces(slots, piece_bytes), checksums, len_bytes })
     }
 
+    /// Frees the payload's slots and gives their disk space back: of a call that is refused nothing stays.
+    pub(crate) fn discard(self, store: &Store) {
+        store.discard(self.place);
+    }
+
     /// Whether the device has lost something of a file that the payload lies in, as far as the system has said so.
     pub(crate) fn is_at_risk(&self) -> bool {
         self.place.is_at_risk()

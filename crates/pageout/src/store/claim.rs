@@ -67,6 +67,15 @@ impl Store {
         self.with_space(len_bytes, written)
     }
 
+    /// Frees slots, and gives their disk space back as far as nobody has claimed them again.
+    pub(crate) fn discard(&self, place: Place) {
+        let mut freed = Grown::default();
+        place.slots().iter().for_each(|slot| slot.list_in(&mut freed));
+        drop(place);
+        let _giving = lock(&self.files().giving);
+        freed.give_back();
+    }
+
     pub(super) fn try_claim(&self, len_bytes: u64, order: Order, shard: usize) -> Result<Claim<'_>, Error> {
         let mut reservation = self.reserve(slot_bytes_for(len_bytes))?;
         let mut claim = Claim { store: self, len_bytes, place: None, grown: Grown::default() };

@@ -224,6 +224,8 @@ impl SlotFile {
     /// device refuses, the file takes no new payload.
     pub(super) fn push(&self, bytes_max: u64) -> u64 {
         let count_max = u32::try_from(bytes_max.div_ceil(self.class.slot_bytes())).unwrap_or(u32::MAX);
+        // Submitting a range does not tell of what was lost before.
+        self.check_write_back();
         let run = lock(&self.slots).dirty.pop_run(count_max);
         let Some(run) = run else { return 0 };
         self.write_behind.add_pushed(self.run_bytes(run));
