@@ -17,6 +17,8 @@ use crate::units::MIB;
 /// The least and the most bytes a file grows by.
 const GROWTH_BYTES_MIN: u64 = MIB;
 const GROWTH_BYTES_MAX: u64 = 64 * MIB;
+/// How often a call that would be refused looks for space that others have released meanwhile.
+const ROUNDS_MAX: u32 = 64;
 
 /// The open stores of this process, whichever pager they belong to.
 static NEIGHBOURS: fork::PerProcess<StdMutex<Vec<Weak<Store>>>> = fork::PerProcess::new(StdMutex::new(Vec::new()));
@@ -84,17 +86,26 @@ impl Store {
         Ok(())
     }
 
-    /// As [`Self::add_space`], once this store has given back what it does not use.
+    /// As [`Self::add_space`], once this store has given back what it does not use; again where other threads released slots
+    /// meanwhile.
     fn add_space_of_others(&self, file: &SlotFile) -> Result<Option<Run>, Error> {
         let files = self.files();
         // Held for all of it: what is given back here is for this file.
         let _giving = lock(&files.giving);
-        files.close_unused(true, SlotFile::close_and_give_back);
-        // What cannot be given back is told by the trial.
-        for file in files.all() {
-            let _ = give_all_back(&file, || ());
+        let mut rounds = 1..ROUNDS_MAX;
+        loop {
+            let before_bytes = files.space.scratch_bytes();
+            files.close_unused(true, SlotFile::close_and_give_back);
+            // What cannot be given back is told by the trial.
+            for file in files.all() {
+                let _ = give_all_back(&file, || ());
+            }
+            let has_given_back = files.space.scratch_bytes() < before_bytes;
+            match self.add_space(file) {
+                Err(error) if has_given_back && error.may_pass_with_room() && rounds.next().is_some() => {}
+                outcome => return outcome,
+            }
         }
-        self.add_space(file)
     }
 
     /// Adds as much space to a file as its length suggests and the capacity allows; none where the file is full.
