@@ -173,7 +173,7 @@ impl Disk {
         state.hits
     }
 
-    /// The calls since the beginning or the last [`Self::forget`].
+    /// The calls since the beginning or the last [`Self::forget`], without those of the background thread.
     pub fn log(&self) -> Vec<Entry> {
         self.state().log.clone()
     }

@@ -119,9 +119,13 @@ impl State {
 
     /// Records a call and says what goes wrong with it.
     pub(super) fn begin(&mut self, call: Call, file: u64, offset: u64, len_bytes: u64) -> Outcome<Option<Effect>> {
-        self.log.push(Entry { call, file, offset, len_bytes });
         self.let_neighbour_act(call);
-        let effect = weather::effect(call, file, offset).or_else(|| self.effect_of_fault(call, len_bytes));
+        let effect = if is_in_background() {
+            self.lasting_effect(call)
+        } else {
+            self.log.push(Entry { call, file, offset, len_bytes });
+            weather::effect(call, file, offset).or_else(|| self.effect_of_fault(call, len_bytes))
+        };
         match effect {
             Some(Effect::Fail(errno)) => {
                 let failure = Failure::new(call.syscall(), errno);
@@ -155,6 +159,13 @@ impl State {
         }
         self.hits += 1;
         Some(fault.effect)
+    }
+
+    /// What the armed fault does to a call of the background thread, whose calls nobody counts: what has begun to fail for good
+    /// fails there too.
+    fn lasting_effect(&self, call: Call) -> Option<Effect> {
+        let has_begun = |fault: &Fault| fault.call == call && fault.lasts == Lasts::ForGood && self.hits > 0;
+        self.fault.filter(has_begun).map(|fault| fault.effect)
     }
 
     /// Another writer may take or free room before a call that looks at room or takes some.
@@ -326,6 +337,27 @@ impl State {
             position += u64_of(part);
         }
         bytes
+    }
+}
+
+/// Whether this is the background thread of the crate: its calls come at times of their own.
+fn is_in_background() -> bool {
+    thread_local! {
+        static IS_BACKGROUND: bool = background::is_here();
+    }
+    IS_BACKGROUND.with(|is_background| *is_background)
+}
+
+mod background {
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_here() -> bool {
+        rustix::thread::name().is_ok_and(|name| name.as_c_str() == c"pageout-keeper")
+    }
+
+    /// Other systems are not asked, and the tests that count calls of verbs run where they are.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_here() -> bool {
+        false
     }
 }
 
