@@ -20,6 +20,12 @@ export interface LaneRef {
 /** Environments that have jobs. */
 export declare function busyLanes(): number
 
+/**
+ * Frees all payloads of this environment. A pager of its own is closed, with all descriptors, once no payload is left that was
+ * moved from it; what uses it later fails.
+ */
+export declare function close(pager: PagerRef): void
+
 /** Begins a payload of the file backend, and gives the ticket it has until it is finished. */
 export declare function collect(pager: PagerRef): number
 
@@ -61,9 +67,6 @@ export declare function finishTake(pager: PagerRef, ticket: number): void
 
 /** Frees a payload; false when it was freed before. */
 export declare function free(pager: PagerRef, ticket: number): boolean
-
-/** Frees all payloads of this environment. */
-export declare function freeAll(pager: PagerRef): void
 
 /** Says that a view's memory will not be used for a while, so that the operating system swaps it out first. */
 export declare function hintCold(view: ArrayBufferView): void

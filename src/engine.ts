@@ -176,14 +176,13 @@ export class Engine {
     })
   }
 
-  /** Frees all payloads and their disk space. More than once is the same as once. */
+  /** Frees all payloads and closes all descriptors. More than once is the same as once. */
   close(): void {
     this.beginClose()
     this.#isFreed = true
     this.spares.clear()
     this.#kept = new WeakMap()
-    native.freeAll(this.ref)
-    guarded(() => native.trim(this.ref))
+    native.close(this.ref)
   }
 
   /** Whether the device has lost something of a file that the payload lies in. */

@@ -20,8 +20,11 @@ interface NativeFailure {
   requestedBytes?: number
   usedBytes?: number
   capacityBytes?: number
+  payloads?: number
   byteOffset?: number
   fileSystem?: string
+  owner?: number
+  mode?: number
   tried?: { path: string; reason: NativeFailure }[]
 }
 
@@ -44,10 +47,16 @@ export class PageoutError extends Error {
   declare readonly usedBytes?: number
   /** Most bytes of scratch space that may be in use. */
   declare readonly capacityBytes?: number
+  /** Of ERR_PAGEOUT_CAPACITY: payloads that are out. */
+  declare readonly payloads?: number
   /** Where in the payload the first wrong page begins. */
   declare readonly byteOffset?: number
   /** The file system of a scratch directory that was refused. */
   declare readonly fileSystem?: string
+  /** User number of whom a directory belongs to that was refused because of its owner or mode, or what is created in it. */
+  declare readonly owner?: number
+  /** Permission bits of the same. */
+  declare readonly mode?: number
   /** Every directory that was refused, in the order in which they were tried. */
   declare readonly tried?: readonly RefusedDir[]
   /** Of ERR_PAGEOUT_ADDON: what this process runs on, such as `linux-x64-musl`. */

@@ -122,7 +122,10 @@ export class Pager extends PagerControls {
     return sync.attempt(() => this.take(handle, target))
   }
 
-  /** Frees all payloads and their disk space. Later calls throw ERR_PAGEOUT_CLOSED; closing again does nothing. */
+  /**
+   * Frees all payloads and closes all descriptors; the disk space goes back in the background. Payloads that were moved stay.
+   * Later calls throw ERR_PAGEOUT_CLOSED; closing again does nothing.
+   */
   close(): void {
     this.#engine.close()
   }

@@ -155,8 +155,8 @@ export class Pager extends PagerControls {
   }
 
   /**
-   * Waits for what is pending, then frees all payloads and their disk space. Later calls reject with ERR_PAGEOUT_CLOSED
-   * from now on; closing again does nothing more.
+   * Waits for what is pending, then frees all payloads and closes all descriptors; the disk space goes back in the background.
+   * Payloads that were moved stay. Later calls reject with ERR_PAGEOUT_CLOSED from now on; closing again does nothing more.
    */
   async close(): Promise<void> {
     this.#engine.beginClose()

@@ -76,7 +76,7 @@ export interface PagerOptions {
   capacityBytes?: number
   /** Whether the scratch directory may live in memory. Default: false. */
   allowRamBacked?: boolean
-  /** Whether bytes that come back are proven by checksums. Default: `checksum`. */
+  /** Whether bytes that are read back are verified by checksums. Default: `checksum`. */
   integrity?: 'checksum' | 'none'
   /**
    * Whether the memory of payloads of the swap backend is kept out of core dumps while they are out; a pageout fails where

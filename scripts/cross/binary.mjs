@@ -66,6 +66,9 @@ function readElf(path, libc) {
   for (const { Type } of facts.DynamicSection) {
     if (/^(RPATH|RUNPATH|TEXTREL)$/.test(Type)) problems.push(`has a dynamic entry ${Type}`)
   }
+  // Node unloads it with the last thread of JavaScript that has it, and other threads go on in it.
+  const stays = facts.DynamicSection.some(({ Type, Flags }) => Type === 'FLAGS_1' && Flags.includes('NODELETE'))
+  if (!stays) problems.push('can be unloaded')
   const stack = facts.ProgramHeaders.find(({ ProgramHeader }) => ProgramHeader.Type.Name === 'PT_GNU_STACK')
   const isPlain = stack?.ProgramHeader.Flags.Flags.every(({ Name }) => Name !== 'PF_X') ?? false
   if (!isPlain) problems.push('makes the stack executable')
@@ -112,6 +115,8 @@ function readMachO(path, bytes) {
   check(minos === FLOOR.macos, `asks for macOS ${minos}, not ${FLOOR.macos}`)
   check(name === '@rpath/pageout.node', `is named ${name}`)
   check(all('LC_RPATH', 'path').length === 0, 'has a search path')
+  // A library with thread-local variables stays loaded.
+  check(/\bMH_HAS_TLV_DESCRIPTORS\b/.test(headers), 'can be unloaded')
   const [cpu = 'another processor'] = /\b(X86_64|ARM64)\b/.exec(headers) ?? []
   if (cpu === 'ARM64') checkSignature(bytes, all('LC_CODE_SIGNATURE', 'dataoff')[0], check)
   return {

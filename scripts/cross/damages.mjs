@@ -16,7 +16,8 @@ const placeOf = (bytes, ...numbers) => {
   return bytes.indexOf(words)
 }
 
-const [PT_DYNAMIC, PT_GNU_STACK, DT_NEEDED, DT_RUNPATH] = [2, 0x6474e551, 1n, 29n]
+const [PT_DYNAMIC, PT_GNU_STACK, DT_NEEDED, DT_RUNPATH, DT_FLAGS_1] = [2, 0x6474e551, 1n, 29n, 0x6ffffffbn]
+const [NODELETE, HAS_THREAD_LOCALS] = [0x8, 0x800000]
 const [LC_LOAD_DYLIB, LC_RPATH, LC_BUILD_VERSION, MACOS, IOS] = [0xc, 0x8000001c, 0x32, 1, 2]
 /** Of the load command that tells the oldest macOS: its kind, its bytes, the platform; the version follows. */
 const builtFor = bytes => placeOf(bytes, LC_BUILD_VERSION, 32, MACOS)
@@ -35,6 +36,11 @@ const LINUX = [
     /stack/,
   ],
   ['looks for libraries elsewhere', bytes => copyOf(bytes, lookElsewhere), /RUNPATH/],
+  [
+    'can be unloaded',
+    bytes => copyOf(bytes, copy => (copy[dynamicEntry(copy, DT_FLAGS_1) + 8] &= ~NODELETE)),
+    /can be unloaded/,
+  ],
 ]
 const GLIBC = [
   ['asks for a newer glibc', (bytes, floor) => replacing(`GLIBC_${floor}`, 'GLIBC_2.34')(bytes), /newer than/],
@@ -59,6 +65,11 @@ const MACOS_ONLY = [
     bytes => copyOf(bytes, copy => copy.writeUInt32LE(LC_RPATH, placeOf(copy, LC_LOAD_DYLIB, 56))),
     /search path/,
   ],
+  [
+    'can be unloaded',
+    bytes => copyOf(bytes, copy => copy.writeUInt32LE(copy.readUInt32LE(24) & ~HAS_THREAD_LOCALS, 24)),
+    /can be unloaded/,
+  ],
 ]
 const SIGNED = [
   ['was changed after it was signed', bytes => copyOf(bytes, copy => (copy[0x4001] ^= 1)), /not what was signed/],
@@ -71,11 +82,16 @@ function programHeader(bytes, kind) {
   return at
 }
 
+/** The first dynamic entry of a kind, in the same. */
+function dynamicEntry(bytes, kind) {
+  let at = Number(bytes.readBigUInt64LE(programHeader(bytes, PT_DYNAMIC) + 8))
+  while (bytes.readBigUInt64LE(at) !== kind) at += 16
+  return at
+}
+
 /** Turns the first library that is needed into a folder to look for libraries in. */
 function lookElsewhere(bytes) {
-  let at = Number(bytes.readBigUInt64LE(programHeader(bytes, PT_DYNAMIC) + 8))
-  while (bytes.readBigUInt64LE(at) !== DT_NEEDED) at += 16
-  bytes.writeBigUInt64LE(DT_RUNPATH, at)
+  bytes.writeBigUInt64LE(DT_RUNPATH, dynamicEntry(bytes, DT_NEEDED))
 }
 
 /** The ways that fit a target. */

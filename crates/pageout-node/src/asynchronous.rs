@@ -41,7 +41,7 @@ pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>, stop: &StopRef) -
     };
     spawn(work, move |handle| {
         drop(held);
-        table.insert(Payload::Stored(Arc::new(handle)))
+        table.insert(Payload::Stored(Arc::new(handle), None))
     })
 }
 
@@ -68,7 +68,7 @@ pub fn pageout_batch_async(pager: &PagerRef, views: Vec<Uint8Array>, counts: Uin
     };
     spawn(work, move |handles: Handles| {
         drop(held);
-        let insert = |handle| table.insert(Payload::Stored(Arc::new(handle)));
+        let insert = |handle| table.insert(Payload::Stored(Arc::new(handle), None));
         handles.into_iter().map(|handle| handle.map_or(Ok(-1.0), insert)).collect()
     })
 }

@@ -58,7 +58,7 @@ pub fn collect_finish_async(pager: &PagerRef, ticket: f64) -> Result<AsyncTask<J
 
 fn stored(table: &Table, ticket: f64, handle: Handle<u8>) -> Result<f64> {
     table.free(ticket);
-    table.insert(Payload::Stored(Arc::new(handle)))
+    table.insert(Payload::Stored(Arc::new(handle), None))
 }
 
 fn lock(collector: &Mutex<Collector<u8>>) -> MutexGuard<'_, Collector<u8>> {

@@ -29,7 +29,8 @@ pub fn internal(problem: &str) -> Error {
     Error::new(Status::GenericFailure, problem.to_owned())
 }
 
-/// `{ code, message, errno?, syscall?, path?, requestedBytes?, usedBytes?, capacityBytes?, byteOffset?, fileSystem?, tried? }`
+/// `{ code, message, errno?, syscall?, path?, requestedBytes?, usedBytes?, capacityBytes?, payloads?, byteOffset?, fileSystem?,
+/// owner?, mode?, tried? }`
 fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>> {
     let mut object = Object::new(env)?;
     object.set("code", error.code())?;
@@ -41,18 +42,26 @@ fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>
             set_some(&mut object, "path", path.as_ref().map(|path| path.to_string_lossy().into_owned()))?;
             space.as_ref().map_or(Ok(()), |facts| set_space(&mut object, facts))?;
         }
-        pageout::Error::Capacity(facts) => set_space(&mut object, facts)?,
+        pageout::Error::Capacity(facts) => {
+            set_space(&mut object, facts)?;
+            object.set("payloads", double(facts.payloads))?;
+        }
         pageout::Error::ScratchDir { tried } => object.set("tried", refusals(env, tried)?)?,
         pageout::Error::RamBacked { path, file_system, .. } => {
             object.set("path", path.to_string_lossy().into_owned())?;
             object.set("fileSystem", file_system.as_str())?;
         }
-        pageout::Error::Exposed { path, .. } => object.set("path", path.to_string_lossy().into_owned())?,
+        pageout::Error::Exposed { path, exposure, .. } => {
+            object.set("path", path.to_string_lossy().into_owned())?;
+            object.set("owner", exposure.owner)?;
+            object.set("mode", exposure.mode)?;
+        }
         pageout::Error::ScratchDirInUse { current, .. } => object.set("path", current.to_string_lossy().into_owned())?,
         pageout::Error::Corrupt { byte_offset, write_back_errno, .. } => {
             object.set("byteOffset", double(*byte_offset))?;
             set_some(&mut object, "errno", write_back_errno.map(|errno| -errno))?;
         }
+        // Code and message say all there is: TypeScript has checked the arguments that the others are about.
         _ => {}
     }
     Ok(object)

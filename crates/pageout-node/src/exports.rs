@@ -49,7 +49,7 @@ pub fn open(
         builder = builder.capacity_bytes(whole(capacity_bytes)?);
     }
     let pager = builder.build().map_err(|error| throw(&env, &error))?;
-    Ok(External::new(Arc::new(Table::new(Arc::new(Shared { pager, kept: Kept::default() })))))
+    Ok(External::new(Arc::new(Table::opened(pager))))
 }
 
 /// Makes `directory` the scratch directory of the process-wide pager.
@@ -133,7 +133,7 @@ pub fn take(env: Env, pager: &PagerRef, ticket: f64, mut target: ArrayBufferView
 /// Another ticket for a stored payload, whose place stays taken until both tickets are freed.
 #[napi(catch_unwind)]
 pub fn share(pager: &PagerRef, ticket: f64) -> Result<f64> {
-    pager.insert(Payload::Stored(pager.stored(ticket)?))
+    pager.share(ticket)
 }
 
 /// Whether the device has lost something of a file that a payload lies in, as far as the system has said so.
@@ -154,10 +154,12 @@ pub fn free(pager: &PagerRef, ticket: f64) -> bool {
     pager.free(ticket)
 }
 
-/// Frees all payloads of this environment.
+/// Frees all payloads of this environment. A pager of its own is closed, with all descriptors, once no payload is left that was
+/// moved from it; what uses it later fails.
 #[napi(catch_unwind)]
-pub fn free_all(pager: &PagerRef) {
-    pager.clear();
+pub fn close(pager: &PagerRef) {
+    pager.close();
+    pageout::memory::give_heap_back();
 }
 
 /// Gives all disk space back that no payload uses, and the memory of handles that are gone.
@@ -212,7 +214,7 @@ pub fn scratch_place(pager: &PagerRef) -> Option<Vec<String>> {
 
 fn store(env: &Env, pager: &PagerRef, chunks: &[&[u8]]) -> Result<f64> {
     let handle = pager.shared().pager.pageout_copy(chunks).map_err(|error| throw(env, &error))?;
-    pager.insert(Payload::Stored(Arc::new(handle)))
+    pager.insert(Payload::Stored(Arc::new(handle), None))
 }
 
 fn read_ranges(

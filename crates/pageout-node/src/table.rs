@@ -22,6 +22,10 @@ pub struct Table {
     entries: Mutex<Entries>,
 }
 
+/// Keeps a pager open: the last of these closes it. Its table has one, and so has every payload that was moved from there. There
+/// is none of the process-wide pager, which is never closed.
+pub struct Opening(Pager);
+
 /// A pager, and the payloads that JavaScript keeps in memory itself (its swap backend), which the pager cannot count.
 pub struct Shared {
     pub pager: Pager,
@@ -44,8 +48,8 @@ pub struct Kept {
 /// A payload.
 #[derive(Clone)]
 pub enum Payload {
-    /// In the pager.
-    Stored(Arc<Handle<u8>>),
+    /// In the pager, or in the one that it was moved from, which it keeps open.
+    Stored(Arc<Handle<u8>>, Option<Arc<Opening>>),
     /// In JavaScript: this many bytes, counted in [`Shared::kept`].
     Kept(u64),
     /// Being collected, piece by piece.
@@ -58,6 +62,10 @@ struct Entries {
     free: Vec<u32>,
     /// The generation of new slots: above all that any slot had before the table was emptied.
     first_generation: u32,
+    /// Nothing once the table is closed, and of the process-wide pager.
+    opening: Option<Arc<Opening>>,
+    /// Whether there are no payloads any more.
+    is_closed: bool,
 }
 
 struct Slot {
@@ -66,8 +74,16 @@ struct Slot {
 }
 
 impl Table {
+    /// A table of the process-wide pager.
     pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared, entries: Mutex::default() }
+    }
+
+    /// The table of a pager that is closed with it.
+    pub fn opened(pager: Pager) -> Self {
+        let opening = Some(Arc::new(Opening(pager.clone())));
+        let entries = Mutex::new(Entries { opening, ..Entries::default() });
+        Self { shared: Arc::new(Shared { pager, kept: Kept::default() }), entries }
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
@@ -77,6 +93,9 @@ impl Table {
     /// Adds a payload that is counted already, and returns its ticket.
     pub fn insert(&self, payload: Payload) -> Result<f64> {
         let mut entries = self.lock();
+        if entries.is_closed {
+            return Err(internal("a payload came after the pager was closed"));
+        }
         let slot_number = match entries.free.pop() {
             Some(slot_number) => slot_number,
             None => entries.add_slot().ok_or_else(|| internal("there are more handles than tickets"))?,
@@ -89,15 +108,28 @@ impl Table {
     /// The stored payload of a ticket.
     pub fn stored(&self, ticket: f64) -> Result<Arc<Handle<u8>>> {
         match self.get(ticket) {
-            Some(Payload::Stored(handle)) => Ok(handle),
+            Some(Payload::Stored(handle, _)) => Ok(handle),
             _ => Err(internal("the ticket stands for no stored payload")),
         }
+    }
+
+    /// Another ticket for the stored payload of a ticket.
+    pub fn share(&self, ticket: f64) -> Result<f64> {
+        match self.get(ticket) {
+            Some(payload @ Payload::Stored(..)) => self.insert(payload),
+            _ => Err(internal("the ticket stands for no stored payload")),
+        }
+    }
+
+    /// What keeps the pager open.
+    pub fn opening(&self) -> Option<Arc<Opening>> {
+        self.lock().opening.clone()
     }
 
     /// Counts a take and frees the payload.
     pub fn finish_take(&self, ticket: f64) {
         match self.get(ticket) {
-            Some(Payload::Stored(handle)) => handle.pager().count_take(&handle),
+            Some(Payload::Stored(handle, _)) => handle.pager().count_take(&handle),
             Some(Payload::Kept(len_bytes)) => self.shared.kept.take(len_bytes),
             Some(Payload::Collecting(_)) | None => return,
         }
@@ -130,14 +162,14 @@ impl Table {
         Some(payload)
     }
 
-    /// Frees all payloads.
-    pub fn clear(&self) {
-        let slots = {
-            let mut entries = self.lock();
-            entries.free.clear();
-            std::mem::take(&mut entries.slots)
-        };
+    /// Frees all payloads, and takes none any more. The pager is closed, unless it is the process's or a payload was moved from
+    /// it that is still there.
+    pub fn close(&self) {
+        let Entries { slots, opening, .. } =
+            std::mem::replace(&mut *self.lock(), Entries { is_closed: true, ..Entries::default() });
         slots.iter().filter_map(|slot| slot.payload.as_ref()).for_each(|payload| self.end(payload));
+        drop(slots);
+        drop(opening);
     }
 
     /// Frees the table's memory if it is empty.
@@ -146,7 +178,8 @@ impl Table {
         let last_generation = entries.slots.iter().map(|slot| slot.generation).max();
         let is_empty = entries.slots.iter().all(|slot| slot.payload.is_none());
         if let Some(first_generation) = last_generation.map(|last| last + 1).filter(|&first| is_empty && first < GENERATIONS) {
-            *entries = Entries { first_generation, ..Entries::default() };
+            let opening = entries.opening.take();
+            *entries = Entries { first_generation, opening, ..Entries::default() };
         }
     }
 
@@ -163,7 +196,13 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        self.clear();
+        self.close();
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

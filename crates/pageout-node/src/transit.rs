@@ -14,7 +14,7 @@ use crate::error::internal;
 use crate::exports::PagerRef;
 use crate::in_transit::InTransit;
 use crate::numbers::double;
-use crate::table::{Payload, Shared};
+use crate::table::{Opening, Payload, Shared};
 use crate::view::ArrayBufferView;
 
 static IN_TRANSIT: LazyLock<InTransit<Moving>> = LazyLock::new(InTransit::default);
@@ -26,7 +26,8 @@ struct Moving {
 }
 
 enum Cargo {
-    Stored(Arc<Handle<u8>>),
+    /// What keeps its pager open goes with it: a payload outlives the table that it was moved from.
+    Stored(Arc<Handle<u8>>, Option<Arc<Opening>>),
     /// A copy of memory that JavaScript kept: memory cannot move between environments.
     Kept {
         bytes: Vec<u8>,
@@ -39,7 +40,7 @@ enum Cargo {
 impl Moving {
     fn len_bytes(&self) -> usize {
         match &self.cargo {
-            Cargo::Stored(handle) => handle.len_bytes(),
+            Cargo::Stored(handle, _) => handle.len_bytes(),
             Cargo::Kept { bytes, .. } => bytes.len(),
         }
     }
@@ -59,7 +60,7 @@ pub fn send(
 ) -> Result<bool> {
     let Some(bytes) = copy_of(&views, is_excluded) else { return Ok(false) };
     let cargo = match pager.remove(ticket) {
-        Some(Payload::Stored(handle)) => Cargo::Stored(handle),
+        Some(Payload::Stored(handle, opening)) => Cargo::Stored(handle, opening.or_else(|| pager.opening())),
         Some(Payload::Kept(_)) => Cargo::Kept { bytes, is_excluded, counted_in: Arc::clone(pager.shared()) },
         Some(Payload::Collecting(_)) | None => return Err(internal("the ticket stands for no payload")),
     };
@@ -85,7 +86,7 @@ pub fn look_up(token: String) -> Option<Vec<Either3<String, f64, bool>>> {
     IN_TRANSIT.look_up(&token, |moving| {
         let len_bytes = double(u64::try_from(moving.len_bytes()).ok()?);
         let (is_kept, is_excluded) = match moving.cargo {
-            Cargo::Stored(_) => (false, false),
+            Cargo::Stored(..) => (false, false),
             Cargo::Kept { is_excluded, .. } => (true, is_excluded),
         };
         let kind = Either3::A(moving.kind.clone());
@@ -99,7 +100,7 @@ pub fn look_up(token: String) -> Option<Vec<Either3<String, f64, bool>>> {
 pub fn receive(pager: &PagerRef, token: String, mut target: ArrayBufferView) -> Result<f64> {
     let Some(moving) = IN_TRANSIT.receive(&token) else { return Ok(-1.0) };
     match moving.cargo {
-        Cargo::Stored(handle) => pager.insert(Payload::Stored(handle)),
+        Cargo::Stored(handle, opening) => pager.insert(Payload::Stored(handle, opening)),
         Cargo::Kept { bytes, counted_in, .. } => {
             let len_bytes = u64::try_from(bytes.len()).map_err(|_| internal("a length that does not fit"))?;
             target.bytes_mut().copy_from_slice(&bytes);
