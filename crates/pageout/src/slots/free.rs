@@ -441,7 +441,7 @@ mod tests {
             8 => Just(Step::Claim),
             3 => Just(Step::ClaimFreed),
             8 => (any::<usize>(), any::<bool>()).prop_map(|(pick, is_clean)| Step::Release(pick, is_clean)),
-            1 => (0..300u32).prop_map(Step::Grow),
+            1 => (0..150u32).prop_map(Step::Grow),
             1 => Just(Step::TakeUnneeded),
             2 => (1..40u32, any::<bool>()).prop_map(|(count_max, has_space)| Step::Refill(count_max, has_space)),
             1 => (count_max(), any::<bool>()).prop_map(|(count_max, has_space)| Step::TakeIdle(count_max, has_space)),
@@ -510,7 +510,9 @@ mod tests {
                     plain.cool();
                     let runs = drained(free);
                     prop_assert_eq!(&runs, &std::iter::from_fn(|| plain.take_idle(u32::MAX)).collect::<Vec<_>>());
-                    runs.into_iter().for_each(|run| self.put(Some(run), has_space));
+                    for run in runs {
+                        self.put(Some(run), has_space);
+                    }
                 }
             }
             self.compare()
