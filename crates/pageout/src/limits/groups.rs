@@ -199,7 +199,17 @@ mod tests {
     fn a_limit_is_a_number() {
         assert_eq!(limit(b"268435456\n"), Some(256 << 20));
         assert_eq!(limit(b"0\n"), Some(0));
-        for text in [&b"max\n"[..], b"9223372036854771712\n", b"9223372036854710272\n", b"", b"-1\n", b"12 13\n", b"\xff\n"] {
+        assert_eq!(limit(b"4611686018427387903\n"), Some((1 << 62) - 1));
+        for text in [
+            &b"max\n"[..],
+            b"4611686018427387904\n",
+            b"9223372036854771712\n",
+            b"9223372036854710272\n",
+            b"",
+            b"-1\n",
+            b"12 13\n",
+            b"\xff\n",
+        ] {
             assert_eq!(limit(text), None, "{}", String::from_utf8_lossy(text));
         }
     }

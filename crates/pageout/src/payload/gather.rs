@@ -161,6 +161,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::block::Checksums;
+    use crate::store::Place;
 
     fn extents(list: &[(u64, u64)]) -> Extents {
         let requested: Vec<_> = list.iter().map(|&(start, len_bytes)| Extent { start, len_bytes }).collect();
@@ -169,13 +171,16 @@ mod tests {
         Extents::Many { requested, ascending }
     }
 
-    /// Short, and in one slot of `slot_bytes`.
-    fn is_short_in(slot_bytes: u64) -> impl Fn(&Range<u64>) -> bool {
-        move |span| span.end - span.start <= RUN_BYTES_MAX && span.start / slot_bytes == (span.end - 1) / slot_bytes
+    /// The plan for a payload in slots of `slot_bytes`.
+    fn planned(extents: &Extents, slot_bytes: u64) -> Vec<Vec<u32>> {
+        planned_runs(extents, slot_bytes, |run| run.positions.to_vec())
     }
 
-    fn planned(extents: &Extents, slot_bytes: u64) -> Vec<Vec<u32>> {
-        runs(extents, is_short_in(slot_bytes)).map(|run| run.positions.to_vec()).collect()
+    fn planned_runs<T>(extents: &Extents, slot_bytes: u64, look: impl Fn(ReadRun<'_>) -> T) -> Vec<T> {
+        let piece_bytes = u32::try_from(slot_bytes).expect("no more than the largest slot has");
+        let place = Place::of_pieces(Vec::new(), piece_bytes);
+        let payload = Pages::new(&place, &Checksums::Off, u64::MAX);
+        runs(extents, |span| is_short(payload, span)).map(look).collect()
     }
 
     /// The plan by plain lists: an extent joins the run before it unless two pages or more, which nobody wants, lie between
@@ -205,7 +210,7 @@ mod tests {
         let extents = extents(&[(0, 8), (8, 8), (9000, 100), (20_500, 4096), (24_596, 20_000), (60_000, 200_000)]);
         let plan = planned(&extents, 1 << 20);
         assert_eq!(plan, [&[0, 1, 2][..], &[3, 4], &[5]], "8,192 - 4,096 is near, 20,480 - 12,288 is not");
-        assert_eq!(runs(&extents, is_short_in(1 << 20)).nth(1).expect("three runs").span, 20_500..44_596);
+        assert_eq!(planned_runs(&extents, 1 << 20, |run| run.span), [0..9_100, 20_500..44_596, 60_000..260_000]);
     }
 
     #[test]
@@ -213,6 +218,28 @@ mod tests {
         let slot_bytes = 1 << 20;
         let extents = extents(&[(slot_bytes - 8, 8), (slot_bytes, 8)]);
         assert_eq!(planned(&extents, slot_bytes), [[0], [1]]);
+    }
+
+    #[test]
+    fn the_buffer_has_whole_pages_those_of_the_longest_run() {
+        let pages_of = |start: u64| units::round_down(start, PAGE_BYTES)..(start + RUN_BYTES_MAX).next_multiple_of(PAGE_BYTES);
+        let longest = (0..PAGE_BYTES).map(|start| pages_of(start).end - pages_of(start).start).max();
+        assert!(longest.is_some_and(|len_bytes| units::to_usize(len_bytes) <= BUFFER_BYTES));
+        assert!(BUFFER_BYTES.is_multiple_of(4096) && BUFFER_BYTES <= 80 * 1024);
+    }
+
+    #[test]
+    fn each_extent_of_a_run_gets_its_bytes() {
+        let requested = [(108, 2), (900, 4), (103, 3)].map(|(start, len_bytes)| Extent { start, len_bytes });
+        let mut target = [0; 9];
+        let filled = destination::overwrite::<u8, ()>(&mut target, |mut whole| {
+            let mut parts = requested.map(|extent| Some(whole.split_front(units::to_usize(extent.len_bytes))));
+            hand_out(&requested, &mut parts, &[2, 0], 100, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+            assert!(parts[1].is_some() && parts[0].is_none() && parts[2].is_none(), "the other one is not of the run");
+            take_part(&mut parts, 1).append(&[90, 91, 92, 93]);
+            Ok(())
+        });
+        assert_eq!((filled, target), (Ok(()), [8, 9, 90, 91, 92, 93, 3, 4, 5]));
     }
 
     proptest! {

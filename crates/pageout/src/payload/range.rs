@@ -73,6 +73,7 @@ mod tests {
     #[test]
     fn one_page_of_which_the_inside_is_wanted_is_a_head_alone() {
         assert_eq!(middle(&(5000..5010), &(4096..8192)), 8192..8192);
+        assert_eq!((memory_len(4096, 8192), memory_len(8192, 8192)), (4096, 0));
         assert_eq!(middle(&(4100..4200), &(4096..4200)), 4200..4200, "the short end of a payload");
     }
 

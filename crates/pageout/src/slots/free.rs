@@ -323,76 +323,235 @@ mod tests {
         assert_eq!([free.claim(), free.claim()], [Some(1), None]);
     }
 
+    /// The same slots in plain sets: each operation does what its documentation says, and nothing for speed.
+    #[derive(Debug, Default)]
+    struct Plain {
+        live: Vec<u32>,
+        /// Slots and whether they are clean, newest at the back.
+        warm: Vec<(u32, bool)>,
+        warm_max: usize,
+        idle: BTreeSet<u32>,
+        fresh: BTreeSet<u32>,
+        holes: BTreeSet<u32>,
+        unneeded: usize,
+    }
+
+    impl Plain {
+        fn spacious(&self) -> usize {
+            self.warm.len() + self.idle.len() + self.fresh.len()
+        }
+
+        fn with_space(&self) -> usize {
+            self.live.len() + self.spacious()
+        }
+
+        fn bound(&self) -> u32 {
+            u32::try_from(self.with_space() + self.holes.len()).expect("a small file")
+        }
+
+        fn claim(&mut self) -> Option<u32> {
+            self.claim_freed().or_else(|| {
+                let claimed = self.fresh.pop_first();
+                self.use_claimed(claimed)
+            })
+        }
+
+        fn claim_freed(&mut self) -> Option<u32> {
+            let claimed = self.warm.pop().map(|(index, _)| index).or_else(|| self.idle.pop_first());
+            self.use_claimed(claimed)
+        }
+
+        fn use_claimed(&mut self, claimed: Option<u32>) -> Option<u32> {
+            if claimed.is_some() {
+                self.live.extend(claimed);
+                self.unneeded = self.unneeded.min(self.spacious());
+            }
+            claimed
+        }
+
+        fn take_unneeded(&mut self) -> usize {
+            let spacious = self.spacious();
+            std::mem::replace(&mut self.unneeded, spacious)
+        }
+
+        fn release(&mut self, index: u32, is_clean: bool) -> Option<u32> {
+            self.warm.push((index, is_clean));
+            let (coldest, is_clean) = (self.warm.len() > self.warm_max).then(|| self.warm.remove(0))?;
+            self.idle.insert(coldest);
+            is_clean.then_some(coldest)
+        }
+
+        fn cool(&mut self) {
+            self.idle.extend(self.warm.drain(..).map(|(index, _)| index));
+        }
+
+        fn take_idle(&mut self, count_max: u32) -> Option<Run> {
+            self.idle.append(&mut self.fresh);
+            let highest = *self.idle.last()?;
+            let count = (0..=highest).rev().take(units::index(count_max)).take_while(|index| self.idle.remove(index)).count();
+            let count = u32::try_from(count).expect("a small file");
+            Some(Run { first: highest + 1 - count, count }).filter(|run| run.count > 0)
+        }
+
+        fn take_idle_of(&mut self, run: Run) -> Option<Run> {
+            self.idle.append(&mut self.fresh);
+            self.cool();
+            let end = run.first + run.count;
+            let first = *self.idle.range(run.first..end).next()?;
+            let count = (first..end).take_while(|index| self.idle.remove(index)).count();
+            Some(Run { first, count: u32::try_from(count).expect("a small file") })
+        }
+
+        fn take_tail(&mut self) -> Option<Run> {
+            let bound = self.bound();
+            self.idle.append(&mut self.fresh);
+            self.cool();
+            let is_tail = self.idle.last().is_some_and(|&highest| highest == bound - 1);
+            is_tail.then(|| self.take_idle(u32::MAX)).flatten()
+        }
+
+        fn take_holes(&mut self, count_max: u32) -> Option<Run> {
+            let first = *self.holes.first()?;
+            let count = (first..first + count_max).take_while(|index| self.holes.remove(index)).count();
+            Some(Run { first, count: u32::try_from(count).expect("a small file") })
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Claim,
-        Refill(u32),
-        Release(usize),
+        ClaimFreed,
+        Release(usize, bool),
         Grow(u32),
+        TakeUnneeded,
+        /// Takes holes, and puts them back with disk space or without.
+        Refill(u32, bool),
+        /// Takes idle slots, and puts them back with disk space or without.
+        TakeIdle(u32, bool),
+        /// As `TakeIdle`, of a run that begins and ends anywhere in the file.
+        TakeIdleOf(u32, u32, bool),
+        /// Takes the tail, and cuts it off or puts it back.
+        TakeTail(bool),
         Drain(bool),
     }
 
     fn step() -> impl Strategy<Value = Step> {
+        let count_max = || prop_oneof![8 => 0..40u32, 1 => Just(u32::MAX)];
         prop_oneof![
             8 => Just(Step::Claim),
-            2 => (1..40u32).prop_map(Step::Refill),
-            7 => any::<usize>().prop_map(Step::Release),
-            1 => (0..300u32).prop_map(Step::Grow),
+            3 => Just(Step::ClaimFreed),
+            8 => (any::<usize>(), any::<bool>()).prop_map(|(pick, is_clean)| Step::Release(pick, is_clean)),
+            1 => (0..150u32).prop_map(Step::Grow),
+            1 => Just(Step::TakeUnneeded),
+            2 => (1..40u32, any::<bool>()).prop_map(|(count_max, has_space)| Step::Refill(count_max, has_space)),
+            1 => (count_max(), any::<bool>()).prop_map(|(count_max, has_space)| Step::TakeIdle(count_max, has_space)),
+            1 => (any::<u32>(), 0..40u32, any::<bool>())
+                .prop_map(|(first, count, has_space)| Step::TakeIdleOf(first, count, has_space)),
+            1 => any::<bool>().prop_map(Step::TakeTail),
             1 => any::<bool>().prop_map(Step::Drain),
         ]
     }
 
-    proptest! {
-        /// No slot is handed out twice, none is lost, and the counts are exact, whatever the order of operations.
-        #[test]
-        fn agrees_with_plain_sets(large in any::<bool>(), steps in proptest::collection::vec(step(), 1..500)) {
-            let mut free = FreeSlots::new(if large { 8 * MIB } else { 4096 });
-            let (mut live, mut spacious, mut holes) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-            for step in steps {
-                match step {
-                    Step::Claim => match free.claim() {
-                        Some(index) => { prop_assert!(spacious.remove(&index)); live.push(index); }
-                        None => prop_assert!(spacious.is_empty()),
-                    },
-                    Step::Refill(count_max) => {
-                        let run = free.take_holes(count_max);
-                        prop_assert_eq!(run.map(|run| run.first), holes.first().copied());
-                        if let Some(run) = run {
-                            prop_assert!(run.count <= count_max);
-                            for index in run.first..run.first + run.count {
-                                prop_assert!(holes.remove(&index) && spacious.insert(index));
-                            }
-                            free.put_idle(run);
-                        }
-                    }
-                    Step::Release(_) if live.is_empty() => {}
-                    Step::Release(pick) => {
-                        let index = live.swap_remove(pick % live.len());
-                        free.release(index, false);
-                        prop_assert!(spacious.insert(index));
-                    }
-                    Step::Grow(count) => {
-                        free.prepare(count).expect("memory for a small file");
-                        let first = free.bound();
-                        free.extend(count);
-                        spacious.extend(first..free.bound());
-                    }
-                    Step::Drain(punched) => {
-                        let runs = drained(&mut free);
-                        let drained: BTreeSet<_> = runs.iter().flat_map(|run| run.first..run.first + run.count).collect();
-                        prop_assert_eq!(&drained, &spacious);
-                        for run in runs {
-                            if punched { free.put_holes(run) } else { free.put_idle(run) }
-                        }
-                        if punched { holes.append(&mut spacious) }
+    /// Both ways to keep the same slots.
+    struct Twins {
+        free: FreeSlots,
+        plain: Plain,
+    }
+
+    impl Twins {
+        fn new(slot_bytes: u64, warm_max: usize) -> Self {
+            Self { free: FreeSlots::new(slot_bytes), plain: Plain { warm_max, ..Plain::default() } }
+        }
+
+        /// Does the same to both, and compares what they return.
+        fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+            let Self { free, plain } = self;
+            match *step {
+                Step::Claim => prop_assert_eq!(free.claim(), plain.claim()),
+                Step::ClaimFreed => prop_assert_eq!(free.claim_freed(), plain.claim_freed()),
+                Step::Release(..) if plain.live.is_empty() => {}
+                Step::Release(pick, is_clean) => {
+                    let index = plain.live.swap_remove(pick % plain.live.len());
+                    prop_assert_eq!(free.release(index, is_clean), plain.release(index, is_clean));
+                }
+                Step::Grow(count) => {
+                    free.prepare(count).expect("memory for a small file");
+                    free.extend(count);
+                    let bound = plain.bound();
+                    plain.fresh.extend(bound..bound + count);
+                }
+                Step::TakeUnneeded => prop_assert_eq!(units::index(free.take_unneeded()), plain.take_unneeded()),
+                Step::Refill(count_max, has_space) => {
+                    let run = free.take_holes(count_max);
+                    prop_assert_eq!(run, plain.take_holes(count_max));
+                    self.put(run, has_space);
+                }
+                Step::TakeIdle(count_max, has_space) => {
+                    let run = free.take_idle(count_max);
+                    prop_assert_eq!(run, plain.take_idle(count_max));
+                    self.put(run, has_space);
+                }
+                Step::TakeIdleOf(first, count, has_space) => {
+                    let first = first % (plain.bound() + 1);
+                    let of = Run { first, count: count.min(plain.bound() - first) };
+                    let run = free.take_idle_of(of);
+                    prop_assert_eq!(run, plain.take_idle_of(of));
+                    self.put(run, has_space);
+                }
+                Step::TakeTail(is_cut) => {
+                    let run = free.take_tail();
+                    prop_assert_eq!(run, plain.take_tail());
+                    match run {
+                        Some(tail) if is_cut => free.shorten_to(tail.first),
+                        _ => self.put(run, true),
                     }
                 }
-                prop_assert_eq!(units::index(free.bound()), live.len() + spacious.len() + holes.len());
-                prop_assert_eq!(units::index(free.with_space()), live.len() + spacious.len());
-                prop_assert_eq!(units::index(free.spacious()), spacious.len());
-                prop_assert_eq!(units::index(free.in_use()), live.len());
-                prop_assert_eq!(free.has_free(), !spacious.is_empty());
+                Step::Drain(has_space) => {
+                    plain.cool();
+                    let runs = drained(free);
+                    prop_assert_eq!(&runs, &std::iter::from_fn(|| plain.take_idle(u32::MAX)).collect::<Vec<_>>());
+                    for run in runs {
+                        self.put(Some(run), has_space);
+                    }
+                }
             }
+            self.compare()
+        }
+
+        /// Returns what was taken.
+        fn put(&mut self, taken: Option<Run>, has_space: bool) {
+            let Some(run) = taken else { return };
+            let slots = run.first..run.first + run.count;
+            if has_space {
+                self.free.put_idle(run);
+                self.plain.idle.extend(slots);
+            } else {
+                self.free.put_holes(run);
+                self.plain.holes.extend(slots);
+            }
+        }
+
+        fn compare(&self) -> Result<(), TestCaseError> {
+            let Self { free, plain } = self;
+            prop_assert_eq!(free.bound(), plain.bound());
+            prop_assert_eq!(units::index(free.with_space()), plain.with_space());
+            prop_assert_eq!(units::index(free.spacious()), plain.spacious());
+            prop_assert_eq!(units::index(free.in_use()), plain.live.len());
+            prop_assert_eq!(free.has_free(), plain.spacious() > 0);
+            Ok(())
+        }
+    }
+
+    proptest! {
+        /// Whatever the order of operations, each returns what it returns of plain sets: no slot is handed out twice, none is
+        /// lost, the best one comes first, and the counts are exact.
+        #[test]
+        fn agrees_with_plain_sets(is_large in any::<bool>(), steps in proptest::collection::vec(step(), 1..500)) {
+            let mut twins = if is_large { Twins::new(8 * MIB, 2) } else { Twins::new(4096, 64) };
+            for step in &steps {
+                twins.take(step)?;
+            }
+            twins.take(&Step::Drain(true))?;
         }
     }
 }

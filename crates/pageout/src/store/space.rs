@@ -209,20 +209,42 @@ mod tests {
         Space::new(capacity_bytes, Weak::<Nothing>::new())
     }
 
+    /// What `look` sees while no store is open, with which what may stay idle would be shared.
+    fn alone<T>(look: impl Fn() -> T) -> T {
+        loop {
+            let (before, seen, behind) = (fork::stores(), look(), fork::stores());
+            if (before, behind) == (0, 0) {
+                return seen;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn an_eighth_of_what_is_in_use_may_stay_idle_and_64_mib_in_any_case() {
         let space = space(u64::MAX);
-        let one_store = fork::stores() <= 1;
         let mut held = space.reserve(80 * MIB).expect("within the limit");
         held.hand_over(80 * MIB);
-        space.scratch_bytes.store(80 * MIB + IDLE_BYTES_MAX, Relaxed);
-        assert!(!one_store || !space.has_excess());
-        space.scratch_bytes.store(81 * MIB + IDLE_BYTES_MAX, Relaxed);
-        assert!(!one_store || space.excess_bytes() == MIB);
+        space.scratch_bytes.store((80 + 64) * MIB, Relaxed);
+        assert_eq!(alone(|| (space.has_excess(), space.excess_bytes())), (false, 0));
+        space.scratch_bytes.store((81 + 64) * MIB, Relaxed);
+        assert_eq!(alone(|| (space.has_excess(), space.excess_bytes())), (true, MIB));
         let mut more = space.reserve(920 * MIB).expect("within the limit");
         more.hand_over(920 * MIB);
         space.scratch_bytes.store(1126 * MIB, Relaxed);
-        assert!(!one_store || space.excess_bytes() == MIB, "an eighth of 1,000 MiB may stay");
+        assert_eq!(alone(|| (space.has_excess(), space.excess_bytes())), (true, MIB), "an eighth of 1,000 MiB may stay");
+    }
+
+    #[test]
+    fn pagers_share_what_may_stay_idle_and_4_mib_may_stay_in_each() {
+        let space = space(u64::MAX);
+        space.scratch_bytes.store(7 * MIB, Relaxed);
+        assert_eq!(alone(|| (space.has_excess(), space.excess_bytes())), (false, 0));
+        // A share is 3.2 MiB, or less where another test has stores open.
+        let _stores: Vec<_> = (0..20).map(|_| fork::Watch::begin()).collect();
+        assert_eq!((space.has_excess(), space.excess_bytes()), (true, 3 * MIB));
+        space.scratch_bytes.store(4 * MIB, Relaxed);
+        assert_eq!((space.has_excess(), space.excess_bytes()), (false, 0));
     }
 
     #[test]
@@ -254,6 +276,25 @@ mod tests {
         assert!(space.begin_tending());
         space.scratch_bytes.store(IDLE_BYTES_MAX + 1, Relaxed);
         assert!(space.goes_on_tending(false), "too much is idle");
+    }
+
+    #[test]
+    #[cfg(not(any(pageout_loom, miri)))]
+    fn space_that_makes_too_much_idle_is_left_to_the_keeper() {
+        /// Says that it was tended.
+        struct Tended(std::sync::mpsc::SyncSender<()>);
+        impl Chore for Tended {
+            fn tend(&self) -> bool {
+                self.0.send(()).expect("the test waits");
+                false
+            }
+        }
+        let (tell, tended) = std::sync::mpsc::sync_channel(1);
+        let chore = std::sync::Arc::new(Tended(tell));
+        let space = Space::new(u64::MAX, std::sync::Arc::downgrade(&chore) as Weak<dyn Chore>);
+        space.add_scratch(64 * MIB + 1);
+        assert!(!space.begin_tending(), "the keeper looks after it");
+        tended.recv().expect("the keeper came");
     }
 
     #[test]

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn every_field_is_told() {
         let mount = only(b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:7 - ext3 /dev/root rw,errors=continue\n");
-        assert_eq!((mount.major, mount.minor), (98, 0));
+        assert_eq!((mount.id, mount.major, mount.minor), (36, 98, 0));
         assert_eq!((mount.root.as_path(), mount.point.as_path()), (Path::new("/mnt1"), Path::new("/mnt2")));
         assert_eq!((&*mount.file_system, &*mount.source), (OsStr::new("ext3"), OsStr::new("/dev/root")));
         assert_eq!(mount.option("errors"), Some("continue".into()));
