@@ -165,7 +165,7 @@ impl ScratchFile for OpenFile {
         let mut state = self.disk.state();
         let mut outcome = state.begin(Call::Reserve, self.number, offset, len_bytes).map(drop);
         if state.denied.contains(&Feature::Reserve) {
-            return outcome;
+            return outcome.and(Err(Failure::new("fallocate", libc::EOPNOTSUPP)));
         }
         if len_bytes > state.reserve_bytes_max {
             outcome = outcome.and(Err(Failure::new("fallocate", libc::EINTR)));

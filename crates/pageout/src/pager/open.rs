@@ -67,6 +67,8 @@ impl Pager {
             }
             match self.open(&path) {
                 Ok(store) => return Ok(store),
+                // That is no fault of the directory.
+                Err(error @ Error::Option { .. }) => return Err(error),
                 Err(reason) => tried.push(RefusedDir { path, reason }),
             }
         }

@@ -145,12 +145,11 @@ impl FreeSlots {
         Some(Run { first, count: u32::try_from(count).expect("no more than the run has") })
     }
 
-    /// As [`Self::take_idle`], but only at the end of the file, warm slots included.
-    pub(crate) fn take_tail(&mut self) -> Option<Run> {
+    /// As [`Self::take_idle`], but only at the end of the file.
+    pub(crate) fn take_tail(&mut self, count_max: u32) -> Option<Run> {
         self.settle_fresh();
-        self.cool();
         let is_tail = self.idle.highest().is_some_and(|highest| highest + 1 == self.bound);
-        is_tail.then(|| self.idle.pop_highest_run(u32::MAX)).flatten()
+        if is_tail { self.take_idle(count_max) } else { None }
     }
 
     /// Ends the file at slot `bound`. The slots behind it were taken by [`Self::take_tail`].
@@ -316,8 +315,9 @@ mod tests {
         for index in [1, 4, 5] {
             free.release(index, false);
         }
-        let tail = free.take_tail().expect("two slots");
-        assert_eq!((tail, free.take_tail()), (Run { first: 4, count: 2 }, None));
+        free.cool();
+        let tail = free.take_tail(9).expect("two slots");
+        assert_eq!((tail, free.take_tail(9)), (Run { first: 4, count: 2 }, None));
         free.shorten_to(tail.first);
         assert_eq!((free.bound(), free.with_space(), free.in_use()), (4, 4, 3));
         assert_eq!([free.claim(), free.claim()], [Some(1), None]);
@@ -402,12 +402,11 @@ mod tests {
             Some(Run { first, count: u32::try_from(count).expect("a small file") })
         }
 
-        fn take_tail(&mut self) -> Option<Run> {
+        fn take_tail(&mut self, count_max: u32) -> Option<Run> {
             let bound = self.bound();
             self.idle.append(&mut self.fresh);
-            self.cool();
             let is_tail = self.idle.last().is_some_and(|&highest| highest == bound - 1);
-            is_tail.then(|| self.take_idle(u32::MAX)).flatten()
+            is_tail.then(|| self.take_idle(count_max)).flatten()
         }
 
         fn take_holes(&mut self, count_max: u32) -> Option<Run> {
@@ -499,8 +498,8 @@ mod tests {
                     self.put(run, has_space);
                 }
                 Step::TakeTail(is_cut) => {
-                    let run = free.take_tail();
-                    prop_assert_eq!(run, plain.take_tail());
+                    let run = free.take_tail(u32::MAX);
+                    prop_assert_eq!(run, plain.take_tail(u32::MAX));
                     match run {
                         Some(tail) if is_cut => free.shorten_to(tail.first),
                         _ => self.put(run, true),

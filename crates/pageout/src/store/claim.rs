@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
 
 use super::slot_file::SlotFile;
-use super::space::Reservation;
+use super::space::{Reservation, Unwritten};
 use super::{Place, Slot, Store};
 use crate::error::Error;
 use crate::slots::{Class, FreeSlots, Run, classes_for, slot_bytes_for};
@@ -22,7 +22,11 @@ pub(crate) struct Claim<'a> {
 
 /// Slots that files grew by.
 #[derive(Debug, Default)]
-pub(super) struct Grown(Vec<(Arc<SlotFile>, Run)>);
+pub(super) struct Grown {
+    runs: Vec<(Arc<SlotFile>, Run)>,
+    /// Bytes of them that the file system did not promise, and that are not written yet.
+    unwritten: Unwritten,
+}
 
 /// Which free slot is taken first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,12 +169,17 @@ impl Drop for Claim<'_> {
 impl Grown {
     /// Makes room to know about one more run.
     pub(super) fn prepare(&mut self) -> Result<(), TryReserveError> {
-        self.0.try_reserve(1)
+        self.runs.try_reserve(1)
     }
 
     /// A file has grown; room was made to know that.
     pub(super) fn add(&mut self, file: &Arc<SlotFile>, run: Run) {
-        self.0.push((Arc::clone(file), run));
+        self.runs.push((Arc::clone(file), run));
+    }
+
+    /// So much of it was not promised.
+    pub(super) fn add_unwritten(&mut self, bytes: u64) {
+        self.unwritten.add(bytes);
     }
 
     /// As [`Self::add`] of a single slot, where there is memory to know it.
@@ -181,17 +190,17 @@ impl Grown {
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.runs.is_empty()
     }
 
     /// The call that the files grew for has succeeded.
     fn forget(&mut self) {
-        self.0.clear();
+        self.runs.clear();
     }
 
     /// The call that the files grew for has failed: what nobody else uses by now goes back.
     fn give_back(&mut self) {
-        for (file, run) in self.0.drain(..) {
+        for (file, run) in self.runs.drain(..) {
             file.give_back_of(run);
         }
     }

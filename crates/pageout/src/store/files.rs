@@ -91,6 +91,19 @@ impl Files {
         self.all_growing().chain(self.all_set_aside())
     }
 
+    /// Lets go of the files of a process that this one was forked from, as far as none of its payloads is read here. Their locks
+    /// may be held by threads that are not here.
+    pub(super) fn close_unused_inherited(&self) {
+        if let Ok(mut set_aside) = self.set_aside.try_lock() {
+            set_aside.retain(|file| !is_unused(file));
+        }
+        for shard in &self.active {
+            if let Ok(mut active) = shard.try_lock() {
+                active.take_if(|file| is_unused(file));
+            }
+        }
+    }
+
     /// Calls `step` with each file, again and again until it says that it is done with that one. Whoever looks for unused
     /// files under `giving` sees none that is held by this alone.
     pub(super) fn step_through(&self, mut step: impl FnMut(&SlotFile, bool) -> bool) {

@@ -53,7 +53,8 @@ impl Store {
     /// Makes the capacity what leaves a tenth of the file system free, where nobody chose one.
     pub(super) fn follow_room(&self, room: Room) {
         if let Some(limit_bytes) = self.followed_up_to {
-            let leavable_bytes = room.free_bytes.saturating_sub(space::untouched_bytes(room));
+            let kept_bytes = space::untouched_bytes(room).saturating_add(space::unwritten_bytes());
+            let leavable_bytes = room.free_bytes.saturating_sub(kept_bytes);
             let capacity_bytes = self.space().scratch_bytes().saturating_add(leavable_bytes);
             self.space().set_capacity(capacity_bytes.min(limit_bytes));
         }
@@ -69,6 +70,7 @@ impl Store {
     /// Gets `file` at least one free slot, or marks it as full when it cannot grow any more while another could.
     pub(super) fn grow(&self, file: &Arc<SlotFile>, grown: &mut Grown) -> Result<(), Error> {
         let _turn = lock(&self.files().growth);
+        self.close_unused_inherited();
         if !file.has_free() && file.space_bytes() > 0 {
             file.check_write_back();
         }
@@ -82,6 +84,9 @@ impl Store {
         };
         if let Some(run) = added? {
             grown.add(file, run);
+            if !file.promises() {
+                grown.add_unwritten(file.class().slot_bytes() * u64::from(run.count));
+            }
         }
         Ok(())
     }
@@ -113,11 +118,19 @@ impl Store {
         let slot_bytes = file.class().slot_bytes();
         let allowed_bytes = self.allowed_growth(file)?;
         let mut bytes = file.space_bytes().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX).min(allowed_bytes).max(slot_bytes);
-        let mut promised = true;
+        let mut promised = file.promises();
         loop {
+            if !promised && self.followed_up_to.is_some() {
+                // The file system's room shows what is written, and nothing else.
+                bytes = slot_bytes;
+            }
             match self.add_space_once(file, bytes / slot_bytes, promised) {
                 Ok(run) => return Ok(Some(run)),
                 Err(Refusal::System(failure)) if failure.errno == libc::EINTR && bytes == slot_bytes && promised => {
+                    promised = false;
+                }
+                Err(Refusal::System(failure)) if failure.is_unsupported() && promised => {
+                    file.set_unpromising();
                     promised = false;
                 }
                 Err(refusal) if bytes > slot_bytes && refusal.may_pass_when_shorter() => bytes = (bytes / 2).max(slot_bytes),
@@ -179,6 +192,9 @@ impl Store {
                 Some(_) => {}
             }
         }
+        if !is_own_capacity {
+            self.root.settle();
+        }
     }
 
     /// Gives back the space of free slots, but of those that were freed last.
@@ -205,6 +221,7 @@ impl Store {
     /// Gives back the space of free slots and of files without payloads.
     fn reclaim(&self) -> Outcome<()> {
         let files = self.files();
+        self.close_unused_inherited();
         {
             let _giving = lock(&files.giving);
             files.close_unused(true, SlotFile::close_and_give_back);

@@ -82,6 +82,7 @@ impl Store {
             None => Some(space::capacity_in_environment()?.unwrap_or(u64::MAX)),
         };
         let (root, facts) = Root::open(device, path, options.allow_ram_backed)?;
+        let watch = fork::Watch::begin()?;
         let store = UnsizedArc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             device: UnsizedArc::clone(device),
@@ -91,7 +92,7 @@ impl Store {
                 device,
                 Space::new(options.capacity_bytes.unwrap_or(0), Weak::<Self>::clone(this)),
             )),
-            _watch: fork::Watch::begin(),
+            _watch: watch,
         });
         store.follow_room(facts.room);
         growth::add_neighbour(&store.this);
@@ -140,6 +141,12 @@ impl Store {
         lost.sort_unstable_by_key(Arc::as_ptr);
         lost.dedup_by_key(|file| Arc::as_ptr(file));
         lost.iter().map(|file| file.used_bytes()).sum()
+    }
+
+    /// Closes the files of processes that this one was forked from and that it has no payload in.
+    fn close_unused_inherited(&self) {
+        let own = self.files();
+        self.files.all().filter(|files| !std::ptr::eq(*files, own)).for_each(Files::close_unused_inherited);
     }
 
     /// The files of this process.

@@ -26,7 +26,7 @@ fn store(device: &Pages, capacity_slots: u64) -> Arc<Store> {
         followed_up_to: None,
         files: fork::PerProcess::here(Files::with_shards(&device, space, SHARDS)),
         device,
-        _watch: fork::Watch::begin(),
+        _watch: fork::Watch::begin().expect("handlers"),
     })
 }
 

@@ -1,6 +1,8 @@
 //! The scratch directory of a store: opened with all checks, and again when it was removed or replaced.
 
 use std::path::Path;
+use std::sync::{Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::slots::slot_bytes_for;
@@ -8,6 +10,9 @@ use crate::sync::{Mutex, UnsizedArc, lock};
 use crate::sys::device::{DirectoryFacts, Failure};
 use crate::sys::{Device, Directory, ScratchFile, destination};
 use std::io::IoSlice;
+
+/// File systems are waited for this often at most: calls that are refused again and again shall be refused soon.
+const SETTLING_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A scratch directory.
 #[derive(Debug)]
@@ -85,6 +90,18 @@ impl Root {
     /// Number of its file system; nothing once the pager is closed.
     pub(super) fn volume(&self) -> Option<u64> {
         lock(&self.open).as_ref().map(|open| open.volume)
+    }
+
+    /// Waits until space that was freed shows as room, unless somebody did so a moment ago.
+    pub(super) fn settle(&self) {
+        static SETTLED: StdMutex<Option<Instant>> = StdMutex::new(None);
+        let mut settled = SETTLED.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.is_none_or(|moment| moment.elapsed() > SETTLING_INTERVAL) {
+            if let Ok(open) = self.current() {
+                open.directory.settle();
+            }
+            *settled = Some(Instant::now());
+        }
     }
 
     /// Whether the pager is closed.

@@ -36,6 +36,8 @@ pub(super) struct SlotFile {
     failed: AtomicBool,
     /// Set for good once the file cannot become longer while another could. Its slots are handed out as ever.
     full: AtomicBool,
+    /// Set for good once the file system has said that it cannot promise space.
+    unpromising: AtomicBool,
     /// Whether the file system has refused to make a hole, so that it is not asked for each.
     holeless: AtomicBool,
     /// The error number with which the device lost something of this file; 0 as long as it said nothing of the kind.
@@ -87,6 +89,7 @@ impl SlotFile {
             length: Mutex::default(),
             failed: is_not(),
             full: is_not(),
+            unpromising: is_not(),
             holeless: is_not(),
             write_back_errno: AtomicI32::new(0),
             unasked: is_not(),
@@ -114,6 +117,16 @@ impl SlotFile {
     /// The file cannot become longer.
     pub(super) fn set_full(&self) {
         self.full.store(true, Relaxed);
+    }
+
+    /// Whether the file system can promise space, as far as that is known.
+    pub(super) fn promises(&self) -> bool {
+        !self.unpromising.load(Relaxed)
+    }
+
+    /// The file system cannot promise space.
+    pub(super) fn set_unpromising(&self) {
+        self.unpromising.store(true, Relaxed);
     }
 
     /// No new slot comes from this file any more, and what is dirty in it is left to the system.
@@ -349,15 +362,15 @@ impl SlotFile {
         if also_warm {
             lock(&self.slots).free.cool();
         }
+        let count_max = u32::try_from(bytes_max.min(GIVE_BACK_BYTES_MAX) / self.class.slot_bytes()).unwrap_or(u32::MAX);
         if self.holeless.load(Relaxed) {
-            return self.give_tail_back();
+            return self.give_tail_back(count_max);
         }
-        let count_max = bytes_max.min(GIVE_BACK_BYTES_MAX) / self.class.slot_bytes();
-        let run = lock(&self.slots).free.take_idle(u32::try_from(count_max).unwrap_or(u32::MAX));
+        let run = lock(&self.slots).free.take_idle(count_max);
         match run {
             None => Ok(0),
             Some(run) if self.give_run_back(run)? => Ok(self.run_bytes(run)),
-            Some(_) => self.give_tail_back(),
+            Some(_) => self.give_tail_back(count_max),
         }
     }
 
@@ -366,7 +379,7 @@ impl SlotFile {
         while let Some(run) = { lock(&self.slots).free.take_idle_of(run) } {
             if !self.give_run_back(run).unwrap_or(false) {
                 // Slots that keep their space are ready for the next call.
-                let _ = self.give_tail_back();
+                let _ = self.give_tail_back(u32::MAX);
                 return;
             }
         }
@@ -390,10 +403,10 @@ impl SlotFile {
         Err(failure)
     }
 
-    /// Gives the disk space of the free slots at the end of the file back, where there can be no holes.
-    fn give_tail_back(&self) -> Outcome<u64> {
+    /// Gives the disk space of up to `count_max` free slots at the end of the file back, where there can be no holes.
+    fn give_tail_back(&self, count_max: u32) -> Outcome<u64> {
         let _turn = lock(&self.length);
-        let Some(tail) = lock(&self.slots).free.take_tail() else { return Ok(0) };
+        let Some(tail) = lock(&self.slots).free.take_tail(count_max) else { return Ok(0) };
         let outcome = self.with(|file| {
             file.truncate(self.offset(tail.first))?;
             self.space.remove_scratch(self.run_bytes(tail));
@@ -406,6 +419,10 @@ impl SlotFile {
     /// Slots that were withheld are free again once no other process can read them. Says whether there were some.
     pub(super) fn settle_withheld(&self) -> bool {
         let mut slots = lock(&self.slots);
+        if fork::is_shared_for_good(slots.withheld_since) {
+            // Nobody would hear of the end of that process: the slots stay in use for as long as the file is open.
+            while slots.withheld.pop_run(u32::MAX).is_some() {}
+        }
         if slots.withheld.len() == 0 || fork::is_shared(slots.withheld_since) {
             return false;
         }
@@ -473,6 +490,9 @@ impl Slots {
     fn release(&mut self, index: u32, moment: u32, forget: impl FnOnce(bool)) -> Option<u32> {
         let was_dirty = self.dirty.remove(index);
         forget(was_dirty);
+        if fork::is_shared_for_good(moment) {
+            return None;
+        }
         if fork::is_shared(moment) {
             self.withheld_since = if self.withheld.len() == 0 { moment } else { moment.min(self.withheld_since) };
             self.withheld.insert(index);

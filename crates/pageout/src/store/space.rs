@@ -1,6 +1,7 @@
 //! Exact accounting of space: what is handed out, what the disk holds for us, and the limit.
 
 use std::sync::Weak;
+use std::sync::atomic::AtomicU64 as StdAtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use crate::error::{Error, SpaceFacts};
@@ -19,6 +20,35 @@ const IDLE_BYTES_MAX: u64 = 64 * MIB;
 const IDLE_SHARE: u64 = 8;
 /// What may stay in each pager in any case, so that a small one keeps the steps that its files grow by.
 const IDLE_BYTES_MIN: u64 = 4 * MIB;
+
+/// Bytes of slots that files have grown by without a promise of the file system, and that are not written yet: its room does not
+/// show them. Of all pagers of the process, which may be on one disk.
+static UNWRITTEN_BYTES: StdAtomicU64 = StdAtomicU64::new(0);
+
+/// See [`UNWRITTEN_BYTES`].
+pub(super) fn unwritten_bytes() -> u64 {
+    UNWRITTEN_BYTES.load(Relaxed)
+}
+
+/// Bytes that count as unwritten until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten(u64);
+
+impl Unwritten {
+    /// Counts so many more.
+    pub(super) fn add(&mut self, bytes: u64) {
+        UNWRITTEN_BYTES.fetch_add(bytes, Relaxed);
+        self.0 += bytes;
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            UNWRITTEN_BYTES.fetch_sub(self.0, Relaxed);
+        }
+    }
+}
 
 /// Pagers of the process that share what may stay idle.
 fn sharers() -> u64 {

@@ -105,6 +105,10 @@ pub trait Directory: Debug + Send + Sync {
     /// Whether the path that the directory was opened by still leads to it. Not so when it was removed, replaced or mounted
     /// over.
     fn is_current(&self) -> bool;
+
+    /// Waits until space that was freed shows as room, where the file system sees to that later. May take as long as writing
+    /// what is dirty does. By default space shows at once.
+    fn settle(&self) {}
 }
 
 /// What keeps the space of a file whose descriptor is closed; dropped, it gives the space back, which takes long for large
@@ -156,8 +160,8 @@ pub trait ScratchFile: Debug + Send + Sync {
     ///
     /// # Errors
     /// What the operating system said; EFBIG past the limit for the length of files, which no signal tells; EINTR when signals
-    /// interrupt it again and again. A part of the range may have space then, and the file may be longer. Systems that cannot
-    /// promise space succeed without doing anything.
+    /// interrupt it again and again. A part of the range may have space then, and the file may be longer. Where space cannot be
+    /// promised, that this is unsupported; nothing was done then.
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()>;
 
     /// Gives a range's space back to the file system; the range reads as zeros afterwards.

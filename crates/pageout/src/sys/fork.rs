@@ -10,7 +10,9 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, Once, OnceLock, PoisonError, TryLockError};
+use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
+
+use super::failure::{Failure, Outcome};
 
 /// Forks that this process and those before it have seen.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -24,7 +26,7 @@ static STORES: AtomicU32 = AtomicU32::new(0);
 static CHILDREN: PerProcess<Mutex<Vec<Child>>> = PerProcess::new(Mutex::new(Vec::new()));
 
 /// Children that are watched at a time; each costs a descriptor.
-const CHILDREN_MAX: usize = 64;
+const CHILDREN_MAX: usize = 256;
 
 /// A child that was there when it was last looked at.
 #[derive(Debug)]
@@ -57,12 +59,17 @@ pub(crate) fn is_shared(moment: u32) -> bool {
     if moment == self::moment() {
         return false;
     }
-    if moment < process() || moment < UNWATCHED.load(Relaxed) {
+    if is_shared_for_good(moment) {
         return true;
     }
     let mut children = children().lock().unwrap_or_else(PoisonError::into_inner);
     children.retain(is_there);
     children.iter().any(|child| child.moment > moment)
+}
+
+/// Whether another process may hold what came into being at `moment`, and nobody will hear of its end.
+pub(crate) fn is_shared_for_good(moment: u32) -> bool {
+    moment < process() || moment < UNWATCHED.load(Relaxed)
 }
 
 /// A value of which each process has its own: a forked child gets a new one, since the locks in the old one may be held by
@@ -107,11 +114,18 @@ pub(crate) struct Watch(());
 
 impl Watch {
     /// Watches forks from now on.
-    pub(crate) fn begin() -> Self {
-        static REGISTERED: Once = Once::new();
+    ///
+    /// # Errors
+    /// What the operating system said. A fork would not be seen then, and both sides would write to the same slots.
+    pub(crate) fn begin() -> Outcome<Self> {
+        static IS_REGISTERED: Mutex<bool> = Mutex::new(false);
+        let mut is_registered = IS_REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_registered {
+            register()?;
+            *is_registered = true;
+        }
         STORES.fetch_add(1, Relaxed);
-        REGISTERED.call_once(register);
-        Self(())
+        Ok(Self(()))
     }
 }
 
@@ -130,7 +144,7 @@ fn children() -> &'static Mutex<Vec<Child>> {
     CHILDREN.get(|| Mutex::new(Vec::new()))
 }
 
-fn register() {
+fn register() -> Outcome<()> {
     // Miri knows neither the call nor forks.
     #[cfg(not(miri))]
     {
@@ -138,10 +152,10 @@ fn register() {
         // library knows by their address. What they do is allowed where they run.
         let answer = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         if answer != 0 {
-            // Without handlers no fork is seen, so that every child would take itself for its parent.
-            UNWATCHED.store(u32::MAX, Relaxed);
+            return Err(Failure::new("pthread_atfork", answer));
         }
     }
+    Ok(())
 }
 
 /// Runs before a fork, in the thread that forks.
@@ -271,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_a_fork_is_shared_until_the_child_ends() {
-        let _watch = Watch::begin();
+        let _watch = Watch::begin().expect("handlers");
         let old = moment();
         assert!(!is_shared(old));
         let child = fork();

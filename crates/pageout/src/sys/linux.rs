@@ -5,16 +5,17 @@
 mod calls;
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 pub(super) use calls::{evict, sync_data, write_back};
 
 use super::Destination;
 use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, Remainder, Room, ScratchFile};
-use super::directory::OpenDirectory;
+use super::directory::{self, OpenDirectory};
 use super::file;
 use super::named::Refusal;
 use super::portable::PortableFile;
@@ -32,6 +33,10 @@ impl Device for Linux {
         Ok(Arc::new(LinuxDirectory { directory: OpenDirectory::open(path)?, unnamed: AtomicBool::new(true) }))
     }
 }
+
+/// How often, and after what pause, a file system is asked whether it has freed more.
+const SETTLING_LOOKS_MAX: u32 = 200;
+const SETTLING_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 struct LinuxDirectory {
@@ -51,6 +56,33 @@ impl Directory for LinuxDirectory {
 
     fn is_current(&self) -> bool {
         self.directory.is_current()
+    }
+
+    fn settle(&self) {
+        let directory = self.directory.as_fd();
+        let magic = file::file_system(directory.as_raw_fd()).map_or(0, |raw| raw.f_type);
+        // A failure leaves the room as it is shown.
+        if magic == libc::BTRFS_SUPER_MAGIC {
+            // Space is free with the transaction that frees it.
+            let _ = calls::commit(directory);
+        } else if magic == libc::XFS_SUPER_MAGIC {
+            settle_in_background(|| directory::room(directory.as_raw_fd()).map_or(0, |room| room.free_bytes));
+        }
+    }
+}
+
+/// Waits as long as a file system frees space in the background, for which looking at its room is a reason to go on.
+fn settle_in_background(free_bytes: impl Fn() -> u64) {
+    let mut before_bytes = free_bytes();
+    let mut quiet_looks = 0;
+    for _ in 0..SETTLING_LOOKS_MAX {
+        std::thread::sleep(SETTLING_PAUSE);
+        let now_bytes = free_bytes();
+        quiet_looks = if now_bytes > before_bytes { 0 } else { quiet_looks + 1 };
+        before_bytes = now_bytes;
+        if quiet_looks == 4 {
+            break;
+        }
     }
 }
 
@@ -147,8 +179,7 @@ impl ScratchFile for LinuxFile {
 
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
         file::check_length_limit("fallocate", offset, len_bytes)?;
-        // Where space cannot be promised, a full disk is said by the write.
-        unless_unsupported(calls::reserve(self.portable.as_fd(), offset, len_bytes))
+        calls::reserve(self.portable.as_fd(), offset, len_bytes)
     }
 
     fn punch(&self, offset: u64, len_bytes: u64) -> Outcome<()> {

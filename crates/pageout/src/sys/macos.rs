@@ -88,15 +88,14 @@ impl ScratchFile for MacOsFile {
 
     /// Space is only given behind the end: what a hole needs is asked for by the write.
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
-        self.portable.reserve(offset, len_bytes)?;
+        file::check_length_limit("fcntl", offset, len_bytes)?;
         let (end, len) = (offset + len_bytes, len_bytes_of(self.portable.as_fd())?);
         if end <= len {
-            return Ok(());
+            return Err(Failure::new("fcntl", libc::ENOTSUP));
         }
         match preallocate(self.portable.as_fd(), end - len) {
             Ok(()) => self.portable.truncate(end),
-            // Where space cannot be promised, a full disk is said by the write.
-            Err(failure) if failure.is_unsupported() || failure.errno == libc::EINVAL => Ok(()),
+            Err(Failure { errno: libc::EINVAL, .. }) => Err(Failure::new("fcntl", libc::ENOTSUP)),
             Err(failure) => Err(failure),
         }
     }

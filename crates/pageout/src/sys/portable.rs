@@ -85,7 +85,8 @@ impl ScratchFile for PortableFile {
     }
 
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
-        file::check_length_limit("pwritev", offset, len_bytes)
+        file::check_length_limit("pwritev", offset, len_bytes)?;
+        Err(Failure::new("fallocate", libc::ENOTSUP))
     }
 
     fn punch(&self, _offset: u64, _len_bytes: u64) -> Outcome<()> {
@@ -191,7 +192,7 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let directory = Portable.open_directory(scratch.path()).expect("a scratch directory");
         let file = directory.create_file().expect("a scratch file");
-        file.reserve(0, 1 << 20).expect("nothing is promised");
+        assert!(file.reserve(0, 1 << 20).is_err_and(Failure::is_unsupported), "nothing is promised");
         file.prefetch(0, 4096);
         file.start_write_back(0, 4096).expect("nothing is started");
         file.check_write_back().expect("nothing is known");

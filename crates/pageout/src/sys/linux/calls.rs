@@ -35,6 +35,12 @@ pub(super) fn read_cached_at(file: BorrowedFd<'_>, destinations: &mut [Destinati
     })
 }
 
+/// Writes what is dirty on the file system that `file` is on, and commits it.
+pub(super) fn commit(file: BorrowedFd<'_>) -> Outcome<()> {
+    // SAFETY: `file` is open for the call, which takes no memory.
+    retried_int("syncfs", || unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)
+}
+
 /// Starts reading a range into the page cache, as much of it as the device reads ahead.
 pub(super) fn prefetch(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
     advise(file, offset, len_bytes, libc::POSIX_FADV_WILLNEED)
