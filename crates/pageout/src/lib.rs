@@ -38,6 +38,10 @@
 //! Without [`PagerBuilder::scratch_dir`] or [`set_scratch_dir`], to the first usable of `$PAGEOUT_SCRATCH_DIR`, the system's
 //! temporary directory and `/var/tmp`. A directory in memory is refused unless it is allowed by option.
 //!
+//! Without [`PagerBuilder::capacity_bytes`] a pager leaves a tenth of the file system free, whoever else writes to it. A pageout that
+//! is refused leaves the disk as full as it was. Disk space that no payload uses goes back by itself within seconds: what stays is
+//! at most 64 MiB or an eighth of what is in use, shared by all pagers of the process, of which each may keep 4 MiB.
+//!
 //! # Pitfalls
 //!
 //! ## Memory of emptied vectors
@@ -48,17 +52,18 @@
 //! ## Handles that are ignored
 //! A [`Handle`] owns its payload. `pager.pageout(&mut chunks)?;` without a binding pages out, drops the handle, and the data is
 //! gone: the compiler warns. `let _ =` drops it as well. A handle that is leaked ([`std::mem::forget`]) keeps its space until
-//! the process ends.
+//! its pager is [closed](Pager::close) or the process ends.
 //!
 //! ## `fork`
 //! A child inherits handles and descriptors and may use both: what either process pages out afterwards, drops or trims changes
 //! nothing of the other's payloads. The space of scratch files is free only when every process that inherited them has ended or
-//! executed another program. As anywhere, a child of a process with several threads should call nothing but `exec`: a lock that
+//! executed another program. Each process counts its capacity for itself. As anywhere, a child of a process with several threads should call nothing but `exec`: a lock that
 //! another thread held at that moment is never released there.
 //!
 //! ## Limits of file sizes
-//! Where the size of files is limited (`ulimit -f`, systemd's `LimitFSIZE=`), a write past the limit sends SIGXFSZ, which ends the
-//! process unless it is ignored. Where it is ignored, it is an error like any other.
+//! Where the size of files is limited (`ulimit -f`, systemd's `LimitFSIZE=`), a payload that fits no file is an error like any other
+//! (EFBIG), and no signal: the limit is looked at before a file grows. Only where it is lowered later, below the length that
+//! scratch files already have, a write sends SIGXFSZ, which ends the process unless it is ignored.
 //!
 //! ## Blocking in asynchronous code
 //! Every verb may wait for the device. In asynchronous code call it where waiting is allowed (`tokio::task::spawn_blocking`,
@@ -79,20 +84,26 @@
 //! [`Reader`] are used by one thread at a time. Different handles never disturb each other, and descriptors do not grow with
 //! the number of handles.
 //!
+//! The crate starts at most one thread, when more disk space is idle than may stay, a large file was closed or a file failed, which
+//! ends when there is nothing left to do. It gets no signals, and only calls that lack room, trims and closes ever wait for it.
+//!
 //! # System calls
-//! Once the files are as large as they have to be, a verb makes no call on metadata. On Linux:
+//! Once the files are as large as they have to be, a verb makes no call on metadata; each 64 MiB that were written, the files that
+//! tell memory limits are read again. On Linux:
 //!
 //! | verb | file backend | swap backend |
 //! | --- | --- | --- |
-//! | pageout | `pwritev` for each slot (64 MiB at most), `fallocate` where a file grows, `sync_file_range` past the dirty budget | `madvise` (`COLD`) for each chunk |
-//! | read | `preadv` for each slot; of several ranges first `preadv2` (`NOWAIT`), then `posix_fadvise` (`WILLNEED`) and `preadv` for what is not in the page cache | none |
+//! | pageout | `pwrite` or `pwritev` for each slot (64 MiB at most); `fallocate` and `fstatfs` where a file grows, `sync_file_range` past the dirty budget | `madvise` (`COLD`) for each chunk |
+//! | read | `pread` or `preadv` for each slot; of several ranges first `preadv2` (`NOWAIT`), then `posix_fadvise` (`WILLNEED`) and `preadv` for what is not in the page cache | none |
 //! | take | as a read | none |
-//! | prefetch | `posix_fadvise` (`WILLNEED`) | `madvise` (`WILLNEED`) |
+//! | prefetch | `posix_fadvise` (`WILLNEED`) for each 128 KiB | `madvise` (`WILLNEED`) |
 //! | drop of a handle | none, or `posix_fadvise` (`DONTNEED`) where memory is short | what freeing memory takes |
-//! | trim | `fallocate` (`PUNCH_HOLE`), `close` | none |
+//! | trim | `fallocate` (`PUNCH_HOLE`) or `ftruncate`, `close`, `sync_file_range` to ask for lost writes | none |
+//! | close, end of a pager | `close`, of a large file `mmap` before | none |
 //!
 //! # Platforms
-//! Linux and macOS, 64 bit. On macOS a scratch file has a name for an instant before it is unlinked; the swap backend has no
+//! Linux and macOS, 64 bit. On macOS a scratch file has a name for an instant before it is unlinked, and no directory but one on
+//! tmpfs is known to be in memory; the swap backend has no
 //! hint for cold memory; nothing bounds the bytes that are not written back yet ([`PagerStats::dirty_budget_bytes`]), and a device
 //! that lost bytes is noticed by checksums alone; memory cannot be kept out of core dumps. The interface is the same.
 //!

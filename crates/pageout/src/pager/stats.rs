@@ -33,8 +33,8 @@ pub struct PagerStats {
     pub scratch_bytes: u64,
     /// Upper limit on bytes of slots in use that are not written back yet.
     pub dirty_bytes: u64,
-    /// Dirty bytes that are tolerated before write-back is started: an eighth of the memory group's limit, at most a quarter of the
-    /// available memory. Past that, each pageout starts the write-back of as much as it added; 0 until a scratch directory is open.
+    /// Dirty bytes that are tolerated before write-back is started: an eighth of the memory group's limit, at most half of what
+    /// anonymous memory leaves of it, at most a quarter of the available memory. Past that, each pageout starts the write-back of as much as it added; 0 until a scratch directory is open.
     pub dirty_budget_bytes: u64,
     /// Bytes whose write-back was started because of that.
     pub pushed_bytes: u64,
