@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
+  chownSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -20,6 +21,7 @@ import test, { type ExecutionContext } from 'ava'
 import { PageoutError, Pager, type PagerOptions } from 'pageout'
 import { runChild } from './helpers/child.js'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
+import { isReached } from './helpers/collect.js'
 import type { Outcome } from './helpers/outcome.js'
 import { countsOf, hasProc, newDirectory, newPager, openDescriptors } from './helpers/places.js'
 import { scratchFiles, spoil } from './helpers/scratch.js'
@@ -101,6 +103,21 @@ test('a directory without permission is no scratch directory', async t => {
   t.deepEqual(readdirSync(closed), [])
 })
 
+where(process.getuid?.() === 0)(
+  'a directory of another user that everybody may write to is refused, and says whose it is',
+  t => {
+    const scratchDir = newDirectory(t)
+    const [other, mode] = [65_534, 0o1777]
+    chownSync(scratchDir, other, other)
+    chmodSync(scratchDir, mode)
+    const error = failureOf(t, () => new Pager({ scratchDir }), 'ERR_PAGEOUT_SCRATCH_DIR')
+    t.regex(error.message, /belongs to another user.*owner 65534, mode 1777/)
+    const cause = error.cause as PageoutError
+    t.deepEqual([error.path, cause.code, cause.path], [scratchDir, 'ERR_PAGEOUT_SCRATCH_DIR', scratchDir])
+    t.deepEqual([cause.owner, cause.mode], [other, mode])
+  },
+)
+
 where(inMemory)('a scratch directory in memory is refused unless that is allowed', t => {
   const scratchDir = '/dev/shm'
   for (const allowRamBacked of [undefined, false]) {
@@ -180,6 +197,28 @@ where(canMount)('a disk that is full from the beginning is no reason to refuse i
   sameBytes(t, pager.take(pager.pageout(pattern(100))), pattern(100))
 })
 
+where(canMount)('without a capacity a tenth of the file system stays free', t => {
+  const scratchDir = newMount(t, '20m')
+  const pager = new Pager({ scratchDir, allowRamBacked: true })
+  t.teardown(() => pager.close())
+  const error = failureOf(t, () => pager.pageout(pattern(19 * MIB)), 'ERR_PAGEOUT_CAPACITY')
+  t.is(error.capacityBytes, pager.stats().capacityBytes)
+  t.true((error.capacityBytes ?? 0) <= 18 * MIB, String(error.capacityBytes))
+  sameBytes(t, pager.take(pager.pageout(pattern(16 * MIB))), pattern(16 * MIB))
+})
+
+where(canMount)('the space of a closed pager goes back to the file system, while handles are still held', async t => {
+  const scratchDir = newMount(t, '96m')
+  const freeBytes = () => statfsSync(scratchDir).bfree * statfsSync(scratchDir).bsize
+  const before = freeBytes()
+  const pager = new Pager({ scratchDir, allowRamBacked: true, capacityBytes: 2 ** 30 })
+  const handles = [pattern(100), pattern(70 * MIB)].map(chunk => pager.pageout(chunk))
+  t.true(freeBytes() <= before - 70 * MIB)
+  pager.close()
+  t.true(await isReached(() => freeBytes() === before), `${freeBytes()} of ${before} bytes are free`)
+  t.is(handles.length, 2)
+})
+
 where(canMount && hasLoop())('what the device loses is reported as that, and the rest goes on', async t => {
   // 256 MiB on a device that has 48: what is written is well until the kernel writes it back.
   const device = newMount(t, '48m')
@@ -218,6 +257,8 @@ test('a reached capacity is an ordinary error with its numbers', t => {
   const error = failureOf(t, () => pager.pageout(chunks), 'ERR_PAGEOUT_CAPACITY')
   t.is(error.usedBytes, 48 * KIB)
   t.is(error.capacityBytes, 64 * KIB)
+  t.is(error.payloads, 1)
+  t.regex(error.message, /49152 of 65536 bytes in use by 1 payloads/)
   t.true((error.requestedBytes ?? 0) >= 20_000 && (error.requestedBytes ?? 0) <= 32 * KIB, String(error.requestedBytes))
   const result = pager.tryPageout(chunks)
   t.is(result.ok ? undefined : result.error.code, 'ERR_PAGEOUT_CAPACITY')

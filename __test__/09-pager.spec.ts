@@ -10,11 +10,13 @@ import {
   take,
   trim,
 } from 'pageout'
+import * as promises from 'pageout/promises'
 import { backends, KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { collectUntil } from './helpers/collect.js'
-import { countsOf, hasProc, heldBytes, newDirectory, newPager } from './helpers/places.js'
+import { countsOf, hasProc, heldBytes, newDirectory, newPager, openDescriptors } from './helpers/places.js'
 
 const testWithProc = hasProc ? test : test.skip
+const serialWithProc = hasProc ? test.serial : test.serial.skip
 
 /** Follows what a pager counts from step to step. */
 function counter(t: ExecutionContext, pager: Pager): (step: string, more: Partial<PagerStats>) => void {
@@ -240,11 +242,11 @@ testWithProc('trim gives back the disk space of payloads that are gone, and leav
   const gone = Array.from({ length: 64 }, () => pager.pageout(pattern(64 * KIB)))
   gone.push(pager.pageout(pattern(5 * MIB)))
   for (const handle of gone) handle[Symbol.dispose]()
-  const before = pager.stats()
+  const before = countsOf(pager)
   t.is(before.usedBytes, 64 * KIB)
   t.true(before.scratchBytes >= 9 * MIB)
   t.is(pager.trim(), undefined)
-  const after = pager.stats()
+  const after = countsOf(pager)
   t.is(after.scratchBytes, 64 * KIB)
   t.true(heldBytes(scratchDir) <= 128 * KIB, String(heldBytes(scratchDir)))
   t.deepEqual({ ...after, scratchBytes: 0 }, { ...before, scratchBytes: 0 })
@@ -288,6 +290,47 @@ test.serial('a taken or disposed payload of the swap backend is not held by its 
   })
   t.true(await collectUntil(() => process.memoryUsage().arrayBuffers < before + 30 * MIB))
   t.true(handles.every(handle => handle.released))
+})
+
+/** Uses pagers of each kind, one after the other, and closes them. Gives them, and handles of theirs. */
+async function useAndClose(t: ExecutionContext, count: number): Promise<unknown[]> {
+  const held: unknown[] = []
+  const chunks = () => [pattern(100), pattern(70 * KIB), pattern(5 * MIB)]
+  for (let round = 0; round < count; round += 1) {
+    const pager = new Pager({ scratchDir: newDirectory(t) })
+    held.push(pager, ...chunks().map(chunk => pager.pageout(chunk)), pager.pageoutFrom(chunks()))
+    pager.close()
+    const promised = new promises.Pager({ scratchDir: newDirectory(t) })
+    held.push(promised, ...(await Promise.all(chunks().map(chunk => promised.pageout(chunk)))))
+    held.push(await promised.pageoutFrom(chunks()))
+    await promised.close()
+  }
+  return held
+}
+
+serialWithProc('30 pagers of each kind that were used and closed have no descriptor left', async t => {
+  // The files that tell memory limits are open once for the process, and the pool of threads has some.
+  const held = await useAndClose(t, 1)
+  const before = openDescriptors()
+  held.push(...(await useAndClose(t, 30)))
+  t.is(openDescriptors(), before)
+  t.is(held.length, 31 * 10)
+})
+
+serialWithProc('closing a pager that has an open stream closes its descriptors, and the stream fails', async t => {
+  const before = openDescriptors()
+  const pager = newPager(t)
+  const reader = pager.toReadableStream(pager.pageout(pattern(8 * MIB))).getReader()
+  t.false((await reader.read()).done)
+  const reading = t.throwsAsync(
+    async () => {
+      for (;;) if ((await reader.read()).done) return
+    },
+    { code: 'ERR_PAGEOUT_CLOSED' },
+  )
+  pager.close()
+  t.is(openDescriptors(), before)
+  await reading
 })
 
 test('using closes a pager at the end of its block', t => {

@@ -7,7 +7,7 @@ import test, { type ExecutionContext } from 'ava'
 import { pageout, stats, take } from 'pageout'
 import { type End, endOf, output } from './helpers/child.js'
 import { pattern, sameBytes } from './helpers/chunks.js'
-import { newDirectory } from './helpers/places.js'
+import { hasProc, newDirectory } from './helpers/places.js'
 
 /** The kinds of calls of helpers/in-flight.mjs. */
 const kinds = ['pageout', 'swap', 'readAt', 'readAtMany', 'take', 'abort']
@@ -64,6 +64,21 @@ test('a thread that was terminated no longer counts among those that share the p
   const printed = await output(process.execPath, [pathOf('children/lanes.mjs')])
   t.deepEqual(JSON.parse(printed), { before: 0, meanwhile: 1, after: 0 })
 })
+
+const testWithProc = hasProc ? test : test.skip
+
+testWithProc(
+  'a thread that loaded the package ends, and what it left to the background goes on to its end',
+  async t => {
+    const entry = new URL('../dist/index.js', import.meta.url).href
+    const env: NodeJS.ProcessEnv = { ...process.env, PAGEOUT_SCRATCH_DIR: newDirectory(t) }
+    const program = [pathOf('children/outlive.mjs'), entry, newDirectory(t)]
+    const { end, printed, complaints } = await endOf(process.execPath, program, { env })
+    t.deepEqual([end, complaints], [0, ''])
+    const went = { code: 0, wasIdle: true, isLoaded: true, forked: 0, isOver: true, isGivenBack: true, sum: 3 }
+    t.deepEqual(JSON.parse(printed), went)
+  },
+)
 
 /** Ends a process with all its calls at work. */
 async function endInFlight(t: ExecutionContext, kind: string, how: string): Promise<End> {

@@ -6,7 +6,9 @@ import test, { type ExecutionContext } from 'ava'
 import { type Chunk, Handle, type HandleToken, pageout, pageoutWith, readAt, stats, take } from 'pageout'
 import * as promises from 'pageout/promises'
 import { backends, bytesOf, chunkOf, classOf, kinds, MIB, pattern, sameBytes } from './helpers/chunks.js'
-import { newPager } from './helpers/places.js'
+import { hasProc, newPager, openDescriptors } from './helpers/places.js'
+
+const serialWithProc = hasProc ? test.serial : test.serial.skip
 
 /** A thread that adopts what it is sent, and says what it found; see the file. */
 function adopter(t: ExecutionContext): Worker {
@@ -140,6 +142,20 @@ test('a payload of another pager is whole after the move, and survives that page
   const handle = closed.pageout(pattern(8))
   closed.close()
   t.throws(() => handle.move(), { code: 'ERR_PAGEOUT_CLOSED' })
+})
+
+serialWithProc('a closed pager is open for the payload that was moved from it, and no longer', t => {
+  const before = openDescriptors()
+  const pager = newPager(t)
+  const [kept, sent] = [pager.pageout(pattern(100)), pager.pageout(pattern(200))]
+  const first = Handle.adopt(sent.move())
+  pager.close()
+  t.true(openDescriptors() > before)
+  const second = Handle.adopt(first.move())
+  sameBytes(t, readAt(second, 0, 200), pattern(200))
+  t.throws(() => pager.take(kept), { code: 'ERR_PAGEOUT_CLOSED' })
+  second[Symbol.dispose]()
+  t.is(openDescriptors(), before)
 })
 
 test.serial('a payload outlives the thread that sent it', async t => {

@@ -1,6 +1,6 @@
-/** Waiting for the garbage collector, which runs when it wants. */
+/** Waiting for what happens when it wants: the garbage collector, and work in the background. */
 
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 
 /** More rounds than the collector ever needed. */
 const ROUNDS_MAX = 100
@@ -13,5 +13,14 @@ export async function collectUntil(isDone: () => boolean): Promise<boolean> {
     globalThis.gc()
     await setImmediate()
   }
+  return isDone()
+}
+
+/** Far more than anything in the background takes. */
+const WAIT_MS = 60_000
+
+/** Waits until `isDone`. Says whether it came to be. */
+export async function isReached(isDone: () => boolean): Promise<boolean> {
+  for (const end = Date.now() + WAIT_MS; Date.now() < end; await setTimeout(20)) if (isDone()) return true
   return isDone()
 }

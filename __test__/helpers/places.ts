@@ -26,11 +26,12 @@ export function newPager(t: ExecutionContext, options: PagerOptions = {}): Pager
   return pager
 }
 
-/** What a pager counts itself: all but the swap space of the machine, which changes as it likes. */
-export function countsOf(pager: {
-  stats(): PagerStats
-}): Omit<PagerStats, 'swapBytes' | 'swapFreeBytes' | 'dirtyBudgetBytes'> {
-  const { swapBytes: _, swapFreeBytes: __, dirtyBudgetBytes: ___, ...counts } = pager.stats()
+/** Numbers that follow the machine: its swap space, its memory, the room of its disks. */
+type OfMachine = 'swapBytes' | 'swapFreeBytes' | 'dirtyBudgetBytes' | 'capacityBytes'
+
+/** What a pager counts itself. */
+export function countsOf(pager: { stats(): PagerStats }): Omit<PagerStats, OfMachine> {
+  const { swapBytes: _, swapFreeBytes: __, dirtyBudgetBytes: ___, capacityBytes: ____, ...counts } = pager.stats()
   return counts
 }
 

@@ -6,7 +6,8 @@ import { PageoutError, Pager } from 'pageout'
 import { MIB, pattern } from '../chunks.js'
 
 const [place = ''] = process.argv.slice(2)
-using pager = new Pager({ scratchDir: place, spareBytes: 0 })
+// The device lies in memory itself, which is refused unless it is asked for.
+using pager = new Pager({ scratchDir: place, allowRamBacked: true, spareBytes: 0 })
 const handles = Array.from({ length: 100 }, (_, seed) => pager.pageout(pattern(MIB, seed)))
 // The kernel writes to the device now, and cannot; what it drops from memory then is gone.
 spawnSync('sync', ['-f', place])
