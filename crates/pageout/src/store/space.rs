@@ -319,11 +319,13 @@ mod tests {
                 false
             }
         }
-        let (tell, tended) = std::sync::mpsc::sync_channel(1);
+        // The keeper waits in it until the test looks.
+        let (tell, tended) = std::sync::mpsc::sync_channel(0);
         let chore = std::sync::Arc::new(Tended(tell));
         let space = Space::new(u64::MAX, std::sync::Arc::downgrade(&chore) as Weak<dyn Chore>);
         space.add_scratch(64 * MIB + 1);
-        assert!(!space.begin_tending(), "the keeper looks after it");
+        assert_eq!(std::sync::Arc::weak_count(&chore), 2, "the space and the keeper know it");
+        assert!(!space.begin_tending(), "one keeper is enough");
         tended.recv().expect("the keeper came");
     }
 
