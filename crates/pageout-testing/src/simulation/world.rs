@@ -358,13 +358,12 @@ impl<'a, T: Pod> World<'a, T> {
         let used_bytes = self.now.account.used_bytes + self.staged_bytes();
         let idle_bytes = self.now.scratch_bytes - used_bytes;
         let Some(disk) = &self.context.disk else {
-            return Room { spare_bytes: u64::MAX / 2, missing_bytes: 0, idle_bytes, used_bytes, held_bytes: u64::MAX, moves: 0 };
+            return Room { free_bytes: u64::MAX / 2, left_bytes: 0, idle_bytes, used_bytes, held_bytes: u64::MAX, moves: 0 };
         };
         // Without a capacity of its own a pager leaves a tenth to others.
         let left_bytes = if self.plan.capacity_bytes.is_some() { 0 } else { disk.total_bytes().div_ceil(10) };
-        let spare_bytes = disk.room().saturating_sub(left_bytes);
-        let missing_bytes = left_bytes.saturating_sub(disk.room());
-        Room { spare_bytes, missing_bytes, idle_bytes, used_bytes, held_bytes: disk.held_bytes(), moves: disk.neighbour_moves() }
+        let (free_bytes, held_bytes, moves) = (disk.room(), disk.held_bytes(), disk.neighbour_moves());
+        Room { free_bytes, left_bytes, idle_bytes, used_bytes, held_bytes, moves }
     }
 
     /// Checks what a pageout did to the device, on which there was `room` before.
@@ -416,28 +415,37 @@ impl<'a, T: Pod> World<'a, T> {
         true
     }
 
+    /// Bytes of idle space that serve others for certain: what can be given back, and was the device's to begin with.
+    fn servable_bytes(&self, room: Room) -> u64 {
+        let features = &self.plan.features;
+        let is_promised = features.has(Feature::Reserve) && features.reserve_bytes_max == u64::MAX;
+        if self.has_holes() && is_promised && self.is_steady(room) { room.idle_bytes } else { 0 }
+    }
+
+    /// Whether free slots between others give their space back.
+    fn has_holes(&self) -> bool {
+        let has_holes = if self.is_simulated() { self.plan.features.has(Feature::Punch) } else { !self.plan.portable };
+        has_holes && !self.context.had_trouble()
+    }
+
+    /// Whether no other writer did anything since there was `room`.
+    fn is_steady(&self, room: Room) -> bool {
+        self.context.disk.as_ref().is_none_or(|disk| disk.neighbour_moves() == room.moves)
+    }
+
+    /// Whether the capacity allows so many bytes more, where there was `room`.
+    fn is_within_capacity(&self, requested_bytes: u64, room: Room) -> bool {
+        let spent_bytes = room.used_bytes + if self.has_holes() { 0 } else { room.idle_bytes };
+        let is_left_to_others = requested_bytes > room.spare_bytes(self.servable_bytes(room)) || !self.is_steady(room);
+        spent_bytes + requested_bytes <= self.now.capacity_bytes && (self.plan.capacity_bytes.is_some() || !is_left_to_others)
+    }
+
     /// Judges the refusal of a pageout that needs more slots of `requested_bytes`, where there was `room`.
     fn judge_refusal(&mut self, error: &Error, seen: Seen, requested_bytes: u64, room: Room) {
-        let moves = self.context.disk.as_ref().map_or(0, Disk::neighbour_moves);
-        // What another writer did meanwhile nobody knows, nor what space a file has that cannot reserve any.
-        let features = &self.plan.features;
-        let is_reserved = features.has(Feature::Reserve) && features.reserve_bytes_max == u64::MAX;
-        let is_steady = moves == room.moves && is_reserved;
-        // Where there are no holes, free slots between others keep their space, which the capacity bounds as well.
-        let is_holeless = if self.is_simulated() { !self.plan.features.has(Feature::Punch) } else { self.plan.portable };
-        let is_bound = is_holeless || self.context.had_trouble();
-        // Where space cannot be reserved, free slots may have none yet.
-        let held_idle_bytes = if is_bound { 0 } else { room.idle_bytes.min(room.held_bytes.saturating_sub(room.used_bytes)) };
-        let (needed_bytes, had_bytes) = (requested_bytes + room.missing_bytes, room.spare_bytes + held_idle_bytes);
-        let is_left_to_others = self.plan.capacity_bytes.is_none() && needed_bytes > had_bytes;
-        let spent_bytes = room.used_bytes + if is_bound { room.idle_bytes } else { 0 };
-        let fits = spent_bytes + requested_bytes <= self.now.capacity_bytes && !is_left_to_others;
         assert!(requested_bytes > 0, "{error:?} where nothing was asked for");
         match error {
             Error::Capacity(facts) => {
-                assert!(!fits || !is_steady && self.plan.capacity_bytes.is_none(), "within the capacity: {facts:?}");
-                self.check_growth(seen, room, true);
-                self.context.counts.refused += 1;
+                assert!(!self.is_within_capacity(requested_bytes, room), "within the capacity: {facts:?}, {room:?}");
                 if requested_bytes < u64_of(PIECE) {
                     assert_eq!((facts.requested_bytes, facts.used_bytes), (requested_bytes, room.used_bytes));
                 }
@@ -446,20 +454,17 @@ impl<'a, T: Pod> World<'a, T> {
                 }
             }
             Error::System { errno: libc::ENOSPC, space: Some(facts), .. } if seen.hits == 0 => {
-                self.context.counts.refused += 1;
-                self.check_growth(seen, room, true);
-                assert!(!is_steady || requested_bytes > room.spare_bytes, "there was room: {facts:?}, {room:?}");
-                let features = &self.plan.features;
-                let is_exact = is_steady && features.has(Feature::Punch) && features.has(Feature::Reserve);
-                let is_exact = is_exact && !self.context.had_trouble();
-                assert!(!is_exact || requested_bytes > room.spare_bytes + room.idle_bytes, "there was idle room: {room:?}");
+                let is_short = requested_bytes > room.spare_bytes(self.servable_bytes(room));
+                assert!(is_short || !self.is_steady(room), "there was room: {facts:?}, {room:?}");
             }
             Error::System { .. } => {
                 assert!(seen.hits > 0, "{error:?} and nothing went wrong");
-                self.context.counts.failed += 1;
+                return self.context.counts.failed += 1;
             }
             error => panic!("{error:?}"),
         }
+        self.context.counts.refused += 1;
+        self.check_growth(seen, room, true);
     }
 
     fn batch(&mut self, picks: &[usize], offset: usize, len: usize) {
@@ -499,10 +504,10 @@ pub(super) fn slot_bytes_of(len_bytes: usize) -> u64 {
 /// Room before an operation.
 #[derive(Clone, Copy, Debug)]
 struct Room {
-    /// Free on the device, without what is left to others.
-    spare_bytes: u64,
-    /// What is already missing of that.
-    missing_bytes: u64,
+    /// Free on the device.
+    free_bytes: u64,
+    /// What of it is left to others.
+    left_bytes: u64,
     /// Free in the pager's files.
     idle_bytes: u64,
     /// In slots in use.
@@ -511,6 +516,13 @@ struct Room {
     held_bytes: u64,
     /// How often another writer took or freed room until now.
     moves: u64,
+}
+
+impl Room {
+    /// Bytes that may be taken once so many are given back.
+    fn spare_bytes(&self, given_back_bytes: u64) -> u64 {
+        (self.free_bytes + given_back_bytes).saturating_sub(self.left_bytes)
+    }
 }
 
 /// Opens the pager of a plan; what goes wrong on the way is an ordinary error, after which it can be tried again.
