@@ -146,6 +146,8 @@ pub(super) enum Step {
     },
     /// The pager is dropped while its payloads are out, and another one begins on the same device.
     Close,
+    /// The pager is closed for all who have it while its payloads are out, and another one begins.
+    End,
     /// A payload of the pager that was closed, used with the one that is open.
     Foreign {
         pick: usize,
@@ -257,7 +259,13 @@ fn rare(draws: &mut Draws<'_>) -> Step {
         0..=4 => Step::Room { bytes: draws.pick(&[0, 1, 2, 5, 40, 200, 1_200, 1 << 20]) * 4096 },
         5..=6 => Step::Room { bytes: 1 << 40 },
         7 => Step::Memory { bytes: memory_bytes(draws) },
-        8 => Step::Close,
+        8 => {
+            if draws.one_of(4) {
+                Step::End
+            } else {
+                Step::Close
+            }
+        }
         9 => Step::DropMost { one_of: 1 + draws.index(20) },
         10 => Step::DropCollector,
         11 => Step::RemoveDirectory,

@@ -191,6 +191,7 @@ impl<'a, T: Pod> World<'a, T> {
             Step::RemoveDirectory => self.context.disk.iter().for_each(Disk::remove_directory),
             Step::FailWriteBack { pick } => self.fail_write_back(*pick),
             Step::Close => self.close(),
+            Step::End => self.end_pager(),
             Step::Foreign { pick } => self.use_foreign(*pick),
             Step::Batch { picks, offset, len } => self.batch(picks, *offset, *len),
             Step::Read { pick, .. }
@@ -256,6 +257,32 @@ impl<'a, T: Pod> World<'a, T> {
         before.pager = None;
         self.swap_is_default = false;
         self.before = Some(before);
+    }
+
+    /// Closes the pager under its payloads, which say so from then on.
+    fn end_pager(&mut self) {
+        self.drain_before();
+        let ended = self.now.pager();
+        ended.close();
+        if let Some(disk) = &self.context.disk {
+            assert_eq!(disk.open_files(), 0, "no descriptor is left");
+        }
+        let mut chunks = [elements::<T>(700, 1)];
+        let refused = ended.pageout(&mut chunks);
+        assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
+        assert_same(&chunks[0], &elements::<T>(700, 1));
+        if let Some((mut collector, _)) = self.collector.take() {
+            let refused = collector.append(&chunks[0]);
+            assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
+        }
+        let pager = open(self.plan, self.scratch, &mut self.context);
+        let former = std::mem::replace(&mut self.now, Side::new(pager));
+        former.payloads.into_iter().for_each(|payload| use_closed(&ended, payload));
+        self.swap_is_default = false;
+        ended.close();
+        if let Some(disk) = &self.context.disk {
+            eventually(|| "a closed pager gives its space back", || disk.held_bytes() == 0);
+        }
     }
 
     fn drain_before(&mut self) {
@@ -581,6 +608,23 @@ fn use_payload<T: Pod>(side: &mut Side<T>, context: &mut Context, step: &Step) {
         }
         step => unreachable!("{step:?} needs no payload"),
     }
+}
+
+/// Every verb of a payload says that its pager is closed, and changes nothing.
+fn use_closed<T: Pod>(pager: &Pager, payload: Payload<T>) {
+    let mut dst = elements::<T>(3, 1);
+    let ranges = [(0, payload.whole.len())];
+    let mut target = elements::<T>(payload.whole.len(), 2);
+    for outcome in [
+        pager.read_at_many(&payload.handle, &ranges, &mut dst),
+        pager.read_into(&payload.handle, &ranges, &mut target),
+        pager.prefetch(&payload.handle, &ranges),
+        pager.take(payload.handle, &mut dst).map_err(|refused| refused.error().clone()),
+    ] {
+        assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
+    }
+    assert_same(&dst, &elements::<T>(3, 1));
+    assert_same(&target, &elements::<T>(target.len(), 2));
 }
 
 fn drop_payload<T: Pod>(side: &mut Side<T>, context: &mut Context, pick: usize) {
