@@ -164,6 +164,7 @@ impl ScratchFile for OpenFile {
     fn reserve(&self, offset: u64, len_bytes: u64) -> Outcome<()> {
         let mut state = self.disk.state();
         let mut outcome = state.begin(Call::Reserve, self.number, offset, len_bytes).map(drop);
+        state.is_unpromised |= outcome.is_err_and(Failure::is_unsupported);
         if state.denied.contains(&Feature::Reserve) {
             return outcome.and(Err(Failure::new("fallocate", libc::EOPNOTSUPP)));
         }
@@ -175,7 +176,7 @@ impl ScratchFile for OpenFile {
             if is_said_at_once(failure.errno) {
                 return outcome;
             }
-            state.was_interrupted |= failure.errno == libc::EINTR;
+            state.is_unpromised |= failure.errno == libc::EINTR;
             pages.end = pages.start + (pages.end - pages.start) / 2;
         }
         let reserved = state.reserve(self.number, pages);

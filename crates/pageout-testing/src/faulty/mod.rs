@@ -216,7 +216,7 @@ impl Disk {
         Holdings {
             open_bytes: (held_pages - retired_pages) * PAGE_BYTES,
             retired_bytes: retired_pages * PAGE_BYTES,
-            is_promised: !state.denied.contains(&Feature::Reserve) && !state.was_interrupted,
+            is_promised: !state.denied.contains(&Feature::Reserve) && !state.is_unpromised,
         }
     }
 

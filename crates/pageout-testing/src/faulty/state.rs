@@ -31,7 +31,7 @@ pub(super) struct State {
     /// Longer reservations are interrupted for good.
     pub(super) reserve_bytes_max: u64,
     /// Whether a reservation was interrupted, so that space may have been handed out that nobody promised.
-    pub(super) was_interrupted: bool,
+    pub(super) is_unpromised: bool,
     /// What the process may use of the memory.
     pub(super) memory: MemorySample,
     /// Bytes of a file from here on are not in memory, unless a hint brought them.
@@ -98,7 +98,7 @@ impl State {
             directory: 1,
             denied: BTreeSet::new(),
             reserve_bytes_max: u64::MAX,
-            was_interrupted: false,
+            is_unpromised: false,
             memory: MemorySample::UNLIMITED,
             cold_from: u64::MAX,
             hinted: HashSet::new(),

@@ -131,9 +131,7 @@ impl Store {
         let facts = || self.space().facts(slot_bytes_for(len_bytes));
         outcome.map_err(|error| match error {
             // What is in use was the reason, as it was at that moment.
-            Error::Capacity(facts) if facts.used_bytes.saturating_add(facts.requested_bytes) > facts.capacity_bytes => {
-                Error::Capacity(facts)
-            }
+            Error::Capacity(facts) if facts.requested_bytes > 0 => Error::Capacity(facts),
             // What files hold was the reason: the numbers are those behind the call, of which nothing is in use any more.
             Error::Capacity(_) => Error::Capacity(Box::new(facts())),
             error if error.is_out_of_space() => error.with_space(facts()),

@@ -139,7 +139,7 @@ impl Store {
                     return Ok(None);
                 }
                 Err(Refusal::System(failure)) => return Err(file.error(failure)),
-                Err(Refusal::TooFull) => return Err(Error::Capacity(Box::new(self.space().facts(slot_bytes)))),
+                Err(Refusal::TooFull) => return Err(self.too_full()),
             }
         }
     }
@@ -154,9 +154,14 @@ impl Store {
         }
         let allowed_bytes = self.space().unreserved_bytes();
         if allowed_bytes < file.class().slot_bytes() {
-            return Err(Error::Capacity(Box::new(self.space().facts(file.class().slot_bytes()))));
+            return Err(self.too_full());
         }
         Ok(allowed_bytes)
+    }
+
+    /// That files may not grow. What was asked for is filled in by the claim, once nothing of it is in use any more.
+    fn too_full(&self) -> Error {
+        Error::Capacity(Box::new(self.space().facts(0)))
     }
 
     /// Adds space to a file unless others have taken so much meanwhile that too little is left.
