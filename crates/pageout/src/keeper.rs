@@ -67,9 +67,9 @@ pub(crate) fn drop_remainder(remainder: Remainder) {
     keeper.arrived.notify_one();
 }
 
-/// Drops all remainders now: whoever needs room has no time to wait for the thread.
-pub(crate) fn drop_remainders() {
-    Keeper::of_this_process().drop_remainders();
+/// Drops all remainders now: whoever needs room has no time to wait for the thread. Says whether there were some.
+pub(crate) fn drop_remainders() -> bool {
+    Keeper::of_this_process().drop_remainders()
 }
 
 impl Keeper {
@@ -102,10 +102,10 @@ impl Keeper {
         work.is_running = false;
     }
 
-    fn drop_remainders(&self) {
+    fn drop_remainders(&self) -> bool {
         let _turn = self.dropping.lock().unwrap_or_else(PoisonError::into_inner);
         let remainders = std::mem::take(&mut self.lock().remainders);
-        drop(remainders);
+        !remainders.is_empty()
     }
 
     /// Waits for a turn, or for less where a remainder arrives.

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
 
 use super::slot_file::SlotFile;
-use super::space::{Reservation, Unwritten};
+use super::space::{Reservation, Space, Unwritten};
 use super::{Place, Slot, Store};
 use crate::error::Error;
 use crate::slots::{Class, FreeSlots, Run, classes_for, slot_bytes_for};
@@ -25,7 +25,7 @@ pub(crate) struct Claim<'a> {
 pub(super) struct Grown {
     runs: Vec<(Arc<SlotFile>, Run)>,
     /// Bytes of them that the file system did not promise, and that are not written yet.
-    unwritten: Unwritten,
+    unwritten: Option<Unwritten>,
 }
 
 /// Which free slot is taken first.
@@ -176,8 +176,11 @@ impl Grown {
     }
 
     /// So much of it was not promised.
-    pub(super) fn add_unwritten(&mut self, bytes: u64) {
-        self.unwritten.add(bytes);
+    pub(super) fn add_unwritten(&mut self, space: &Arc<Space>, bytes: u64) {
+        match &mut self.unwritten {
+            Some(unwritten) => unwritten.add(bytes),
+            None => self.unwritten = Some(Unwritten::new(space, bytes)),
+        }
     }
 
     /// As [`Self::add`] of a single slot, where there is memory to know it.

@@ -53,7 +53,7 @@ impl Store {
     /// Makes the capacity what leaves a tenth of the file system free, where nobody chose one.
     pub(super) fn follow_room(&self, room: Room) {
         if let Some(limit_bytes) = self.followed_up_to {
-            let kept_bytes = space::untouched_bytes(room).saturating_add(space::unwritten_bytes());
+            let kept_bytes = space::untouched_bytes(room).saturating_add(self.space().unwritten_bytes());
             let leavable_bytes = room.free_bytes.saturating_sub(kept_bytes);
             let capacity_bytes = self.space().scratch_bytes().saturating_add(leavable_bytes);
             self.space().set_capacity(capacity_bytes.min(limit_bytes));
@@ -85,7 +85,7 @@ impl Store {
         if let Some(run) = added? {
             grown.add(file, run);
             if !file.promises() {
-                grown.add_unwritten(file.class().slot_bytes() * u64::from(run.count));
+                grown.add_unwritten(&self.files().space, file.class().slot_bytes() * u64::from(run.count));
             }
         }
         Ok(())
@@ -182,8 +182,10 @@ impl Store {
     /// capacity of this one is the reason, others keep the slots that they are about to use again.
     pub(super) fn make_room(&self, reason: &Error) {
         // What cannot be given back is told by the next trial of whoever needs room.
-        keeper::drop_remainders();
+        let before_bytes = self.space().scratch_bytes();
+        let mut has_freed = keeper::drop_remainders();
         let _ = self.reclaim();
+        has_freed |= self.space().scratch_bytes() < before_bytes;
         let is_own_capacity = self.followed_up_to.is_none() && matches!(reason, Error::Capacity(_));
         for position in 0.. {
             let neighbour = neighbours().lock().unwrap_or_else(PoisonError::into_inner).get(position).map(Weak::upgrade);
@@ -192,13 +194,15 @@ impl Store {
                 Some(Some(neighbour))
                     if !std::ptr::eq(&raw const *neighbour, self) && neighbour.root.volume() == self.root.volume() =>
                 {
+                    let before_bytes = neighbour.space().scratch_bytes();
                     let _ = if is_own_capacity { neighbour.give_cold_back() } else { neighbour.reclaim() };
+                    has_freed |= neighbour.space().scratch_bytes() < before_bytes;
                 }
                 Some(_) => {}
             }
         }
         if !is_own_capacity {
-            self.root.settle();
+            self.root.settle(has_freed);
         }
     }
 

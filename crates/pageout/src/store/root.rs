@@ -1,7 +1,6 @@
 //! The scratch directory of a store: opened with all checks, and again when it was removed or replaced.
 
 use std::path::Path;
-use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -22,6 +21,8 @@ pub(super) struct Root {
     allow_ram_backed: bool,
     /// Nothing once the pager is closed.
     open: Mutex<Option<Open>>,
+    /// When the file system was last waited for.
+    settled: Mutex<Option<Instant>>,
 }
 
 /// An open directory that passed all checks.
@@ -45,7 +46,13 @@ impl Root {
     ) -> Result<(Self, DirectoryFacts), Error> {
         let path: UnsizedArc<Path> = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into();
         let (open, facts) = open(&**device, &path, allow_ram_backed)?;
-        let root = Self { device: UnsizedArc::clone(device), path, allow_ram_backed, open: Mutex::new(Some(open)) };
+        let root = Self {
+            device: UnsizedArc::clone(device),
+            path,
+            allow_ram_backed,
+            open: Mutex::new(Some(open)),
+            settled: Mutex::default(),
+        };
         Ok((root, facts))
     }
 
@@ -92,15 +99,18 @@ impl Root {
         lock(&self.open).as_ref().map(|open| open.volume)
     }
 
-    /// Waits until space that was freed shows as room, unless somebody did so a moment ago.
-    pub(super) fn settle(&self) {
-        static SETTLED: StdMutex<Option<Instant>> = StdMutex::new(None);
-        let mut settled = SETTLED.lock().unwrap_or_else(PoisonError::into_inner);
-        if settled.is_none_or(|moment| moment.elapsed() > SETTLING_INTERVAL) {
-            if let Ok(open) = self.current() {
-                open.directory.settle();
+    /// Waits until space that was freed shows as room, unless somebody did so a moment ago, and nothing was freed since.
+    pub(super) fn settle(&self, has_freed: bool) {
+        let is_due = {
+            let mut settled = lock(&self.settled);
+            let is_due = has_freed || settled.is_none_or(|moment| moment.elapsed() > SETTLING_INTERVAL);
+            if is_due {
+                *settled = Some(Instant::now());
             }
-            *settled = Some(Instant::now());
+            is_due
+        };
+        if let (true, Ok(open)) = (is_due, self.current()) {
+            open.directory.settle();
         }
     }
 

@@ -282,8 +282,8 @@ impl SlotFile {
         self.with(|file| file.room())
     }
 
-    /// Gets disk space for up to `slots_max` more slots: holes first, else at the end. `promised` says whether the file
-    /// system is asked to promise the space; else the writes find out.
+    /// Gets disk space for up to `slots_max` more slots: holes first, else at the end. `promised` says whether it
+    /// is refused where the file system does not promise the space; else the writes find out.
     ///
     /// # Errors
     /// What the operating system said; EFBIG also when slots can no longer be numbered. The disk is as full as before then,
@@ -329,9 +329,14 @@ impl SlotFile {
 
     fn reserve(&self, file: &dyn ScratchFile, run: Run, promised: bool) -> Outcome<()> {
         let (offset, len_bytes) = (self.offset(run.first), self.run_bytes(run));
-        if promised && let Err(failure) = file.reserve(offset, len_bytes) {
-            self.undo_reserve(file, run);
-            return Err(failure);
+        match file.reserve(offset, len_bytes) {
+            Ok(()) => {}
+            // The writes find out.
+            Err(failure) if !promised && (failure.is_unsupported() || failure.errno == libc::EINTR) => {}
+            Err(failure) => {
+                self.undo_reserve(file, run);
+                return Err(failure);
+            }
         }
         self.space.add_scratch(len_bytes);
         Ok(())

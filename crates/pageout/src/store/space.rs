@@ -1,12 +1,11 @@
 //! Exact accounting of space: what is handed out, what the disk holds for us, and the limit.
 
 use std::sync::Weak;
-use std::sync::atomic::AtomicU64 as StdAtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use crate::error::{Error, SpaceFacts};
 use crate::keeper::{self, Chore};
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{Arc, AtomicU32, AtomicU64};
 use crate::sys::device::Room;
 use crate::sys::fork;
 use crate::units::MIB;
@@ -22,31 +21,29 @@ const IDLE_SHARE: u64 = 8;
 const IDLE_BYTES_MIN: u64 = 4 * MIB;
 
 /// Bytes of slots that files have grown by without a promise of the file system, and that are not written yet: its room does not
-/// show them. Of all pagers of the process, which may be on one disk.
-static UNWRITTEN_BYTES: StdAtomicU64 = StdAtomicU64::new(0);
-
-/// See [`UNWRITTEN_BYTES`].
-pub(super) fn unwritten_bytes() -> u64 {
-    UNWRITTEN_BYTES.load(Relaxed)
+/// show them. They count until this is dropped.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    space: Arc<Space>,
+    bytes: u64,
 }
 
-/// Bytes that count as unwritten until this is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Unwritten(u64);
-
 impl Unwritten {
+    pub(super) fn new(space: &Arc<Space>, bytes: u64) -> Self {
+        space.unwritten_bytes.fetch_add(bytes, Relaxed);
+        Self { space: Arc::clone(space), bytes }
+    }
+
     /// Counts so many more.
     pub(super) fn add(&mut self, bytes: u64) {
-        UNWRITTEN_BYTES.fetch_add(bytes, Relaxed);
-        self.0 += bytes;
+        self.space.unwritten_bytes.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
     }
 }
 
 impl Drop for Unwritten {
     fn drop(&mut self) {
-        if self.0 > 0 {
-            UNWRITTEN_BYTES.fetch_sub(self.0, Relaxed);
-        }
+        self.space.unwritten_bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -82,6 +79,8 @@ pub(crate) struct Space {
     used_bytes: AtomicU64,
     /// Bytes the scratch files have been given by the file system.
     scratch_bytes: AtomicU64,
+    /// See [`Unwritten`].
+    unwritten_bytes: AtomicU64,
     /// Gives idle space back.
     chore: Weak<dyn Chore>,
     /// One past the number of the process whose keeper was asked for that and is not done; 0 where none was.
@@ -92,7 +91,14 @@ impl Space {
     pub(super) fn new(capacity_bytes: u64, chore: Weak<dyn Chore>) -> Self {
         let zero = || AtomicU64::new(0);
         let capacity_bytes = AtomicU64::new(capacity_bytes);
-        Self { capacity_bytes, used_bytes: zero(), scratch_bytes: zero(), chore, tended_in: AtomicU32::new(0) }
+        Self {
+            capacity_bytes,
+            used_bytes: zero(),
+            scratch_bytes: zero(),
+            unwritten_bytes: zero(),
+            chore,
+            tended_in: AtomicU32::new(0),
+        }
     }
 
     /// Most bytes of slots that may be handed out.
@@ -149,6 +155,11 @@ impl Space {
     /// Bytes of slots handed out.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Relaxed)
+    }
+
+    /// See [`Unwritten`].
+    pub(super) fn unwritten_bytes(&self) -> u64 {
+        self.unwritten_bytes.load(Relaxed)
     }
 
     /// Bytes of disk space that the scratch files hold, used or not.
@@ -226,6 +237,7 @@ impl Drop for Reservation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::UnsizedArc;
 
     struct Nothing;
 
@@ -321,10 +333,10 @@ mod tests {
         }
         // The keeper waits in it until the test looks.
         let (tell, tended) = std::sync::mpsc::sync_channel(0);
-        let chore = std::sync::Arc::new(Tended(tell));
-        let space = Space::new(u64::MAX, std::sync::Arc::downgrade(&chore) as Weak<dyn Chore>);
+        let chore = UnsizedArc::new(Tended(tell));
+        let space = Space::new(u64::MAX, UnsizedArc::downgrade(&chore) as Weak<dyn Chore>);
         space.add_scratch(64 * MIB + 1);
-        assert_eq!(std::sync::Arc::weak_count(&chore), 2, "the space and the keeper know it");
+        assert_eq!(UnsizedArc::weak_count(&chore), 2, "the space and the keeper know it");
         assert!(!space.begin_tending(), "one keeper is enough");
         tended.recv().expect("the keeper came");
     }
