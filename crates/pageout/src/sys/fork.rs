@@ -213,12 +213,10 @@ fn is_there(child: &Child) -> bool {
 /// A pipe that goes when another program is started, above the standard streams; none where the system refuses.
 fn new_pipe() -> (libc::c_int, libc::c_int) {
     let mut ends = [-1; 2];
-    // SAFETY: `ends` has room for the two descriptors that the call writes.
-    let answer = unsafe { open_pipe(ends.as_mut_ptr()) };
-    let [reading, writing] = ends;
-    if answer != 0 {
+    if open_pipe(&mut ends) != 0 {
         return NO_PIPE;
     }
+    let [reading, writing] = ends;
     if reading.min(writing) <= libc::STDERR_FILENO {
         close(reading);
         close(writing);
@@ -227,25 +225,19 @@ fn new_pipe() -> (libc::c_int, libc::c_int) {
     (reading, writing)
 }
 
-/// # Safety
-/// `ends` is writable for two descriptors.
 #[cfg(target_os = "linux")]
-unsafe fn open_pipe(ends: *mut libc::c_int) -> libc::c_int {
-    // SAFETY: as the caller promises.
-    unsafe { libc::pipe2(ends, libc::O_CLOEXEC) }
+fn open_pipe(ends: &mut [libc::c_int; 2]) -> libc::c_int {
+    // SAFETY: there is room for the two descriptors that the call writes.
+    unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }
 }
 
-/// # Safety
-/// `ends` is writable for two descriptors.
 #[cfg(not(target_os = "linux"))]
-unsafe fn open_pipe(ends: *mut libc::c_int) -> libc::c_int {
-    // SAFETY: as the caller promises.
-    let answer = unsafe { libc::pipe(ends) };
-    for position in 0..2 {
-        // SAFETY: as the caller promises; what a call that failed left there is no open descriptor.
-        let end = unsafe { ends.add(position).read() };
+fn open_pipe(ends: &mut [libc::c_int; 2]) -> libc::c_int {
+    // SAFETY: there is room for the two descriptors that the call writes.
+    let answer = unsafe { libc::pipe(ends.as_mut_ptr()) };
+    for end in ends {
         // SAFETY: the call takes no memory; a descriptor that is none is refused.
-        unsafe { libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC) };
+        unsafe { libc::fcntl(*end, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
     answer
 }

@@ -12,6 +12,7 @@ use super::Destination;
 use super::call::{ALLOCATION_INTERRUPTIONS_MAX, checked, last, repeated, retried_int};
 use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, Remainder, Room, ScratchFile};
 use super::directory::OpenDirectory;
+use super::file;
 use super::file::file_offset;
 use super::portable::PortableFile;
 
