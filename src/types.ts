@@ -72,7 +72,10 @@ export interface PagerOptions {
   scratchDir?: string
   /** Backend of `pageout`. Default: `file`. */
   backend?: Backend
-  /** Most bytes of scratch slots in use. Default: 90 % of what the scratch directory has free when it is opened. */
+  /**
+   * Upper limit on scratch space in use, in bytes. Default: what `PAGEOUT_CAPACITY_BYTES` says, and in any case no more than leaves
+   * a tenth of the file system free.
+   */
   capacityBytes?: number
   /** Whether the scratch directory may live in memory. Default: false. */
   allowRamBacked?: boolean

@@ -204,17 +204,36 @@ impl<T: Pod> Extend<T> for Collector<T> {
         }
         let block_len = (BLOCK / size_of::<T>().max(1)).max(1);
         let mut elements = elements.into_iter();
-        let mut block = Vec::with_capacity(block_len);
-        loop {
-            block.extend(elements.by_ref().take(block_len));
-            if block.is_empty() {
+        let mut block = Block { collector: self, elements: Vec::with_capacity(block_len) };
+        while block.collector.failed.is_none() {
+            block.elements.extend(elements.by_ref().take(block_len));
+            if block.elements.is_empty() {
                 return;
             }
-            if let Err(error) = self.append(&block) {
-                self.failed = Some(error);
-                return;
-            }
-            block.clear();
+            block.append();
+        }
+    }
+}
+
+/// Elements that were taken from an iterator. Dropped, also because the iterator panics, they are appended.
+struct Block<'a, T: Pod> {
+    collector: &'a mut Collector<T>,
+    elements: Vec<T>,
+}
+
+impl<T: Pod> Block<'_, T> {
+    fn append(&mut self) {
+        if let Err(error) = self.collector.append(&self.elements) {
+            self.collector.failed = Some(error);
+        }
+        self.elements.clear();
+    }
+}
+
+impl<T: Pod> Drop for Block<'_, T> {
+    fn drop(&mut self) {
+        if !self.elements.is_empty() {
+            self.append();
         }
     }
 }

@@ -499,3 +499,14 @@ fn panics_of_the_module_level_functions_point_at_their_caller() {
         },
     );
 }
+
+#[test]
+fn what_an_iterator_gave_before_it_panicked_is_appended() {
+    let pager = Setup::Native.pager();
+    let mut collector = pager.collector::<u32>();
+    let elements = (0..).inspect(|&element| assert!(element < 7, "the iterator's own trouble"));
+    let panicked = catch_unwind(AssertUnwindSafe(|| collector.extend(elements)));
+    assert!(panicked.is_err());
+    let handle = collector.finish().expect("the device works");
+    assert_eq!(handle.take().expect("a payload"), [0, 1, 2, 3, 4, 5, 6]);
+}
