@@ -34,6 +34,8 @@ const PUSH_BYTES_MAX: u64 = 16 * MIB;
 #[derive(Debug)]
 pub(crate) struct WriteBehind {
     device: UnsizedArc<dyn Device>,
+    /// Whether the device leaves it to the operating system to say how much memory there is.
+    asks_system: bool,
     dirty_bytes: AtomicU64,
     pushed_bytes: AtomicU64,
     failed_files: AtomicU64,
@@ -42,7 +44,8 @@ pub(crate) struct WriteBehind {
 impl WriteBehind {
     pub(super) fn new(device: UnsizedArc<dyn Device>) -> Self {
         let zero = || AtomicU64::new(0);
-        Self { device, dirty_bytes: zero(), pushed_bytes: zero(), failed_files: zero() }
+        let asks_system = device.memory().is_none();
+        Self { device, asks_system, dirty_bytes: zero(), pushed_bytes: zero(), failed_files: zero() }
     }
 
     /// Bytes of slots that were written and not pushed.
@@ -100,7 +103,8 @@ impl WriteBehind {
 
     /// What the process may use of the memory, as it was when it was last looked at.
     fn memory(&self) -> MemorySample {
-        self.device.memory().unwrap_or_else(limits::current)
+        let told = if self.asks_system { None } else { self.device.memory() };
+        told.unwrap_or_else(limits::current)
     }
 
     /// Bytes to push now.
