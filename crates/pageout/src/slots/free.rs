@@ -429,8 +429,8 @@ mod tests {
         TakeIdle(u32, bool),
         /// As `TakeIdle`, of a run that begins and ends anywhere in the file.
         TakeIdleOf(u32, u32, bool),
-        /// Takes the tail, and cuts it off or puts it back.
-        TakeTail(bool),
+        /// Takes idle slots at the end, and cuts them off or puts them back.
+        TakeTail(u32, bool),
         Drain(bool),
     }
 
@@ -446,7 +446,7 @@ mod tests {
             1 => (count_max(), any::<bool>()).prop_map(|(count_max, has_space)| Step::TakeIdle(count_max, has_space)),
             1 => (any::<u32>(), 0..40u32, any::<bool>())
                 .prop_map(|(first, count, has_space)| Step::TakeIdleOf(first, count, has_space)),
-            1 => any::<bool>().prop_map(Step::TakeTail),
+            1 => (count_max(), any::<bool>()).prop_map(|(count_max, is_cut)| Step::TakeTail(count_max, is_cut)),
             1 => any::<bool>().prop_map(Step::Drain),
         ]
     }
@@ -497,9 +497,9 @@ mod tests {
                     prop_assert_eq!(run, plain.take_idle_of(of));
                     self.put(run, has_space);
                 }
-                Step::TakeTail(is_cut) => {
-                    let run = free.take_tail(u32::MAX);
-                    prop_assert_eq!(run, plain.take_tail(u32::MAX));
+                Step::TakeTail(count_max, is_cut) => {
+                    let run = free.take_tail(count_max);
+                    prop_assert_eq!(run, plain.take_tail(count_max));
                     match run {
                         Some(tail) if is_cut => free.shorten_to(tail.first),
                         _ => self.put(run, true),

@@ -283,7 +283,7 @@ mod tests {
         space.scratch_bytes.store(7 * MIB, Relaxed);
         assert_eq!(alone(|| (space.has_excess(), space.excess_bytes())), (false, 0));
         // A share is 3.2 MiB, or less where another test has stores open.
-        let _stores: Vec<_> = (0..20).map(|_| fork::Watch::begin()).collect();
+        let _stores: Vec<_> = (0..20).map(|_| fork::Watch::begin().expect("handlers")).collect();
         assert_eq!((space.has_excess(), space.excess_bytes()), (true, 3 * MIB));
         space.scratch_bytes.store(4 * MIB, Relaxed);
         assert_eq!((space.has_excess(), space.excess_bytes()), (false, 0));
@@ -292,6 +292,19 @@ mod tests {
     #[test]
     fn a_tenth_of_the_file_system_is_left_free() {
         assert_eq!(untouched_bytes(Room { free_bytes: 3, total_bytes: 1000 }), 100);
+    }
+
+    #[test]
+    fn what_is_unwritten_counts_until_it_is_dropped() {
+        let space = Arc::new(space(100));
+        assert_eq!(space.unwritten_bytes(), 0);
+        let (mut one, other) = (Unwritten::new(&space, 2), Unwritten::new(&space, 7));
+        one.add(3);
+        assert_eq!(space.unwritten_bytes(), 12);
+        drop(one);
+        assert_eq!(space.unwritten_bytes(), 7);
+        drop(other);
+        assert_eq!(space.unwritten_bytes(), 0);
     }
 
     #[test]
