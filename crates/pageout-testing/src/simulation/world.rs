@@ -399,7 +399,7 @@ impl<'a, T: Pod> World<'a, T> {
         let (features, held_bytes) = (&self.plan.features, disk.held_bytes());
         // Where neither space can be reserved nor holes be made, a write that stopped half way keeps what it has until its slot is
         // used again.
-        if is_refused && (features.has(Feature::Reserve) || features.has(Feature::Punch)) {
+        if is_refused && (disk.has(Feature::Reserve) || disk.has(Feature::Punch)) {
             let before = room.held_bytes;
             assert!(held_bytes <= before, "a refused call left {held_bytes} bytes on the device, which held {before} before");
         }
