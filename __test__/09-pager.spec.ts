@@ -313,7 +313,8 @@ serialWithProc('30 pagers of each kind that were used and closed have no descrip
   const held = await useAndClose(t, 1)
   const before = openDescriptors()
   held.push(...(await useAndClose(t, 30)))
-  t.is(openDescriptors(), before)
+  // Node may close one of its own meanwhile.
+  t.true(openDescriptors() <= before)
   t.is(held.length, 31 * 10)
 })
 
@@ -329,7 +330,7 @@ serialWithProc('closing a pager that has an open stream closes its descriptors, 
     { code: 'ERR_PAGEOUT_CLOSED' },
   )
   pager.close()
-  t.is(openDescriptors(), before)
+  t.true(openDescriptors() <= before)
   await reading
 })
 
