@@ -321,7 +321,9 @@ mod tests_of_the_system {
         drop(first);
         lock().expect_err("one uses it");
         drop(second);
-        lock().expect("nobody uses it");
+        // A child that another test has forked may hold it for a moment.
+        let pauses = (0..1_000).map(|_| std::thread::sleep(std::time::Duration::from_millis(10)));
+        assert!(lock().is_ok() || pauses.map(|()| lock()).any(|outcome| outcome.is_ok()), "nobody uses it");
         OpenDirectory::open(root.path()).expect("a lock that is refused is no reason to refuse a directory");
     }
 }
