@@ -22,14 +22,12 @@ pub(crate) trait Chore: Send + Sync {
 }
 
 /// What is left to the thread.
-#[derive(Default)]
 struct Work {
     chores: Vec<Weak<dyn Chore>>,
     remainders: Vec<Remainder>,
     is_running: bool,
 }
 
-#[derive(Default)]
 struct Keeper {
     work: Mutex<Work>,
     arrived: Condvar,

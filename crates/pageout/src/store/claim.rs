@@ -76,8 +76,7 @@ impl Store {
         let mut freed = Grown::default();
         place.slots().iter().for_each(|slot| slot.list_in(&mut freed));
         drop(place);
-        let _giving = lock(&self.files().giving);
-        freed.give_back();
+        freed.give_back(self);
     }
 
     pub(super) fn try_claim(&self, len_bytes: u64, order: Order, shard: usize) -> Result<Claim<'_>, Error> {
@@ -157,10 +156,7 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         drop(self.place.take());
-        if !self.grown.is_empty() {
-            let _giving = lock(&self.store.files().giving);
-            self.grown.give_back();
-        }
+        self.grown.give_back(self.store);
     }
 }
 
@@ -190,17 +186,17 @@ impl Grown {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.runs.is_empty()
-    }
-
     /// The call that the files grew for has succeeded.
     fn forget(&mut self) {
         self.runs.clear();
     }
 
     /// The call that the files grew for has failed: what nobody else uses by now goes back.
-    fn give_back(&mut self) {
+    fn give_back(&mut self, store: &Store) {
+        if self.runs.is_empty() {
+            return;
+        }
+        let _giving = lock(&store.files().giving);
         for (file, run) in self.runs.drain(..) {
             file.give_back_of(run);
         }

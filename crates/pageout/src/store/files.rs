@@ -78,7 +78,7 @@ impl Files {
 
     /// A file of the class that can grow, if one is open.
     pub(super) fn any_growing(&self, class: Class) -> Option<Arc<SlotFile>> {
-        self.growing(class).find(|file| file.can_grow())
+        open_in(self.shards(class)).find(|file| file.can_grow())
     }
 
     /// Frees slots of the class that no other process can read any more. Says whether there were some.
@@ -123,7 +123,7 @@ impl Files {
 
     /// The files that grow.
     pub(super) fn all_growing(&self) -> impl Iterator<Item = Arc<SlotFile>> {
-        self.active.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone))
+        open_in(&self.active)
     }
 
     /// Closes every descriptor.
@@ -145,7 +145,7 @@ impl Files {
     }
 
     fn of_class(&self, class: Class) -> impl Iterator<Item = Arc<SlotFile>> {
-        self.growing(class).chain(self.all_set_aside().filter(move |file| file.class() == class))
+        open_in(self.shards(class)).chain(self.all_set_aside().filter(move |file| file.class() == class))
     }
 
     /// The files that were set aside, without any copy of their list. Where one goes meanwhile, another may be passed over.
@@ -153,13 +153,14 @@ impl Files {
         (0..).map_while(|position| lock(&self.set_aside).get(position).map(Arc::clone))
     }
 
-    fn growing(&self, class: Class) -> impl Iterator<Item = Arc<SlotFile>> {
-        self.shards(class).iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone))
-    }
-
     fn shards(&self, class: Class) -> &[Mutex<Option<Arc<SlotFile>>>] {
         &self.active[class.index() * SHARDS..][..SHARDS]
     }
+}
+
+/// The files of some shards.
+fn open_in(shards: &[Mutex<Option<Arc<SlotFile>>>]) -> impl Iterator<Item = Arc<SlotFile>> {
+    shards.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone))
 }
 
 fn claim(file: &Arc<SlotFile>, choose: ChooseSlot, reservation: &mut Reservation<'_>) -> Option<Slot> {

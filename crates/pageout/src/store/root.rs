@@ -1,5 +1,6 @@
 //! The scratch directory of a store: opened with all checks, and again when it was removed or replaced.
 
+use std::io::IoSlice;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,6 @@ use crate::slots::slot_bytes_for;
 use crate::sync::{Mutex, UnsizedArc, lock};
 use crate::sys::device::{DirectoryFacts, Failure};
 use crate::sys::{Device, Directory, ScratchFile, destination};
-use std::io::IoSlice;
 
 /// File systems are waited for this often at most: calls that are refused again and again shall be refused soon.
 const SETTLING_INTERVAL: Duration = Duration::from_secs(2);

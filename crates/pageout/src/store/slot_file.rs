@@ -19,7 +19,6 @@ use crate::units::MIB;
 const CLOSED: Failure = Failure::new("close", libc::EBADF);
 /// The most bytes whose space is given back by one call, and as many slots are out of circulation meanwhile.
 const GIVE_BACK_BYTES_MAX: u64 = 64 * MIB;
-
 /// Files that hold no more than this are closed where they are let go of.
 const CLOSE_BYTES_MAX: u64 = 4 * MIB;
 
@@ -183,12 +182,11 @@ impl SlotFile {
     /// payload.
     pub(super) fn check_write_back(&self) {
         self.unasked.store(false, Relaxed);
-        match self.with(|file| file.check_write_back()) {
-            // A call that is not there, or that was interrupted, says nothing.
-            Err(failure) if !failure.is_loss() => {}
-            Ok(()) => {}
-            Err(failure) if self.is_inherited() => self.write_back_errno.store(failure.errno, Relaxed),
-            Err(failure) => self.set_lost(failure),
+        // A call that is not there, or that was interrupted, says nothing.
+        if let Err(failure) = self.with(|file| file.check_write_back())
+            && failure.is_loss()
+        {
+            self.set_lost(failure);
         }
     }
 
@@ -201,6 +199,9 @@ impl SlotFile {
 
     /// The device has lost something of this file. Which bytes their checksums say.
     fn set_lost(&self, failure: Failure) {
+        if self.is_inherited() {
+            return self.write_back_errno.store(failure.errno, Relaxed);
+        }
         if self.write_back_errno.swap(failure.errno, Relaxed) == 0 {
             self.write_behind.add_failed_file();
         }
@@ -245,10 +246,11 @@ impl SlotFile {
         let Some(run) = run else { return 0 };
         self.write_behind.add_pushed(self.run_bytes(run));
         self.unasked.store(true, Relaxed);
-        match self.with(|file| file.start_write_back(self.offset(run.first), self.run_bytes(run))) {
-            Err(failure) if failure.is_loss() => self.set_lost(failure),
-            // Out of memory, or not for this range: the system writes it when it likes.
-            Ok(()) | Err(_) => {}
+        // Where memory is short, or the range is not taken, the system writes it when it likes.
+        if let Err(failure) = self.with(|file| file.start_write_back(self.offset(run.first), self.run_bytes(run)))
+            && failure.is_loss()
+        {
+            self.set_lost(failure);
         }
         self.run_bytes(run)
     }
