@@ -237,7 +237,6 @@ impl Drop for Reservation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::UnsizedArc;
 
     struct Nothing;
 
@@ -346,10 +345,10 @@ mod tests {
         }
         // The keeper waits in it until the test looks.
         let (tell, tended) = std::sync::mpsc::sync_channel(0);
-        let chore = UnsizedArc::new(Tended(tell));
-        let space = Space::new(u64::MAX, UnsizedArc::downgrade(&chore) as Weak<dyn Chore>);
+        let chore = Arc::new(Tended(tell));
+        let space = Space::new(u64::MAX, Arc::downgrade(&chore) as Weak<dyn Chore>);
         space.add_scratch(64 * MIB + 1);
-        assert_eq!(UnsizedArc::weak_count(&chore), 2, "the space and the keeper know it");
+        assert_eq!(Arc::weak_count(&chore), 2, "the space and the keeper know it");
         assert!(!space.begin_tending(), "one keeper is enough");
         tended.recv().expect("the keeper came");
     }

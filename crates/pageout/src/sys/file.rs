@@ -9,6 +9,7 @@ use std::path::Path;
 use super::Destination;
 use super::call::{retried, retried_int};
 use super::failure::{Failure, Outcome};
+use crate::units;
 
 /// The most slices that one call takes (`IOV_MAX` of Linux and macOS).
 pub(super) const SLICES_MAX: usize = 1024;
@@ -190,6 +191,12 @@ fn length_limit_bytes() -> u64 {
     if answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur } else { u64::MAX }
 }
 
+/// Cuts a range into steps of at most `step_bytes` bytes: offset and length of each.
+pub(super) fn steps(offset: u64, len_bytes: u64, step_bytes: u64) -> impl Iterator<Item = (u64, u64)> {
+    let starts = (0..len_bytes).step_by(units::to_usize(step_bytes));
+    starts.map(move |start| (offset.saturating_add(start), step_bytes.min(len_bytes - start)))
+}
+
 pub(super) fn file_offset(syscall: &'static str, offset: u64) -> Outcome<libc::off_t> {
     libc::off_t::try_from(offset).map_err(|_| Failure::new(syscall, libc::EFBIG))
 }
@@ -221,6 +228,13 @@ mod tests {
     #[cfg_attr(miri, ignore = "asks the kernel")]
     fn a_descriptor_that_is_none_has_no_file_system() {
         assert_eq!(file_system(-1).map(drop), Err(Failure::new("fstatfs", libc::EBADF)));
+    }
+
+    #[test]
+    fn steps_cover_a_range_once_and_in_order() {
+        assert_eq!(steps(10, 7, 3).collect::<Vec<_>>(), [(10, 3), (13, 3), (16, 1)]);
+        assert_eq!(steps(10, 6, 3).collect::<Vec<_>>(), [(10, 3), (13, 3)]);
+        assert_eq!(steps(10, 0, 3).count(), 0);
     }
 
     #[test]

@@ -155,12 +155,9 @@ impl ScratchFile for LinuxFile {
     }
 
     fn prefetch(&self, offset: u64, len_bytes: u64) {
-        let mut done = 0;
-        while done < len_bytes {
-            let step = PREFETCH_STEP_BYTES.min(len_bytes - done);
+        for (offset, len_bytes) in file::steps(offset, len_bytes, PREFETCH_STEP_BYTES) {
             // A hint: whether it is taken does not matter.
-            let _ = calls::prefetch(self.portable.as_fd(), offset.saturating_add(done), step);
-            done += step;
+            let _ = calls::prefetch(self.portable.as_fd(), offset, len_bytes);
         }
     }
 

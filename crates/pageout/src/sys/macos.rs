@@ -67,11 +67,8 @@ impl ScratchFile for MacOsFile {
     }
 
     fn prefetch(&self, offset: u64, len_bytes: u64) {
-        let mut done = 0;
-        while done < len_bytes {
-            let step = PREFETCH_STEP_BYTES.min(len_bytes - done);
-            prefetch(self.portable.as_fd(), offset.saturating_add(done), step);
-            done += step;
+        for (offset, len_bytes) in file::steps(offset, len_bytes, PREFETCH_STEP_BYTES) {
+            prefetch(self.portable.as_fd(), offset, len_bytes);
         }
     }
 
