@@ -168,8 +168,8 @@ mod platform {
     /// cannot be read.
     const KNOWN: [(i64, &str); 12] = [
         (0xef53, "ext4"),
-        (0x5846_5342, "xfs"),
-        (0x9123_683e, "btrfs"),
+        (in_memory::XFS, "xfs"),
+        (in_memory::BTRFS, "btrfs"),
         (in_memory::TMPFS, "tmpfs"),
         (in_memory::RAMFS, "ramfs"),
         (in_memory::HUGETLBFS, "hugetlbfs"),

@@ -23,6 +23,8 @@ use super::mountinfo::Mount;
 pub(super) const TMPFS: i64 = 0x0102_1994;
 pub(super) const RAMFS: i64 = 0x8584_58f6;
 pub(super) const HUGETLBFS: i64 = 0x9584_58f6;
+pub(super) const BTRFS: i64 = 0x9123_683e;
+pub(super) const XFS: i64 = 0x5846_5342;
 
 /// Where the kernel shows its block devices by number.
 const BLOCK_DEVICES: &str = "/sys/dev/block";

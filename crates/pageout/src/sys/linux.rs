@@ -17,12 +17,17 @@ use super::Destination;
 use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, Remainder, Room, ScratchFile};
 use super::directory::{self, OpenDirectory};
 use super::file;
+use super::in_memory;
 use super::named::Refusal;
 use super::portable::PortableFile;
 
 /// Bytes that one hint to prefetch is about. The kernel reads no more for one than a device's read-ahead, which is so long
 /// unless somebody has set it.
 const PREFETCH_STEP_BYTES: u64 = 128 << 10;
+
+/// How often, and after what pause, a file system is asked whether it has freed more.
+const SETTLING_LOOKS_MAX: u32 = 200;
+const SETTLING_PAUSE: Duration = Duration::from_millis(5);
 
 /// The operating system.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +38,6 @@ impl Device for Linux {
         Ok(Arc::new(LinuxDirectory { directory: OpenDirectory::open(path)?, unnamed: AtomicBool::new(true) }))
     }
 }
-
-/// How often, and after what pause, a file system is asked whether it has freed more.
-const SETTLING_LOOKS_MAX: u32 = 200;
-const SETTLING_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 struct LinuxDirectory {
@@ -60,13 +61,16 @@ impl Directory for LinuxDirectory {
 
     fn settle(&self) {
         let directory = self.directory.as_fd();
-        let magic = file::file_system(directory.as_raw_fd()).map_or(0, |raw| raw.f_type);
         // A failure leaves the room as it is shown.
-        if magic == libc::BTRFS_SUPER_MAGIC {
+        match file::file_system(directory.as_raw_fd()).map(|raw| in_memory::magic(&raw)) {
             // Space is free with the transaction that frees it.
-            let _ = calls::commit(directory);
-        } else if magic == libc::XFS_SUPER_MAGIC {
-            settle_in_background(|| directory::room(directory.as_raw_fd()).map_or(0, |room| room.free_bytes));
+            Ok(in_memory::BTRFS) => {
+                let _ = calls::commit(directory);
+            }
+            Ok(in_memory::XFS) => {
+                settle_in_background(|| directory::room(directory.as_raw_fd()).map_or(0, |room| room.free_bytes));
+            }
+            _ => (),
         }
     }
 }

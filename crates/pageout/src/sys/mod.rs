@@ -37,6 +37,7 @@ pub(crate) use linux::Linux as Native;
 #[cfg(target_os = "macos")]
 pub(crate) use macos::MacOs as Native;
 pub(crate) use plain_vec::PlainVec;
+#[cfg(feature = "addon-internals")]
 pub(crate) use portable::Portable;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub(crate) use portable::Portable as Native;
