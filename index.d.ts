@@ -26,6 +26,9 @@ export declare function busyLanes(): number
  */
 export declare function close(pager: PagerRef): void
 
+/** As `close`, off the JavaScript thread. It does not fail. */
+export declare function closeAsync(pager: PagerRef): Promise<void>
+
 /** Begins a payload of the file backend, and gives the ticket it has until it is finished. */
 export declare function collect(pager: PagerRef): number
 
@@ -43,6 +46,9 @@ export declare function collectFinish(pager: PagerRef, ticket: number): number
 
 /** As `collectFinish`, off the JavaScript thread. */
 export declare function collectFinishAsync(pager: PagerRef, ticket: number): Promise<number>
+
+/** Copies the bytes of all views, in order, over `target`, which has exactly their length. */
+export declare function copyAsync(views: Array<Uint8Array>, target: Uint8Array): Promise<void>
 
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
@@ -70,6 +76,9 @@ export declare function free(pager: PagerRef, ticket: number): boolean
 
 /** Says that a view's memory will not be used for a while, so that the operating system swaps it out first. */
 export declare function hintCold(view: ArrayBufferView): void
+
+/** Says that the memory of views will not be used for a while, so that the operating system swaps it out first. */
+export declare function hintColdAsync(views: Array<Uint8Array>): Promise<void>
 
 /** Says that a view's memory will be used soon. */
 export declare function hintSoon(view: ArrayBufferView): void
@@ -101,8 +110,8 @@ export declare function makeStop(): StopRef
  */
 export declare function offerPages(view: ArrayBufferView): void
 
-/** A pager of its own. A scratch directory that is given is opened now. */
-export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean): PagerRef
+/** A pager of its own. A scratch directory that is given is opened now. `environment` is as for `useEnvironment`. */
+export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean, environment?: Array<string> | undefined | null): PagerRef
 
 /** The process-wide pager, with a table of payloads for this environment. */
 export declare function openDefault(): PagerRef
@@ -199,6 +208,12 @@ export declare function take(pager: PagerRef, ticket: number, target: ArrayBuffe
 
 /** Gives all disk space back that no payload uses, and the memory of handles that are gone. */
 export declare function trim(pager: PagerRef): void
+
+/**
+ * What a pager looks at instead of the environment of the process where no scratch directory is open yet: the values of
+ * `PAGEOUT_SCRATCH_DIR` (or an empty string), the temporary directory, and `PAGEOUT_CAPACITY_BYTES` (or an empty string).
+ */
+export declare function useEnvironment(pager: PagerRef, environment: Array<string>): void
 
 /** Whether later pageouts use the swap backend. */
 export declare function usesSwap(pager: PagerRef): boolean

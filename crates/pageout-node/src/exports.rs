@@ -1,17 +1,19 @@
 //! The exports that take a pager.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use napi::Env;
-use napi::bindgen_prelude::{External, Float64Array, Result};
+use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Result};
 use napi_derive::napi;
-use pageout::{Backend, Pager};
+use pageout::{Backend, Environment, Pager};
 
 use crate::error::{internal, throw};
 use crate::numbers::{double, index, pairs, whole};
 use crate::table::{Kept, Payload, Shared, Table};
+use crate::task::{Job, spawn};
 use crate::view::ArrayBufferView;
 
 /// A pager as one environment sees it. The alias is the name that index.d.ts prints.
@@ -25,7 +27,7 @@ pub fn open_default() -> PagerRef {
     External::new(Arc::new(Table::new(Arc::clone(shared))))
 }
 
-/// A pager of its own. A scratch directory that is given is opened now.
+/// A pager of its own. A scratch directory that is given is opened now. `environment` is as for `useEnvironment`.
 #[allow(clippy::fn_params_excessive_bools, reason = "options, named where JavaScript passes them")]
 #[napi(catch_unwind, ts_return_type = "PagerRef")]
 pub fn open(
@@ -36,6 +38,7 @@ pub fn open(
     allow_ram_backed: bool,
     integrity: bool,
     exclude_from_core_dumps: bool,
+    environment: Option<Vec<String>>,
 ) -> Result<PagerRef> {
     let mut builder = Pager::builder()
         .backend(backend_of(swap))
@@ -48,8 +51,19 @@ pub fn open(
     if let Some(capacity_bytes) = capacity_bytes {
         builder = builder.capacity_bytes(whole(capacity_bytes)?);
     }
+    if let Some(environment) = environment {
+        builder = builder.environment(environment_of(environment)?);
+    }
     let pager = builder.build().map_err(|error| throw(&env, &error))?;
     Ok(External::new(Arc::new(Table::opened(pager))))
+}
+
+/// What a pager looks at instead of the environment of the process where no scratch directory is open yet: the values of
+/// `PAGEOUT_SCRATCH_DIR` (or an empty string), the temporary directory, and `PAGEOUT_CAPACITY_BYTES` (or an empty string).
+#[napi(catch_unwind)]
+pub fn use_environment(pager: &PagerRef, environment: Vec<String>) -> Result<()> {
+    pager.shared().pager.use_environment(environment_of(environment)?);
+    Ok(())
 }
 
 /// Makes `directory` the scratch directory of the process-wide pager.
@@ -162,6 +176,18 @@ pub fn close(pager: &PagerRef) {
     pageout::memory::give_heap_back();
 }
 
+/// As `close`, off the JavaScript thread. It does not fail.
+#[napi(catch_unwind, ts_return_type = "Promise<void>")]
+pub fn close_async(pager: &PagerRef) -> AsyncTask<Job<(), ()>> {
+    let table = Arc::clone(pager);
+    let work = move || {
+        table.close();
+        pageout::memory::give_heap_back();
+        Ok(())
+    };
+    spawn(work, Ok)
+}
+
 /// Gives all disk space back that no payload uses, and the memory of handles that are gone.
 #[napi(catch_unwind)]
 pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
@@ -226,6 +252,17 @@ fn read_ranges(
 ) -> Result<()> {
     let handle = pager.stored(ticket)?;
     handle.pager().read_into(&handle, ranges, target.bytes_mut()).map_err(|error| throw(env, &error))
+}
+
+fn environment_of(values: Vec<String>) -> Result<Environment> {
+    let [scratch_dir, temporary_dir, capacity_bytes] =
+        <[String; 3]>::try_from(values).map_err(|_| internal("an environment has three values"))?;
+    let filled = |value: String| Some(value).filter(|value| !value.is_empty());
+    Ok(Environment {
+        scratch_dir: filled(scratch_dir).map(PathBuf::from),
+        temporary_dir: PathBuf::from(temporary_dir),
+        capacity_bytes: filled(capacity_bytes).map(OsString::from),
+    })
 }
 
 fn backend_of(swap: bool) -> Backend {

@@ -138,7 +138,7 @@ mod units;
 
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use pager::{BatchRead, read_batch};
+pub use pager::{BatchRead, Environment, read_batch};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
 pub use sys::{device, memory};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use super::stats::Counters;
-use super::{AtomicBackend, Backend, Pager, Shared};
+use super::{AtomicBackend, Backend, Environment, Pager, Shared};
 use crate::error::Error;
 use crate::store::StoreOptions;
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
@@ -38,6 +38,7 @@ pub struct PagerBuilder {
     store: StoreOptions,
     integrity: bool,
     exclude_from_core_dumps: bool,
+    environment: Option<Environment>,
     device: UnsizedArc<dyn Device>,
 }
 
@@ -49,6 +50,7 @@ impl Default for PagerBuilder {
             store: StoreOptions::default(),
             integrity: true,
             exclude_from_core_dumps: false,
+            environment: None,
             device: UnsizedArc::new(Native),
         }
     }
@@ -107,6 +109,14 @@ impl PagerBuilder {
         self
     }
 
+    /// What the environment says, instead of the process's own.
+    #[cfg(feature = "addon-internals")]
+    #[doc(hidden)]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
     /// Puts another device under the store. For tests.
     #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
@@ -151,7 +161,7 @@ impl PagerBuilder {
                 exclude_from_core_dumps: self.exclude_from_core_dumps,
                 backend: AtomicBackend::new(self.backend),
                 store: OnceLock::new(),
-                opening: Mutex::default(),
+                opening: Mutex::new(self.environment),
                 closed: AtomicBool::new(false),
                 counters: Counters::default(),
             }),

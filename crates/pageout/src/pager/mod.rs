@@ -7,6 +7,7 @@
 mod batch;
 mod builder;
 mod collector;
+mod environment;
 mod handle;
 #[cfg(all(test, pageout_loom))]
 mod models;
@@ -26,6 +27,7 @@ use bytemuck::Pod;
 pub use batch::{BatchRead, read_batch};
 pub use builder::PagerBuilder;
 pub use collector::Collector;
+pub use environment::Environment;
 pub use handle::{Handle, TakeError};
 pub use pageout_error::PageoutError;
 pub use reader::Reader;
@@ -106,8 +108,8 @@ pub(crate) struct Shared {
     backend: AtomicBackend,
     /// The scratch directory, opened by the first call that needs it.
     store: OnceLock<UnsizedArc<Store>>,
-    /// Held while the scratch directory is chosen.
-    opening: Mutex<()>,
+    /// Held while the scratch directory is chosen. The environment that is looked at, if not the process's own.
+    opening: Mutex<Option<Environment>>,
     /// Set for good by [`Pager::close`].
     closed: AtomicBool,
     counters: Counters,

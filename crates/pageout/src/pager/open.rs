@@ -2,13 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Pager;
+use super::{Environment, Pager};
 use crate::error::{Error, RefusedDir};
 use crate::store::Store;
 use crate::sync::{UnsizedArc, lock};
-
-/// Names a directory that the default search tries first.
-const SCRATCH_DIR_VARIABLE: &str = "PAGEOUT_SCRATCH_DIR";
 
 impl Pager {
     /// Makes `root` the scratch directory, creating it with its parents. Where it already is, nothing happens.
@@ -17,7 +14,7 @@ impl Pager {
     /// [`Error::ScratchDirInUse`] when another directory is in use; [`Error::ScratchDir`] or [`Error::RamBacked`] when
     /// `root` cannot serve, in which case nothing is decided and a later call may succeed.
     pub(crate) fn set_scratch_dir(&self, root: PathBuf) -> Result<(), Error> {
-        let _turn = lock(&self.shared.opening);
+        let environment = lock(&self.shared.opening);
         self.shared.check_open()?;
         if let Some(store) = self.shared.store.get() {
             if is_same_directory(store.path(), &root) {
@@ -25,13 +22,13 @@ impl Pager {
             }
             return Err(Error::ScratchDirInUse { requested: root, current: store.path().into() });
         }
-        let store = self.open_named(root)?;
+        let store = self.open_named(root, &known(environment.as_ref()))?;
         self.shared.store.get_or_init(|| store);
         Ok(())
     }
 
-    fn open_named(&self, root: PathBuf) -> Result<UnsizedArc<Store>, Error> {
-        match self.open(&root) {
+    fn open_named(&self, root: PathBuf, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
+        match self.open(&root, environment) {
             Err(reason @ (Error::System { .. } | Error::Exposed { .. })) => {
                 Err(Error::ScratchDir { tried: vec![RefusedDir { path: root, reason }] })
             }
@@ -39,8 +36,19 @@ impl Pager {
         }
     }
 
-    fn open(&self, root: &Path) -> Result<UnsizedArc<Store>, Error> {
-        Store::open(&self.shared.device, root, self.shared.store_options)
+    fn open(&self, root: &Path, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
+        let mut options = self.shared.store_options;
+        if options.capacity_bytes.is_none() {
+            options.default_up_to = environment.capacity()?;
+        }
+        Store::open(&self.shared.device, root, options)
+    }
+
+    /// Looks at `environment` instead of the process's own where no scratch directory is open yet.
+    #[cfg(feature = "addon-internals")]
+    #[doc(hidden)]
+    pub fn use_environment(&self, environment: Environment) {
+        *lock(&self.shared.opening) = Some(environment);
     }
 
     /// The store; the first call opens the first usable directory of the default search.
@@ -48,24 +56,22 @@ impl Pager {
         if let Some(store) = self.shared.store.get() {
             return Ok(store);
         }
-        let _turn = lock(&self.shared.opening);
+        let environment = lock(&self.shared.opening);
         self.shared.check_open()?;
         if let Some(store) = self.shared.store.get() {
             return Ok(store);
         }
-        let store = self.open_first_usable()?;
+        let store = self.open_first_usable(&known(environment.as_ref()))?;
         Ok(self.shared.store.get_or_init(|| store))
     }
 
-    fn open_first_usable(&self) -> Result<UnsizedArc<Store>, Error> {
-        let named = std::env::var_os(SCRATCH_DIR_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let candidates = named.into_iter().chain([temporary_directory(), PathBuf::from("/var/tmp")]);
+    fn open_first_usable(&self, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
         let mut tried: Vec<RefusedDir> = Vec::new();
-        for path in candidates {
+        for path in environment.clone().candidates() {
             if tried.iter().any(|refused| refused.path == path) {
                 continue;
             }
-            match self.open(&path) {
+            match self.open(&path, environment) {
                 Ok(store) => return Ok(store),
                 // That is no fault of the directory.
                 Err(error @ Error::Option { .. }) => return Err(error),
@@ -76,10 +82,9 @@ impl Pager {
     }
 }
 
-/// The system's temporary directory, by the variables that Node's `os.tmpdir()` looks at, in its order.
-fn temporary_directory() -> PathBuf {
-    let named = ["TMPDIR", "TMP", "TEMP"].into_iter().filter_map(std::env::var_os).find(|path| !path.is_empty());
-    named.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+/// The environment that counts: what was chosen, else the process's own as it is now.
+fn known(chosen: Option<&Environment>) -> Environment {
+    chosen.cloned().unwrap_or_else(Environment::of_process)
 }
 
 /// Whether two paths lead to one directory.

@@ -53,6 +53,8 @@ use write_behind::WriteBehind;
 pub(crate) struct StoreOptions {
     /// Upper limit on bytes of slots in use; by default what leaves a tenth of the file system free.
     pub(crate) capacity_bytes: Option<u64>,
+    /// Upper limit on that default.
+    pub(crate) default_up_to: Option<u64>,
     /// Whether the scratch directory may live in memory.
     pub(crate) allow_ram_backed: bool,
 }
@@ -74,12 +76,11 @@ impl Store {
     /// Opens the scratch directory `path`, creating it with its parents, and verifies that a scratch file works there.
     ///
     /// # Errors
-    /// The call that failed, [`Error::RamBacked`], [`Error::Exposed`], or [`Error::Option`] for a capacity in the environment
-    /// that is no number. A full disk is no reason to refuse a directory.
+    /// The call that failed, [`Error::RamBacked`] or [`Error::Exposed`]. A full disk is no reason to refuse a directory.
     pub(crate) fn open(device: &UnsizedArc<dyn Device>, path: &Path, options: StoreOptions) -> Result<UnsizedArc<Self>, Error> {
         let followed_up_to = match options.capacity_bytes {
             Some(_) => None,
-            None => Some(space::capacity_in_environment()?.unwrap_or(u64::MAX)),
+            None => Some(options.default_up_to.unwrap_or(u64::MAX)),
         };
         let (root, facts) = Root::open(device, path, options.allow_ram_backed)?;
         let watch = fork::Watch::begin()?;

@@ -10,8 +10,6 @@ use crate::sys::device::Room;
 use crate::sys::fork;
 use crate::units::MIB;
 
-/// Sets the default capacity from outside, in bytes.
-const CAPACITY_VARIABLE: &str = "PAGEOUT_CAPACITY_BYTES";
 /// Without a capacity of its own a pager leaves this share of the file system free.
 const UNTOUCHED_SHARE: u64 = 10;
 /// Idle space that may stay: so many bytes, or this share of what is in use.
@@ -55,19 +53,6 @@ fn sharers() -> u64 {
 /// Bytes of a file system that a pager without a capacity of its own leaves free.
 pub(super) fn untouched_bytes(room: Room) -> u64 {
     room.total_bytes / UNTOUCHED_SHARE
-}
-
-/// The default capacity that the environment sets.
-///
-/// # Errors
-/// [`Error::Option`] for what is no number of bytes, or none at all.
-pub(super) fn capacity_in_environment() -> Result<Option<u64>, Error> {
-    let Some(value) = std::env::var_os(CAPACITY_VARIABLE).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let bytes = value.to_str().and_then(|digits| digits.parse().ok()).filter(|&bytes: &u64| bytes > 0);
-    bytes.map(Some).ok_or_else(|| Error::Option {
-        name: CAPACITY_VARIABLE,
-        problem: format!("must be a number of bytes, at least 1, not '{}'", value.display()),
-    })
 }
 
 /// The space accounting of one store.

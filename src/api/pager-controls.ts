@@ -1,0 +1,62 @@
+/** What both classes of pagers have: what needs no waiting. */
+
+import { backendOf } from '../backends/choose.js'
+import type { Handle } from '../model/handle.js'
+import { lengthOf } from '../model/payload.js'
+import type { Backend, Chunk, PagerStats, Range, StreamOptions } from '../model/types.js'
+import type { PagerCore } from '../pager/core.js'
+import { util, workers } from '../runtime/node.js'
+import { rangeRequest, rangesRequest } from '../verbs/requests.js'
+import { toReadableStream } from '../verbs/streams.js'
+import type { Controls } from './verbs.js'
+
+/** Node 22.10 and later. */
+const { markAsUncloneable = () => {} } = workers as { markAsUncloneable?: (object: object) => void }
+
+/** The part of a pager that is the same whether its verbs return results or promises. */
+export abstract class PagerControls implements Controls {
+  readonly #core: PagerCore
+
+  /** @internal */
+  constructor(core: PagerCore) {
+    this.#core = core
+    markAsUncloneable(this)
+  }
+
+  prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void {
+    const whole = this.#core.payload(handle)
+    const request =
+      ranges === undefined
+        ? rangeRequest(this.#core, handle, 0, lengthOf(whole))
+        : rangesRequest(this.#core, handle, ranges)
+    backendOf(request.payload).prefetch(request.payload, request.ranges)
+  }
+
+  toReadableStream(handle: Handle<Chunk>, options?: StreamOptions): ReadableStream<Uint8Array> {
+    return toReadableStream(this.#core, handle, options)
+  }
+
+  backend(): Backend {
+    return this.#core.backend
+  }
+
+  setBackend(backend: Backend): void {
+    this.#core.backend = backend
+  }
+
+  stats(): PagerStats {
+    return this.#core.stats()
+  }
+
+  trim(): void {
+    this.#core.trim()
+  }
+
+  /** @internal What `console.log` shows. */
+  [util.inspect.custom](): string {
+    if (this.#core.isClosed) return 'Pager { closed }'
+    const { scratchDir, fileSystem, handles, payloadBytes, usedBytes, capacityBytes } = this.stats()
+    const backend = this.backend()
+    return `Pager ${util.inspect({ backend, scratchDir, fileSystem, handles, payloadBytes, usedBytes, capacityBytes })}`
+  }
+}

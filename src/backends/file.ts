@@ -1,0 +1,180 @@
+/** The file backend: payloads in slots of the scratch files, which the addon reads and writes. */
+
+import { native } from '../addon/load.js'
+import type { Ranges } from '../chunks/arguments.js'
+import { isEmptied, type Part } from '../chunks/classes.js'
+import { transferOut } from '../chunks/detach.js'
+import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } from '../chunks/request.js'
+import { destination } from '../chunks/target.js'
+import { giveBack } from '../memory/freeing.js'
+import { allocate, spareFor } from '../memory/results.js'
+import { abortError, fromAddon, guarded, withChunks } from '../model/errors.js'
+import type { Owner, Payload } from '../model/payload.js'
+import type { Chunk } from '../model/types.js'
+import { isAborted } from '../runtime/signal.js'
+import { onAbort, refuseAborted, unlessAborted } from '../threads/abort.js'
+import { type Batches, batchesOf, isSmall, NEVER } from '../threads/batching.js'
+import { run } from '../threads/pool-share.js'
+import type { PayloadBackend } from './backend.js'
+import { handOut } from './hand-out.js'
+
+type Signal = AbortSignal | undefined
+
+export const file: PayloadBackend = {
+  store(owner: Owner, request: PageoutRequest): number {
+    const { parts } = request
+    const [only] = parts
+    const ticket = guarded(() =>
+      only && parts.length === 1
+        ? native.pageoutOne(owner.ref, readableBytes(only))
+        : native.pageout(owner.ref, parts.map(readableBytes)),
+    )
+    if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
+    return ticket
+  },
+
+  async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
+    const memory = takePrivate(request)
+    try {
+      const ticket = await write(owner, request, memory, signal)
+      for (const buffer of memory.buffers) giveBack(buffer, owner.spareBytes)
+      return ticket
+    } catch (error) {
+      throw withChunks(error, memory.chunks)
+    }
+  },
+
+  read({ owner, ticket }: Payload, { bytes }: Ranges, into: Uint8Array): void {
+    guarded(() => {
+      if (bytes.length === 2) native.read(owner.ref, ticket, bytes[0] ?? 0, into)
+      else native.readMany(owner.ref, ticket, bytes, into)
+    })
+  },
+
+  readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
+    const { owner } = payload
+    const { bytes, byteLength } = ranges
+    const filled = held(payload, ticket => {
+      if (!into && isSmall(byteLength)) return readSmall(owner, { ticket, ranges: bytes, byteLength, isPeek: false })
+      return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
+    })
+    return unlessAborted(filled, signal)
+  },
+
+  take(payload: Payload, target: unknown): Chunk {
+    const { owner, chunkClass, byteLength, ticket } = payload
+    const { bytes, result } = destination(chunkClass, byteLength, target)
+    guarded(() => native.take(owner.ref, ticket, bytes))
+    return result()
+  },
+
+  async takeLater(payload: Payload, target: unknown, signal: Signal): Promise<Chunk> {
+    const { owner, byteLength } = payload
+    const whole = held(payload, ticket => {
+      if (isSmall(byteLength)) {
+        return readSmall(owner, { ticket, ranges: Float64Array.of(0, byteLength), byteLength, isPeek: true })
+      }
+      return fill(byteLength, undefined, view => native.peekAsync(owner.ref, ticket, view), signal)
+    })
+    const chunk = handOut(payload, await unlessAborted(whole, signal), target)
+    native.finishTake(owner.ref, payload.ticket)
+    return chunk
+  },
+
+  prefetch({ owner, ticket }: Payload, { bytes }: Ranges): void {
+    guarded(() => native.prefetch(owner.ref, ticket, bytes))
+  },
+
+  release(owner: Owner, ticket: number): void {
+    native.free(owner.ref, ticket)
+  },
+
+  send({ owner, ticket, chunkClass }: Payload, token: string): boolean {
+    return guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, [], false))
+  },
+}
+
+/** Gives the memory of a chunk back that was written, if it can be detached. One that was named twice is gone the second time. */
+function giveBackChunk(owner: Owner, part: Part): void {
+  const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
+  if (moved) giveBack(moved, owner.spareBytes)
+}
+
+/** Writes private memory. After an abort nothing is stored, however far it was. */
+async function write(
+  owner: Owner,
+  { byteLength }: PageoutRequest,
+  { buffers }: PrivateMemory,
+  signal: Signal,
+): Promise<number> {
+  const ticket = isSmall(byteLength)
+    ? await fromAddon(batches(owner).pageouts.do({ buffers, byteLength }, signal))
+    : await writeAlone(owner, buffers, signal)
+  if (!isAborted(signal)) return ticket
+  native.free(owner.ref, ticket)
+  throw abortError(signal)
+}
+
+async function writeAlone(owner: Owner, buffers: readonly ArrayBuffer[], signal: Signal): Promise<number> {
+  const stop = signal ? native.makeStop() : NEVER
+  const forget = onAbort(signal, () => native.stop(stop))
+  const views = buffers.map(buffer => new Uint8Array(buffer))
+  try {
+    return await run(() => fromAddon(native.pageoutAsync(owner.ref, views, stop)), signal)
+  } catch (error) {
+    // A pageout that was stopped rejects with an error of the addon.
+    refuseAborted(signal)
+    throw error
+  } finally {
+    forget()
+  }
+}
+
+const ofOwners = new WeakMap<Owner, Batches>()
+
+/** The small calls of a pager. */
+function batches(owner: Owner): Batches {
+  const known = ofOwners.get(owner)
+  if (known) return known
+  const made = batchesOf(owner.ref)
+  ofOwners.set(owner, made)
+  return made
+}
+
+async function readSmall(
+  owner: Owner,
+  read: { ticket: number; ranges: Float64Array; byteLength: number; isPeek: boolean },
+): Promise<Uint8Array> {
+  const job = { ...read, spare: spareFor(read.byteLength) }
+  return new Uint8Array(await fromAddon(batches(owner).reads.do(job, undefined)))
+}
+
+/** Lets a job fill `into`, or new memory. */
+async function fill(
+  byteLength: number,
+  into: Uint8Array | undefined,
+  job: (into: Uint8Array) => Promise<void>,
+  signal: Signal,
+): Promise<Uint8Array> {
+  // A spare buffer is taken now, while there is one; new memory only has what is being filled, and not what waits.
+  const spare = into ? undefined : spareFor(byteLength)
+  return await run(async () => {
+    const view = into ?? new Uint8Array(spare ?? allocate(byteLength))
+    await fromAddon(job(view))
+    return view
+  }, signal)
+}
+
+/** Runs a job with a ticket of its own, so that the payload is there until it ends, whatever becomes of the handle. */
+async function held<T>({ owner, ticket }: Payload, job: (ticket: number) => Promise<T>): Promise<T> {
+  const own = native.share(owner.ref, ticket)
+  try {
+    return await job(own)
+  } catch (error) {
+    // Closing a pager at once frees the tickets of what still waits: that is no defect.
+    owner.refuseFreed()
+    throw error
+  } finally {
+    native.free(owner.ref, own)
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The swap backend: the chunks' own memory, private and hinted cold, for the operating system to swap out. The addon counts the
+ * payloads; their memory is here.
+ */
+
+import { native } from '../addon/load.js'
+import type { Ranges } from '../chunks/arguments.js'
+import { type PageoutRequest, type Preparation, type PrivateMemory, takePrivate } from '../chunks/request.js'
+import { destination } from '../chunks/target.js'
+import { giveBack } from '../memory/freeing.js'
+import { allocate, isOurs, spareFor } from '../memory/results.js'
+import { fromAddon, guarded, withChunks } from '../model/errors.js'
+import type { Owner, Payload, SwapMemory } from '../model/payload.js'
+import type { Chunk } from '../model/types.js'
+import { refuseAborted, unlessAborted } from '../threads/abort.js'
+import { run } from '../threads/pool-share.js'
+import type { PayloadBackend } from './backend.js'
+import { handOut } from './hand-out.js'
+
+type Signal = AbortSignal | undefined
+
+export const swap: PayloadBackend = {
+  store(owner: Owner, request: PageoutRequest): number {
+    // What can fail comes before chunks are moved.
+    const ticket = guarded(() => native.keep(owner.ref, request.byteLength))
+    try {
+      const memory = keep(owner, ticket, takePrivate(request, preparation(owner.excludes)).buffers, owner.excludes)
+      hintCold(memory)
+      return ticket
+    } catch (error) {
+      native.free(owner.ref, ticket)
+      throw error
+    }
+  },
+
+  async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
+    const ticket = guarded(() => native.keep(owner.ref, request.byteLength))
+    let taken: PrivateMemory | undefined
+    try {
+      taken = takePrivate(request, preparation(owner.excludes))
+      const memory = keep(owner, ticket, taken.buffers, owner.excludes)
+      await whileUsed(memory, () => run(() => native.hintColdAsync(memory.buffers.map(bytesOf)), signal))
+      return ticket
+    } catch (error) {
+      owner.swapped.delete(ticket)
+      native.free(owner.ref, ticket)
+      if (owner.excludes) for (const buffer of taken?.buffers ?? []) EXCLUSION.undo(bytesOf(buffer))
+      throw taken ? withChunks(error, taken.chunks) : error
+    }
+  },
+
+  read(payload: Payload, ranges: Ranges, into: Uint8Array): void {
+    copy(memoryOf(payload), ranges, into)
+    native.countRead(payload.owner.ref, ranges.byteLength)
+  },
+
+  readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
+    const filled = fill(memoryOf(payload), ranges, into, signal)
+    return unlessAborted(
+      filled.then(bytes => {
+        native.countRead(payload.owner.ref, ranges.byteLength)
+        return bytes
+      }),
+      signal,
+    )
+  },
+
+  take(payload: Payload, target: unknown): Chunk {
+    const memory = memoryOf(payload)
+    const only = target === undefined && memory.users === 0 ? onlyBuffer(memory) : undefined
+    if (only) return takeOver(payload, memory, only)
+    const { chunkClass, byteLength } = payload
+    const { bytes, result } = destination(chunkClass, byteLength, target)
+    copy(memory, whole(payload), bytes)
+    finish(payload, memory)
+    return result()
+  },
+
+  async takeLater(payload: Payload, target: unknown, signal: Signal): Promise<Chunk> {
+    const memory = memoryOf(payload)
+    // Other threads must be done with memory that becomes the caller's.
+    await unlessAborted(unused(memory), signal)
+    payload.owner.refuseFreed()
+    const only = target === undefined ? onlyBuffer(memory) : undefined
+    if (only) return takeOver(payload, memory, only)
+    const bytes = await unlessAborted(fill(memory, whole(payload), undefined, signal), signal)
+    payload.owner.refuseFreed()
+    const chunk = handOut(payload, bytes, target)
+    finish(payload, memory)
+    return chunk
+  },
+
+  prefetch(payload: Payload, ranges: Ranges): void {
+    for (const piece of piecesOf(memoryOf(payload), ranges)) native.hintSoon(piece)
+  },
+
+  release(owner: Owner, ticket: number): void {
+    const memory = owner.swapped.get(ticket)
+    owner.swapped.delete(ticket)
+    native.free(owner.ref, ticket)
+    if (memory) freeMemory(memory, owner.spareBytes)
+  },
+
+  send(payload: Payload, token: string): boolean {
+    const { owner, ticket, chunkClass } = payload
+    const memory = memoryOf(payload)
+    const views = memory.buffers.map(bytesOf)
+    const isSent = guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, views, memory.isExcluded))
+    if (isSent) {
+      owner.swapped.delete(ticket)
+      freeMemory(memory, owner.spareBytes)
+    }
+    return isSent
+  },
+}
+
+/** Makes private memory that of a payload. */
+export function keep(owner: Owner, ticket: number, buffers: readonly ArrayBuffer[], isExcluded: boolean): SwapMemory {
+  const filled = buffers.filter(buffer => buffer.byteLength > 0)
+  let end = 0
+  const ends = filled.map(buffer => {
+    end += buffer.byteLength
+    return end
+  })
+  const memory: SwapMemory = { buffers: filled, ends, isExcluded, users: 0, waiting: [] }
+  owner.swapped.set(ticket, memory)
+  return memory
+}
+
+/** Hints that memory will not be used for a while. */
+export function hintCold(memory: SwapMemory): void {
+  for (const buffer of memory.buffers) native.hintCold(bytesOf(buffer))
+}
+
+/** Excludes memory from core dumps before it becomes that of a payload, where the options say so. */
+export function preparation(excludes: boolean): Preparation | undefined {
+  return excludes ? EXCLUSION : undefined
+}
+
+const EXCLUSION: Preparation = {
+  prepare: bytes => guarded(() => native.excludeFromCoreDumps(bytes)),
+  undo: bytes => native.includeInCoreDumps(bytes),
+}
+
+/** Frees the memory of a payload that is gone, once no other thread uses it. */
+export function freeMemory(memory: SwapMemory, spareBytes: number): void {
+  if (memory.users > 0) memory.waiting.push(() => freeMemory(memory, spareBytes))
+  else for (const buffer of memory.buffers) freeBuffer(buffer, memory.isExcluded, spareBytes)
+}
+
+/**
+ * What was excluded from core dumps is erased, if this package allocated it. Other memory is released as it is and stays
+ * excluded: its allocator alone may write to it.
+ */
+export function freeBuffer(buffer: ArrayBuffer, isExcluded: boolean, spareBytes: number): void {
+  if (isExcluded && isOurs(buffer)) native.discardExcluded(bytesOf(buffer))
+  giveBack(buffer, isExcluded ? 0 : spareBytes)
+}
+
+function memoryOf({ owner, ticket }: Payload): SwapMemory {
+  owner.refuseFreed()
+  return owner.swapped.get(ticket) as SwapMemory
+}
+
+function onlyBuffer({ buffers }: SwapMemory): ArrayBuffer | undefined {
+  return buffers.length === 1 ? buffers[0] : undefined
+}
+
+/** The memory itself becomes the result. */
+function takeOver({ owner, ticket, chunkClass, byteLength }: Payload, memory: SwapMemory, only: ArrayBuffer): Chunk {
+  if (memory.isExcluded) native.includeInCoreDumps(bytesOf(only))
+  native.finishTake(owner.ref, ticket)
+  owner.swapped.delete(ticket)
+  return chunkClass.over(only, 0, byteLength)
+}
+
+/** Ends a take whose result is a copy. */
+function finish({ owner, ticket }: Payload, memory: SwapMemory): void {
+  native.finishTake(owner.ref, ticket)
+  owner.swapped.delete(ticket)
+  freeMemory(memory, owner.spareBytes)
+}
+
+function whole({ byteLength }: Payload): Ranges {
+  return { bytes: Float64Array.of(0, byteLength), byteLength }
+}
+
+function bytesOf(buffer: ArrayBuffer): Uint8Array {
+  return new Uint8Array(buffer)
+}
+
+/** Copies ranges to `into`, one behind the other. */
+function copy(memory: SwapMemory, ranges: Ranges, into: Uint8Array): void {
+  let filled = 0
+  for (const piece of piecesOf(memory, ranges)) {
+    into.set(piece, filled)
+    filled += piece.length
+  }
+}
+
+/** The memory of ranges, in their order. */
+function* piecesOf({ buffers, ends }: SwapMemory, { bytes }: Ranges): Generator<Uint8Array> {
+  for (let pair = 0; pair < bytes.length; pair += 2) {
+    let at = bytes[pair] ?? 0
+    const end = at + (bytes[pair + 1] ?? 0)
+    for (let index = firstEndAfter(ends, at); at < end; index++) {
+      const buffer = buffers[index] as ArrayBuffer
+      const start = (ends[index] ?? 0) - buffer.byteLength
+      const to = Math.min(end - start, buffer.byteLength)
+      yield new Uint8Array(buffer, at - start, to - (at - start))
+      at = start + to
+    }
+  }
+}
+
+/** Index of the first of ascending ends that lies after an offset. */
+function firstEndAfter(ends: readonly number[], offset: number): number {
+  let [low, high] = [0, ends.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((ends[middle] ?? 0) > offset) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+/** Copies ranges on another thread, since reading memory that was swapped out waits for the device. */
+async function fill(
+  memory: SwapMemory,
+  ranges: Ranges,
+  into: Uint8Array | undefined,
+  signal: Signal,
+): Promise<Uint8Array> {
+  return await whileUsed(memory, () =>
+    run(async () => {
+      refuseAborted(signal)
+      const view = into ?? new Uint8Array(spareFor(ranges.byteLength) ?? allocate(ranges.byteLength))
+      await fromAddon(native.copyAsync([...piecesOf(memory, ranges)], view))
+      return view
+    }, signal),
+  )
+}
+
+/** Counts a job on another thread as a user of the memory. */
+async function whileUsed<T>(memory: SwapMemory, job: () => Promise<T>): Promise<T> {
+  memory.users++
+  try {
+    return await job()
+  } finally {
+    memory.users--
+    if (memory.users === 0) for (const tell of memory.waiting.splice(0)) tell()
+  }
+}
+
+/** Settles once no other thread uses the memory. */
+async function unused(memory: SwapMemory): Promise<void> {
+  if (memory.users === 0) return
+  await new Promise<void>(resolve => {
+    memory.waiting.push(resolve)
+  })
+}

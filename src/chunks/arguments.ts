@@ -1,0 +1,174 @@
+/** The checks of arguments, before anything happens. */
+
+import { invalidArgType, invalidArgValue, outOfRange, overlap } from '../model/errors.js'
+import type { ChunkClass } from '../model/payload.js'
+import type { Backend, Chunk, Detach, Range, SignalOptions, TargetOptions } from '../model/types.js'
+import { util } from '../runtime/node.js'
+import { isSignal } from '../runtime/signal.js'
+
+/** Checked ranges of one payload, in request order, in bytes. */
+export interface Ranges {
+  /** Offset and length of each range, one after the other. */
+  readonly bytes: Float64Array
+  /** Bytes of all ranges together. */
+  readonly byteLength: number
+}
+
+/** A whole number from `min` to `max`. */
+export function wholeNumber(value: unknown, name: string, min: number, max: number): number {
+  if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value)
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw outOfRange(name, `an integer >= ${min} and <= ${max}`, value)
+  }
+  return value
+}
+
+/** A boolean. */
+export function isTrue(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
+  return value
+}
+
+/** One of some words. */
+export function oneOf<T extends string>(value: unknown, name: string, words: readonly T[]): T {
+  const found = words.find(word => word === value)
+  if (found === undefined) {
+    throw invalidArgValue(name, `must be one of: ${words.map(word => `'${word}'`).join(', ')}`, value)
+  }
+  return found
+}
+
+/** A name of a backend. */
+export function backendName(value: unknown, name: string): Backend {
+  return oneOf(value, name, ['file', 'swap'])
+}
+
+/** What stands for options that were not given: not even what someone has put on the prototype of all objects. */
+const NO_OPTIONS: object = Object.freeze(Object.create(null))
+
+/** Whether a value is an array; a revoked proxy is none. */
+export function isArray(value: unknown): value is readonly unknown[] {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
+/** A bag of options: an object, or nothing. */
+export function optionsBag<T extends object>(value: T | undefined, name = 'options'): Partial<T> {
+  if (value === undefined) return NO_OPTIONS
+  if (typeof value !== 'object' || value === null || isArray(value)) {
+    throw invalidArgType(name, 'of type object', value)
+  }
+  return value
+}
+
+/** A choice of what becomes of chunks. */
+export function detachName(value: unknown, name: string): Detach {
+  return oneOf(value, name, ['auto', 'never', 'required'])
+}
+
+/** The signal among the options of a promise form. */
+export function abortSignal(options: SignalOptions | undefined): AbortSignal | undefined {
+  return checkedSignal(optionsBag(options).signal)
+}
+
+function checkedSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined) return undefined
+  if (!isSignal(signal)) throw invalidArgType('options.signal', 'an instance of AbortSignal', signal)
+  return signal
+}
+
+/** Where a result goes and what aborts the call. */
+export interface Destined {
+  /** Not checked yet: see chunks/target.ts. */
+  readonly target: unknown
+  readonly signal: AbortSignal | undefined
+}
+
+/** What stands in the place of `target`, a target itself or options, and the options behind it. */
+export function destined(
+  given: Chunk | (TargetOptions<Chunk> & SignalOptions) | undefined,
+  options?: SignalOptions,
+): Destined {
+  if (given === undefined || !isOptions(given)) return { target: given, signal: abortSignal(options) }
+  const { target, signal } = given
+  return { target, signal: checkedSignal(signal) ?? abortSignal(options) }
+}
+
+/** Whether a value in the place of a target is a bag of options. What looks like memory is taken for a target, and checked as one. */
+function isOptions(given: unknown): given is TargetOptions<Chunk> & SignalOptions {
+  if (typeof given !== 'object' || given === null || isArray(given)) return false
+  const { isProxy, isAnyArrayBuffer, isArrayBufferView } = util.types
+  return !isProxy(given) && !isAnyArrayBuffer(given) && !isArrayBufferView(given)
+}
+
+/** A path of a directory. */
+export function directoryPath(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value)
+  if (value === '' || value.includes('\0')) throw invalidArgValue(name, 'must be a path without null bytes', value)
+  return value
+}
+
+/** One range of a payload of `length` elements. */
+export function singleRange(offset: unknown, length: unknown, chunkClass: ChunkClass, payloadLength: number): Ranges {
+  const range: Range = [offset as number, length as number]
+  checkRange(range, payloadLength, 'offset', 'length')
+  const byteLength = range[1] * chunkClass.elementBytes
+  return { bytes: Float64Array.of(range[0] * chunkClass.elementBytes, byteLength), byteLength }
+}
+
+/** Several ranges of a payload of `length` elements, none of which overlap. */
+export function manyRanges(ranges: unknown, chunkClass: ChunkClass, payloadLength: number): Ranges {
+  if (!isArray(ranges)) throw invalidArgType('ranges', 'an array of [offset, length] pairs', ranges)
+  const checked = Array.from({ length: ranges.length }, (_, position) => pair(ranges, position, payloadLength))
+  refuseOverlap(checked)
+  const bytes = new Float64Array(2 * checked.length)
+  let byteLength = 0
+  checked.forEach(([offset, length], position) => {
+    bytes[2 * position] = offset * chunkClass.elementBytes
+    bytes[2 * position + 1] = length * chunkClass.elementBytes
+    byteLength += length * chunkClass.elementBytes
+  })
+  return { bytes, byteLength }
+}
+
+/** A pair of a list, read once: what is checked is what is used, whatever the arrays are. */
+function pair(ranges: readonly unknown[], position: number, end: number): Range {
+  const given: unknown = ranges[position]
+  if (!isArray(given) || given.length !== 2) {
+    throw invalidArgType(`ranges[${position}]`, 'a pair [offset, length]', given)
+  }
+  const range: Range = [given[0] as number, given[1] as number]
+  // Names cost more than the check, so they are made for those who need them.
+  if (!isWithin(range, end)) checkRange(range, end, `ranges[${position}][0]`, `ranges[${position}][1]`)
+  return range
+}
+
+/** Whether a range of whatever was given is one, and ends within `end` elements. */
+function isWithin([offset, length]: Range, end: number): boolean {
+  return (
+    Number.isInteger(offset) &&
+    offset >= 0 &&
+    offset <= end &&
+    Number.isInteger(length) &&
+    length >= 0 &&
+    length <= end - offset
+  )
+}
+
+/** Refuses a range that is none, or that does not end within `end` elements. */
+function checkRange([offset, length]: Range, end: number, offsetName: string, lengthName: string): void {
+  wholeNumber(offset, offsetName, 0, end)
+  wholeNumber(length, lengthName, 0, end - offset)
+}
+
+function refuseOverlap(ranges: readonly Range[]): void {
+  const ascending = ranges.filter(([, length]) => length > 0).sort((a, b) => a[0] - b[0])
+  let last: Range | undefined
+  for (const range of ascending) {
+    if (last && last[0] + last[1] > range[0]) throw overlap(last, range)
+    last = range
+  }
+}

@@ -1,0 +1,168 @@
+/** The classes of chunks, and what is known about one chunk. */
+
+import { invalidArgType, invalidArgValue } from '../model/errors.js'
+import type { ChunkClass } from '../model/payload.js'
+import type { Chunk, TypedArray } from '../model/types.js'
+import { inherits, orUndefined, property } from '../runtime/captured.js'
+import { util } from '../runtime/node.js'
+
+const { types } = util
+
+/** What is known about one chunk, read with the built-in getters, ignoring own properties. */
+export interface Part {
+  /** The chunk itself. */
+  readonly chunk: Chunk
+  readonly chunkClass: ChunkClass
+  readonly buffer: ArrayBufferLike
+  readonly byteOffset: number
+  readonly byteLength: number
+  /** Bytes of all of the buffer. */
+  readonly bufferBytes: number
+  /** Whether other threads can reach the memory. */
+  readonly isShared: boolean
+  /** Whether the chunk is all of an ArrayBuffer that no other thread can reach. */
+  readonly isWhole: boolean
+}
+
+const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype)
+const typedArrayName = property<string>(TYPED_ARRAY, Symbol.toStringTag)
+const typedArray = {
+  buffer: property<ArrayBufferLike>(TYPED_ARRAY, 'buffer'),
+  byteOffset: property<number>(TYPED_ARRAY, 'byteOffset'),
+  byteLength: property<number>(TYPED_ARRAY, 'byteLength'),
+}
+const dataView = {
+  buffer: property<ArrayBufferLike>(DataView.prototype, 'buffer'),
+  byteOffset: property<number>(DataView.prototype, 'byteOffset'),
+  byteLength: property<number>(DataView.prototype, 'byteLength'),
+}
+const arrayBufferBytes = property<number>(ArrayBuffer.prototype, 'byteLength')
+const sharedBufferBytes = property<number>(SharedArrayBuffer.prototype, 'byteLength')
+
+type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => TypedArray
+
+const TYPED_ARRAY_NAMES = [
+  ['Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Float16Array'],
+  ['Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array'],
+].flat()
+
+const TYPED_ARRAYS: ReadonlyMap<string, ChunkClass> = new Map(
+  TYPED_ARRAY_NAMES.flatMap(name => {
+    const Class = (globalThis as Record<string, unknown>)[name] as (View & { BYTES_PER_ELEMENT: number }) | undefined
+    if (!Class) return []
+    const elementBytes = Class.BYTES_PER_ELEMENT
+    const over: ChunkClass['over'] = (buffer, byteOffset, byteLength) =>
+      new Class(buffer, byteOffset, byteLength / elementBytes)
+    return [[name, { name, elementBytes, over }]]
+  }),
+)
+/** The class of a payload without chunks. */
+export const UINT8_ARRAY = TYPED_ARRAYS.get('Uint8Array') as ChunkClass
+const BUFFER: ChunkClass = {
+  name: 'Buffer',
+  elementBytes: 1,
+  over: (buffer, byteOffset, byteLength) => Buffer.from(buffer, byteOffset, byteLength),
+}
+const DATA_VIEW: ChunkClass = {
+  name: 'DataView',
+  elementBytes: 1,
+  over: (buffer, byteOffset, byteLength) => new DataView(buffer, byteOffset, byteLength),
+}
+const ARRAY_BUFFER: ChunkClass = { name: 'ArrayBuffer', elementBytes: 1, over: buffer => buffer as ArrayBuffer }
+
+/** Whether chunks of two classes may be in one payload, or one be the target of the other: Buffer and Uint8Array count as one. */
+export function isSameFamily(one: ChunkClass, other: ChunkClass): boolean {
+  return one === other || (isOfBytes(one) && isOfBytes(other))
+}
+
+function isOfBytes(chunkClass: ChunkClass): boolean {
+  return chunkClass === BUFFER || chunkClass === UINT8_ARRAY
+}
+
+/** The class of chunks with a name that {@link ChunkClass.name} gave. */
+export function classNamed(name: string): ChunkClass | undefined {
+  return TYPED_ARRAYS.get(name) ?? [BUFFER, DATA_VIEW, ARRAY_BUFFER].find(chunkClass => chunkClass.name === name)
+}
+
+const EXPECTED = 'an instance of TypedArray, Buffer, DataView or ArrayBuffer'
+
+/**
+ * What is known about the chunk `value`, called `name` in errors.
+ *
+ * @throws ERR_INVALID_ARG_TYPE when it is no chunk, ERR_INVALID_ARG_VALUE when its buffer was detached
+ */
+export function inspectChunk(value: unknown, name: string): Part {
+  if (types.isTypedArray(value)) {
+    const chunkClass = inherits(value, Buffer.prototype) ? BUFFER : TYPED_ARRAYS.get(typedArrayName(value))
+    if (!chunkClass) throw invalidArgType(name, EXPECTED, value)
+    return part(
+      chunkClass,
+      typedArray.buffer(value),
+      typedArray.byteOffset(value),
+      typedArray.byteLength(value),
+      value as TypedArray,
+      name,
+    )
+  }
+  if (types.isDataView(value)) {
+    const buffer = dataView.buffer(value)
+    const byteLength = orUndefined(() => dataView.byteLength(value))
+    if (byteLength === undefined) throw unreachable(value, name)
+    return part(DATA_VIEW, buffer, dataView.byteOffset(value), byteLength, value, name)
+  }
+  if (types.isArrayBuffer(value)) return part(ARRAY_BUFFER, value, 0, arrayBufferBytes(value), value, name)
+  throw invalidArgType(name, EXPECTED, value)
+}
+
+function part(
+  chunkClass: ChunkClass,
+  buffer: ArrayBufferLike,
+  byteOffset: number,
+  byteLength: number,
+  chunk: Chunk,
+  name: string,
+): Part {
+  if (byteLength === 0 && (isDetached(buffer) || isPastTheEnd(chunk))) throw unreachable(chunk, name)
+  const isShared = types.isSharedArrayBuffer(buffer)
+  const bufferBytes = bytesOfBuffer(buffer)
+  const isWhole = !isShared && byteOffset === 0 && byteLength === bufferBytes
+  return { chunk, chunkClass, buffer, byteOffset, byteLength, bufferBytes, isShared, isWhole }
+}
+
+function bytesOfBuffer(buffer: ArrayBufferLike): number {
+  return types.isSharedArrayBuffer(buffer) ? sharedBufferBytes(buffer) : arrayBufferBytes(buffer)
+}
+
+/** Whether the buffer was detached or resized since it was looked at; shared memory only ever grows. */
+export function hasChanged({ buffer, bufferBytes, isShared }: Part): boolean {
+  return !isShared && arrayBufferBytes(buffer) !== bufferBytes
+}
+
+function unreachable(value: unknown, name: string): TypeError {
+  return invalidArgValue(name, 'must not be detached or lie past the end of its buffer', value)
+}
+
+/** Whether a typed array lost its memory because its buffer was made shorter: it looks empty then. */
+function isPastTheEnd(chunk: Chunk): boolean {
+  return types.isTypedArray(chunk) && orUndefined(() => Reflect.apply(TYPED_ARRAY.values, chunk, [])) === undefined
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  if (bytesOfBuffer(buffer) > 0) return false
+  try {
+    new Uint8Array(buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** Whether a buffer has no bytes any more, whatever properties it was given. */
+export function isEmptied(buffer: ArrayBufferLike): boolean {
+  return !types.isSharedArrayBuffer(buffer) && arrayBufferBytes(buffer) === 0
+}
+
+/** The bytes of a part, without a copy. */
+export function bytesOf(part: Part): Uint8Array {
+  return new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
+}

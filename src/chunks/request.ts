@@ -1,0 +1,134 @@
+/** Chunks that are about to be paged out: what is checked, and how their memory is taken. */
+
+import { allocate } from '../memory/results.js'
+import { invalidArgType, invalidArgValue, notDetachable } from '../model/errors.js'
+import type { ChunkClass, PayloadShape } from '../model/payload.js'
+import type { Backend, Chunk, Detach } from '../model/types.js'
+import { isArray } from './arguments.js'
+import { bytesOf, hasChanged, inspectChunk, isEmptied, isSameFamily, type Part, UINT8_ARRAY } from './classes.js'
+import { isMovable, transferOut } from './detach.js'
+
+/** A checked pageout. */
+export interface PageoutRequest extends PayloadShape {
+  readonly parts: readonly Part[]
+  readonly backend: Backend
+  readonly detach: Detach
+}
+
+/** The chunks of a call, each read once. Reading them may run code of the caller, so it comes before the first is looked at. */
+export function listOf(chunks: unknown): readonly unknown[] {
+  return isArray(chunks) ? Array.from({ length: chunks.length }, (_, position) => chunks[position]) : [chunks]
+}
+
+/** What is known about all chunks of a call, which are of one class; no chunks are an empty payload of bytes. */
+export function inspectChunks(chunks: unknown, list: readonly unknown[]): PayloadShape & { parts: readonly Part[] } {
+  const isList = isArray(chunks)
+  const parts = list.map((chunk, position) => inspectChunk(chunk, isList ? `chunks[${position}]` : 'chunks'))
+  return { chunkClass: commonClass(parts), parts, byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0) }
+}
+
+function commonClass(parts: readonly Part[]): ChunkClass {
+  const first = parts[0]?.chunkClass ?? UINT8_ARRAY
+  const other = parts.findIndex(part => !isSameFamily(part.chunkClass, first))
+  if (other > 0) {
+    throw invalidArgType(`chunks[${other}]`, `of the class of chunks[0], ${first.name}`, parts[other]?.chunk)
+  }
+  return first
+}
+
+/** Refuses a chunk whose memory cannot be given back. */
+export function refuseNotDetachable(part: Part, position: number): void {
+  if (part.byteLength === 0) return
+  const name = `chunks[${position}]`
+  if (part.isShared) throw notDetachable(name, 'other threads can reach its memory')
+  if (!part.isWhole) throw notDetachable(name, 'it is only a part of its ArrayBuffer')
+  if (!isMovable(part.buffer as ArrayBuffer)) throw notDetachable(name, 'its ArrayBuffer cannot be transferred')
+}
+
+/** Refuses chunks that are no longer as they were when they were checked. */
+export function refuseChanged({ parts }: PageoutRequest): void {
+  const changed = parts.find(hasChanged)
+  if (changed) throw invalidArgValue('chunks', 'must stay as it is while it is paged out', changed.chunk)
+}
+
+/** The bytes of a part that the addon may read: memory that other threads can reach is copied first. */
+export function readableBytes(part: Part): Uint8Array {
+  const bytes = bytesOf(part)
+  return part.isShared ? new Uint8Array(bytes) : bytes
+}
+
+/** What is done with memory before it becomes private. */
+export interface Preparation {
+  /** May fail, before anything is moved. */
+  readonly prepare: (bytes: Uint8Array) => void
+  /** Undoes it for memory that stays the caller's. */
+  readonly undo: (bytes: Uint8Array) => void
+}
+
+/** Private memory of a pageout. */
+export interface PrivateMemory {
+  /** The bytes of each part. */
+  readonly buffers: readonly ArrayBuffer[]
+  /** The chunks again, whole: the caller's own where their memory was not taken. */
+  readonly chunks: () => Chunk[]
+}
+
+/**
+ * The bytes of each part in private memory: moved where the options allow it, else copied. Copies come first, which may fail; then
+ * what can be moved, which cannot.
+ */
+export function takePrivate({ parts, detach }: PageoutRequest, preparation?: Preparation): PrivateMemory {
+  const movable = detach === 'never' ? parts.map(() => false) : movableParts(parts, preparation !== undefined)
+  const copy = (part: Part) => {
+    const buffer = copied(part)
+    preparation?.prepare(new Uint8Array(buffer))
+    return buffer
+  }
+  const copies = parts.map((part, position) => (movable[position] ? undefined : copy(part)))
+  if (preparation) prepareAll(parts.filter((_, position) => movable[position]).map(bytesOf), preparation)
+  const buffers = parts.map(
+    (part, position) => copies[position] ?? transferOut(part.buffer as ArrayBuffer) ?? copy(part),
+  )
+  return { buffers, chunks: () => chunksAgain(parts, buffers) }
+}
+
+/** Prepares all of the caller's memory that will be moved, or none. */
+function prepareAll(memory: readonly Uint8Array[], { prepare, undo }: Preparation): void {
+  const prepared: Uint8Array[] = []
+  try {
+    for (const bytes of memory) {
+      prepared.push(bytes)
+      prepare(bytes)
+    }
+  } catch (error) {
+    prepared.forEach(undo)
+    throw error
+  }
+}
+
+/** Which parts can be moved. A single one that is not prepared needs no certainty: if it cannot be moved it is copied. */
+function movableParts(parts: readonly Part[], isCertain: boolean): boolean[] {
+  const [only] = parts.length === 1 ? parts : []
+  if (only && !isCertain) return [only.isWhole && only.byteLength > 0]
+  const seen = new Set<ArrayBufferLike>()
+  return parts.map(part => {
+    if (!part.isWhole || part.byteLength === 0 || seen.has(part.buffer)) return false
+    seen.add(part.buffer)
+    return isMovable(part.buffer as ArrayBuffer)
+  })
+}
+
+/** Chunks that were not paged out: the caller's own where they still are, else their memory again. */
+function chunksAgain(parts: readonly Part[], buffers: readonly ArrayBuffer[]): Chunk[] {
+  return parts.map(({ chunkClass, chunk, buffer, byteLength }, position) => {
+    const ours = buffers[position]
+    return ours && byteLength > 0 && isEmptied(buffer) ? chunkClass.over(ours, 0, byteLength) : chunk
+  })
+}
+
+/** The bytes of a part in memory of ours. */
+export function copied(part: Part): ArrayBuffer {
+  const buffer = allocate(part.byteLength)
+  new Uint8Array(buffer).set(bytesOf(part))
+  return buffer
+}

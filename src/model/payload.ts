@@ -1,0 +1,85 @@
+/** A payload as the layers between a handle and the addon know it. */
+
+import type { PagerRef } from '../../index.d.ts'
+import type { Backend, Chunk } from './types.js'
+
+/** A class of chunks: what is paged out in one class is read back in it. */
+export interface ChunkClass {
+  /** Name of the class. */
+  readonly name: string
+  /** Bytes of one element; 1 for Buffer, DataView and ArrayBuffer. */
+  readonly elementBytes: number
+  /** Makes a chunk of the class over `byteLength` bytes of a buffer. */
+  readonly over: (buffer: ArrayBufferLike, byteOffset: number, byteLength: number) => Chunk
+}
+
+/** Class and length: what a payload is before it is stored. */
+export interface PayloadShape {
+  readonly chunkClass: ChunkClass
+  readonly byteLength: number
+}
+
+/** The memory of a payload of the swap backend. JavaScript outside of this package cannot reach it. */
+export interface SwapMemory {
+  /** The chunks' memory, in order; none of it is empty. */
+  readonly buffers: readonly ArrayBuffer[]
+  /** Where in the payload each of the buffers ends, in bytes. */
+  readonly ends: readonly number[]
+  /** Whether it is excluded from core dumps. */
+  readonly isExcluded: boolean
+  /** Jobs on other threads that use it now. */
+  users: number
+  /** Who waits until there are none. */
+  waiting: (() => void)[]
+}
+
+/** The pager that a payload belongs to in this thread. */
+export interface Owner {
+  /** The pager in the addon. */
+  readonly ref: PagerRef
+  /** Upper limit on the memory that stays in this thread for results, as far as this pager adds to it. */
+  readonly spareBytes: number
+  /** Whether its pageouts exclude the memory of the swap backend from core dumps. */
+  readonly excludes: boolean
+  /** The memory of its payloads of the swap backend, by ticket. */
+  readonly swapped: Map<number, SwapMemory>
+  /** True from the call of `close` on. */
+  readonly isClosed: boolean
+  /** Throws where the payload cannot be used now. */
+  refuseUnusable(payload: Payload): void
+  /** Throws where the pager has freed its payloads. */
+  refuseFreed(): void
+  /** Counts `work` as pending until it settles. */
+  pending<T>(work: () => Promise<T>): Promise<T>
+  /** Frees the payload's slots or memory. */
+  release(payload: Payload): void
+  /** Sends the payload away, and returns the token that stands for it. */
+  move(payload: Payload): string
+  /** Whether the device has lost something of a file that the payload lies in. */
+  isAtRisk(payload: Payload): boolean
+}
+
+/** A payload that is out: the inside of a handle. */
+export interface Payload extends PayloadShape {
+  readonly owner: Owner
+  readonly backend: Backend
+  /** Stands for the payload in the addon; {@link RELEASED} once the handle was taken, released or moved. */
+  ticket: number
+  /** Whether a promise of `take` is pending. */
+  isBeingTaken: boolean
+  /** Whether the handle was released meanwhile, so that the payload is freed even if that take fails. */
+  isReleaseDue: boolean
+}
+
+/** The ticket of a handle that was taken, released or moved. */
+export const RELEASED = -1
+
+/** Elements of a payload. */
+export function lengthOf({ byteLength, chunkClass }: PayloadShape): number {
+  return byteLength / chunkClass.elementBytes
+}
+
+/** Marks a handle whose payload is gone. */
+export function markReleased(payload: Payload): void {
+  payload.ticket = RELEASED
+}

@@ -1,0 +1,217 @@
+/** The types of the package: what goes in, what comes out, and what can be chosen. */
+
+type Float16 = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never
+
+/** Every typed array of the runtime. */
+export type TypedArray =
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float16
+
+/** A piece of the caller's memory. A Buffer is one: it is a Uint8Array, and this needs no types of Node to say so. */
+export type Chunk = TypedArray | DataView | ArrayBuffer
+
+/** A Buffer, where the types of Node are there. */
+type NodeBuffer = typeof globalThis extends { Buffer: { alloc(size: number): infer B extends Uint8Array } } ? B : never
+
+/**
+ * The class that comes back for chunks of class `C`: the built-in class itself, over an ordinary ArrayBuffer, also where the
+ * chunks were of a class derived from it or over a SharedArrayBuffer.
+ */
+export type Stored<C extends Chunk> = C extends Uint8Array & { readBigInt64LE(offset?: number): bigint }
+  ? NodeBuffer
+  : C extends Uint8Array
+    ? Uint8Array<ArrayBuffer>
+    : C extends Uint8ClampedArray
+      ? Uint8ClampedArray<ArrayBuffer>
+      : C extends Int8Array
+        ? Int8Array<ArrayBuffer>
+        : C extends Int16Array
+          ? Int16Array<ArrayBuffer>
+          : C extends Uint16Array
+            ? Uint16Array<ArrayBuffer>
+            : C extends Int32Array
+              ? Int32Array<ArrayBuffer>
+              : C extends Uint32Array
+                ? Uint32Array<ArrayBuffer>
+                : C extends Float32Array
+                  ? Float32Array<ArrayBuffer>
+                  : C extends Float64Array
+                    ? Float64Array<ArrayBuffer>
+                    : C extends BigInt64Array
+                      ? BigInt64Array<ArrayBuffer>
+                      : C extends BigUint64Array
+                        ? BigUint64Array<ArrayBuffer>
+                        : C extends DataView
+                          ? DataView<ArrayBuffer>
+                          : C extends ArrayBuffer
+                            ? ArrayBuffer
+                            : C
+
+/** What may be the target of a result of class `C`: the same class, and for bytes either of Buffer and Uint8Array. */
+export type Target<C extends Chunk> = C extends Uint8Array ? Uint8Array : C
+
+/** Elements of a payload: [offset, length]. */
+export type Range = readonly [offset: number, length: number]
+
+/**
+ * Where a payload lives while it is out: `file`, in unnamed files of the scratch directory, or `swap`, in this process,
+ * hinted cold, for the operating system to swap out.
+ */
+export type Backend = 'swap' | 'file'
+
+/**
+ * What becomes of chunks that are paged out. `auto`: a chunk that spans the whole of a detachable ArrayBuffer is detached and its
+ * memory released; any other chunk is copied and left as it was. `never`: all are copied and left as they were. `required`: a
+ * chunk that cannot be detached is refused with ERR_PAGEOUT_NOT_DETACHABLE before anything happens.
+ */
+export type Detach = 'auto' | 'never' | 'required'
+
+/** Options of `pageout`. */
+export interface PageoutOptions {
+  /** Where the payload is stored. Default: the pager's backend. */
+  backend?: Backend | undefined
+  /** What becomes of the chunks. Default: the pager's `detach`, which is `auto` unless an option says otherwise. */
+  detach?: Detach | undefined
+}
+
+/** Options of `readAt`, `readAtMany`, `read` and `take`, in the place of `target`. */
+export interface TargetOptions<C extends Chunk> {
+  /** Where the result is written, at its start. Default: new memory. */
+  target?: Target<C> | undefined
+}
+
+/** Where `pageoutFrom` takes chunks from, one after the other: arrays, generators, Node streams, Web streams. */
+export type ChunkSource<C extends Chunk> = Iterable<C | PromiseLike<C>> | AsyncIterable<C> | ReadableStream<C>
+
+/** Options of `pageoutFrom`. */
+export type CollectOptions = Omit<PageoutOptions, 'detach'>
+
+/** Options of `toReadableStream`. */
+export interface StreamOptions extends SignalOptions {
+  /** Upper limit on the bytes of one chunk of the stream, which is also how far it reads ahead. Default: 256 KiB. */
+  chunkBytes?: number | undefined
+  /**
+   * When the handle is released: `true`, when the stream was read to its end or cancelled; `'end'`, only when it was read to its
+   * end, so that after a failed consumer the payload is still there; `false` (default), never.
+   */
+  release?: boolean | 'end' | undefined
+}
+
+declare const token: unique symbol
+
+/**
+ * What `handle.move()` gives, for `Handle.adopt` in any thread of the process: a string, so that it goes through
+ * `postMessage` and whatever else copies values.
+ */
+export type HandleToken<C extends Chunk = Chunk> = string & { readonly [token]: C }
+
+/** Options of `pageoutWith`, which names the backend itself. */
+export type DetachOptions = Omit<PageoutOptions, 'backend'>
+
+/** Options of a `Pager`. */
+export interface PagerOptions {
+  /** Directory for scratch files, created with its parents and opened at once. Default: searched by the first pageout. */
+  scratchDir?: string | undefined
+  /** Backend of pageouts that name none. Default: `file`. */
+  backend?: Backend | undefined
+  /**
+   * What becomes of the chunks of pageouts that name nothing else. Default: `auto`. A cache whose values others may still hold
+   * wants `never`.
+   */
+  detach?: Detach | undefined
+  /**
+   * Upper limit on scratch space in use, in bytes. Default: what `PAGEOUT_CAPACITY_BYTES` says, and in any case no more than leaves
+   * a tenth of the file system free.
+   */
+  capacityBytes?: number | undefined
+  /** Whether the scratch directory may live in memory. Default: false. */
+  allowRamBacked?: boolean | undefined
+  /** Whether bytes that are read back are verified by checksums. Default: `checksum`. */
+  integrity?: 'checksum' | 'none' | undefined
+  /**
+   * Whether the memory of payloads of the swap backend is excluded from core dumps while they are out, however often they are
+   * moved between threads; a pageout fails where that is not possible. Payloads of the file backend have no memory in the
+   * process; `spareBytes` is 0 by default then, so that none of what they had is kept. Linux only. Default: false.
+   */
+  excludeFromCoreDumps?: boolean | undefined
+  /**
+   * Upper limit on the memory that stays in this thread for the results that come next, over all its pagers together: what this
+   * pager gives back is kept only while the total stays within it. It counts as resident. Default: 32 MiB, or a sixteenth of
+   * the memory limit if that is less.
+   */
+  spareBytes?: number | undefined
+}
+
+/** What a pager holds and has done. Counters run from its beginning. */
+export interface PagerStats {
+  /** Handles that exist, in all threads. */
+  handles: number
+  /** Bytes of their payloads. */
+  payloadBytes: number
+  /** Handles of all pagers that `move()` has sent and nobody has adopted yet; each still counts in its own pager. */
+  movingHandles: number
+  /** Bytes of scratch slots in use. */
+  usedBytes: number
+  /** The most that `usedBytes` may become; 0 while neither an option nor an open scratch directory decides it. */
+  capacityBytes: number
+  /** Bytes of disk space that the scratch files hold, in use or ready for use. */
+  scratchBytes: number
+  /** Bytes of slots in use that the device may not have yet, counted from above. */
+  dirtyBytes: number
+  /** Most of them that are left alone; past that, each pageout starts writing as much as it added. */
+  dirtyBudgetBytes: number
+  /** Bytes whose writing was started because of that. */
+  pushedBytes: number
+  /** Scratch files of which the device has lost something after it was written, as far as the system has said so. */
+  writeBackFailures: number
+  /** Bytes of slots in use in such files: what may be lost (`handle.atRisk`). */
+  atRiskBytes: number
+  /** Bytes of buffers that this thread keeps for results, of all its pagers together. */
+  spareBytes: number
+  /** Results of this thread that found a buffer among them, and so needed no fresh memory. */
+  spareHits: number
+  /** The scratch directory, once one is open. */
+  scratchDir: string | null
+  /** Name of its file system, for instance `ext4`. */
+  fileSystem: string | null
+  /** Pageouts that succeeded. */
+  pageouts: number
+  /** Bytes they put out. */
+  pageoutBytes: number
+  /** Reads of ranges that succeeded; a call with several ranges counts once. */
+  reads: number
+  /** Bytes they brought back. */
+  readBytes: number
+  /** Takes that succeeded. */
+  takes: number
+  /** Bytes they brought back. */
+  takeBytes: number
+  /** Bytes of swap space that the machine has. Without any, the swap backend frees nothing. */
+  swapBytes: number
+  /** Bytes of it that are free. */
+  swapFreeBytes: number
+}
+
+/** The context of events of the tracing channels `pageout:pageout`, `pageout:read` and `pageout:take`. Never the payload. */
+export interface TraceContext {
+  /** Bytes that are paged out or asked for; of `pageoutFrom`, those that have come so far. */
+  readonly byteLength: number
+  /** Where the payload lives. */
+  readonly backend: Backend
+}
+
+/** Options of a promise form. */
+export interface SignalOptions {
+  /** Aborts the call: its promise rejects with an AbortError at once, and the handle stays as it was. */
+  signal?: AbortSignal | undefined
+}

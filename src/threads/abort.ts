@@ -1,0 +1,61 @@
+/** Reacting to abort signals: one listener for each signal, however many calls are pending with it. */
+
+import { abortError } from '../model/errors.js'
+import { isAborted, listen, unlisten } from '../runtime/signal.js'
+
+/** What is done when a signal is aborted. */
+const watched = new WeakMap<AbortSignal, Set<() => void>>()
+
+/** Calls `react` when the signal is aborted; the function that is returned takes that back. */
+export function onAbort(signal: AbortSignal | undefined, react: () => void): () => void {
+  if (!signal) return nothing
+  const reactions = watched.get(signal) ?? watch(signal)
+  reactions.add(react)
+  return () => {
+    reactions.delete(react)
+    if (reactions.size === 0) unwatch(signal)
+  }
+}
+
+function nothing(): void {}
+
+function watch(signal: AbortSignal): Set<() => void> {
+  // First, because it may fail: what Node asks of the signal there may be the caller's.
+  listen(signal, 'abort', reactAll)
+  const reactions = new Set<() => void>()
+  watched.set(signal, reactions)
+  return reactions
+}
+
+function unwatch(signal: AbortSignal): void {
+  watched.delete(signal)
+  unlisten(signal, 'abort', reactAll)
+}
+
+function reactAll(event: Event): void {
+  const signal = event.target as AbortSignal
+  for (const react of [...(watched.get(signal) ?? [])]) react()
+}
+
+/** Throws where the signal is aborted. */
+export function refuseAborted(signal: AbortSignal | undefined): void {
+  if (isAborted(signal)) throw abortError(signal)
+}
+
+/** Settles as `result` does, or rejects at once when `signal` is aborted; `result` goes on by itself then. */
+export async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await result
+  let forget = nothing
+  try {
+    const aborted = new Promise<never>((_, reject) => {
+      forget = onAbort(signal, () => reject(abortError(signal)))
+    })
+    // What began `result`, or what listening ran, may have aborted: no event comes after that.
+    refuseAborted(signal)
+    return await Promise.race([result, aborted])
+  } finally {
+    forget()
+    // Whoever learned of the abort does not learn of the result.
+    result.catch(nothing)
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * Small calls that were started in one tick share one job of libuv's pool, whose cost is that of several such calls. Of reads,
+ * what is in memory comes first, and the device works on all others together.
+ */
+
+import type { PagerRef } from '../../index.d.ts'
+import { native } from '../addon/load.js'
+import { allocate } from '../memory/results.js'
+import { abortError } from '../model/errors.js'
+import { orUndefined } from '../runtime/captured.js'
+import { onAbort } from './abort.js'
+import { run } from './pool-share.js'
+
+/** The largest call that shares a job; the copy of more costs more than a job. */
+const SMALL_BYTES = 64 * 1024
+/** The most calls and bytes of one job: few enough that the pool's threads and that of JavaScript work side by side. */
+const BATCH_CALLS = 32
+const BATCH_BYTES = 256 * 1024
+
+/** Whether a call may share a job. */
+export function isSmall(byteLength: number): boolean {
+  return byteLength <= SMALL_BYTES
+}
+
+/** A read of a payload into private memory. */
+export interface SmallRead {
+  readonly ticket: number
+  /** Offset and length of each range, one after the other. */
+  readonly ranges: Float64Array
+  readonly byteLength: number
+  /** Whether it is half of a take, and not counted as a read. */
+  readonly isPeek: boolean
+  /** A spare buffer for the result, if there is one. */
+  readonly spare: ArrayBuffer | undefined
+}
+
+/** A pageout of private memory. */
+export interface SmallPageout {
+  readonly buffers: readonly ArrayBuffer[]
+  readonly byteLength: number
+}
+
+/** The small calls of one pager. */
+export interface Batches {
+  /** Reads, which give their memory. */
+  readonly reads: Batching<SmallRead, ArrayBuffer>
+  /** Pageouts, which give their tickets. */
+  readonly pageouts: Batching<SmallPageout, number>
+}
+
+/** The small calls of a pager, none yet. */
+export function batchesOf(ref: PagerRef): Batches {
+  return {
+    reads: new Batching(
+      reads => readTogether(ref, reads),
+      read => readAlone(ref, read),
+    ),
+    pageouts: new Batching(
+      pageouts => pageoutTogether(ref, pageouts),
+      ({ buffers }) => native.pageoutAsync(ref, buffers.map(bytesOf), NEVER),
+    ),
+  }
+}
+
+/** Calls of one kind that share jobs. Those that fail among others are made again by themselves, which says why. */
+export class Batching<J extends { readonly byteLength: number }, R> {
+  readonly #together: (jobs: readonly J[]) => Promise<readonly (R | undefined)[]>
+  readonly #alone: (job: J) => Promise<R>
+  #waiting: Call<J, R>[] = []
+
+  constructor(together: (jobs: readonly J[]) => Promise<readonly (R | undefined)[]>, alone: (job: J) => Promise<R>) {
+    this.#together = together
+    this.#alone = alone
+  }
+
+  /**
+   * Does a job with the others of this tick. Rejects with what the addon throws, or at once when `signal` is aborted before the
+   * job has started, in which case it never does.
+   */
+  do(job: J, signal: AbortSignal | undefined): Promise<R> {
+    return new Promise((resolve, reject) => {
+      const call: Call<J, R> = { job, signal, resolve, reject, isOver: false, forget: () => {} }
+      call.forget = onAbort(signal, () => {
+        call.isOver = true
+        call.forget()
+        reject(abortError(signal as AbortSignal))
+      })
+      if (this.#waiting.length === 0) queueMicrotask(() => this.#start())
+      this.#waiting.push(call)
+    })
+  }
+
+  #start(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const batch of batches(waiting)) void this.#doBatch(batch)
+  }
+
+  async #doBatch(batch: readonly Call<J, R>[]): Promise<void> {
+    let calls: readonly Call<J, R>[] = batch
+    try {
+      const together = () => {
+        calls = started(batch)
+        return calls.length > 1 ? this.#together(calls.map(({ job }) => job)) : Promise.resolve([])
+      }
+      const [only] = batch.length === 1 ? batch : []
+      const results = only ? [] : await run(together, undefined)
+      for (const [position, call] of calls.entries()) {
+        const result = results[position]
+        if (result === undefined) void this.#doAlone(call)
+        else call.resolve(result)
+      }
+    } catch (thrown) {
+      for (const { reject } of calls) reject(thrown)
+    }
+  }
+
+  async #doAlone(call: Call<J, R>): Promise<void> {
+    const { job, signal, resolve, reject } = call
+    try {
+      const alone = () => {
+        call.forget()
+        return this.#alone(job)
+      }
+      // A call that was aborted has been rejected already: it does not start.
+      resolve(await run(alone, signal))
+    } catch (thrown) {
+      reject(thrown)
+    }
+  }
+}
+
+interface Call<J, R> {
+  readonly job: J
+  readonly signal: AbortSignal | undefined
+  readonly resolve: (result: R) => void
+  readonly reject: (error: unknown) => void
+  /** Whether it was aborted before it started. */
+  isOver: boolean
+  forget: () => void
+}
+
+/** The calls of a batch that go on; an abort does not stop them any more. */
+function started<J, R>(batch: readonly Call<J, R>[]): readonly Call<J, R>[] {
+  const calls = batch.filter(({ isOver }) => !isOver)
+  for (const { forget } of calls) forget()
+  return calls
+}
+
+/** Cuts calls into batches that are not too large. */
+function* batches<W extends { readonly job: { readonly byteLength: number } }>(
+  all: readonly W[],
+): Generator<readonly W[]> {
+  let batch: W[] = []
+  let batchBytes = 0
+  for (const waiting of all) {
+    const { byteLength } = waiting.job
+    if (batch.length === BATCH_CALLS || (batch.length > 0 && batchBytes + byteLength > BATCH_BYTES)) {
+      yield batch
+      batch = []
+      batchBytes = 0
+    }
+    batch.push(waiting)
+    batchBytes += byteLength
+  }
+  if (batch.length > 0) yield batch
+}
+
+/** A stop flag that is never set. */
+export const NEVER = native.makeStop()
+
+function bytesOf(buffer: ArrayBuffer): Uint8Array {
+  return new Uint8Array(buffer)
+}
+
+function bufferFor({ spare, byteLength }: SmallRead): ArrayBuffer {
+  return spare ?? allocate(byteLength)
+}
+
+async function readAlone(ref: PagerRef, read: SmallRead): Promise<ArrayBuffer> {
+  const buffer = bufferFor(read)
+  if (read.isPeek) await native.peekAsync(ref, read.ticket, bytesOf(buffer))
+  else await native.readAsync(ref, read.ticket, read.ranges, bytesOf(buffer))
+  return buffer
+}
+
+/** The memory of each read that succeeded. One without memory fails for itself, and not for the others. */
+async function readTogether(ref: PagerRef, all: readonly SmallRead[]): Promise<readonly (ArrayBuffer | undefined)[]> {
+  const buffers = all.map(read => orUndefined(() => bufferFor(read)))
+  const reads = all.filter((_, position) => buffers[position])
+  const tickets = new Float64Array(reads.length)
+  const counts = new Uint32Array(reads.length)
+  const peeks = new Uint8Array(reads.length)
+  const ranges = new Float64Array(reads.reduce((sum, read) => sum + read.ranges.length, 0))
+  let filled = 0
+  reads.forEach((read, position) => {
+    tickets[position] = read.ticket
+    counts[position] = read.ranges.length / 2
+    peeks[position] = Number(read.isPeek)
+    ranges.set(read.ranges, filled)
+    filled += read.ranges.length
+  })
+  const targets = buffers.flatMap(buffer => (buffer ? [bytesOf(buffer)] : []))
+  const failed = await native.readBatchAsync(ref, tickets, counts, ranges, peeks, targets)
+  const failures = new Set(failed.map(position => targets[position]?.buffer))
+  return buffers.map(buffer => (failures.has(buffer) ? undefined : buffer))
+}
+
+async function pageoutTogether(
+  ref: PagerRef,
+  pageouts: readonly SmallPageout[],
+): Promise<readonly (number | undefined)[]> {
+  const counts = Uint32Array.from(pageouts, ({ buffers }) => buffers.length)
+  const views = pageouts.flatMap(({ buffers }) => buffers.map(bytesOf))
+  const tickets = await native.pageoutBatchAsync(ref, views, counts)
+  return tickets.map(ticket => (ticket < 0 ? undefined : ticket))
+}

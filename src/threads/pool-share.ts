@@ -1,0 +1,68 @@
+/**
+ * This package's share of libuv's threads: jobs take at most half of them, so that other work of the process, `fs` above all,
+ * always finds a free one. The threads of JavaScript that have jobs share that half; each may have one. Jobs beyond that wait
+ * here, and an abort takes them out again.
+ */
+
+import { native } from '../addon/load.js'
+import { abortError } from '../model/errors.js'
+import { onAbort, refuseAborted } from './abort.js'
+
+/** Threads that libuv has by default. */
+const DEFAULT_POOL_THREADS = 4
+const POOL_THREADS = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? '', 10) || DEFAULT_POOL_THREADS
+const HALF = Math.floor(POOL_THREADS / 2)
+
+const lane = native.openLane()
+/** What starts each job that waits, in the order in which they came. */
+const waiting = new Set<() => void>()
+let running = 0
+
+/**
+ * Starts a job as soon as there is room for it.
+ *
+ * @throws AbortError when `signal` is aborted before the job starts, in which case it never does
+ */
+export async function run<T>(job: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (running === 0) native.setBusy(lane, true)
+  if (hasRoom()) running++
+  else await turn(signal)
+  try {
+    refuseAborted(signal)
+    return await job()
+  } finally {
+    running--
+    startWaiting()
+  }
+}
+
+/** Whether one more job may run. There is room for one where none runs, so that nothing waits for ever. */
+function hasRoom(): boolean {
+  return running < Math.max(1, Math.floor(HALF / Math.max(1, native.busyLanes())))
+}
+
+function startWaiting(): void {
+  for (const start of waiting) {
+    if (!hasRoom()) return
+    waiting.delete(start)
+    running++
+    start()
+  }
+  if (running === 0) native.setBusy(lane, false)
+}
+
+/** Waits until there is room, which is counted as taken then. */
+function turn(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const start = () => {
+      forget()
+      resolve()
+    }
+    const forget = onAbort(signal, () => {
+      forget()
+      waiting.delete(start)
+      reject(abortError(signal as AbortSignal))
+    })
+    waiting.add(start)
+  })
+}

@@ -1,0 +1,147 @@
+/** Where collected chunks go: three ways to make one payload of them. Each has `append`, `finish`, and `end` in any case. */
+
+import { native } from '../addon/load.js'
+import { freeBuffer, hintCold, keep, preparation } from '../backends/swap.js'
+import { bytesOf, hasChanged, type Part } from '../chunks/classes.js'
+import { copied, readableBytes } from '../chunks/request.js'
+import { giveBack } from '../memory/freeing.js'
+import { allocate, spareFor } from '../memory/results.js'
+import { abortError, fromAddon, guarded, invalidArgValue } from '../model/errors.js'
+import type { Owner, PayloadShape } from '../model/payload.js'
+import { isAborted } from '../runtime/signal.js'
+import { run } from '../threads/pool-share.js'
+
+/** Bytes that are gathered before they are written together: as many as the addon writes at a time. */
+const PIECE_BYTES = 4 * 2 ** 20
+
+/** Appends to the scratch files at once, from where the chunks are. */
+export class FileCollector {
+  readonly #owner: Owner
+  readonly #ticket: number
+
+  constructor(owner: Owner) {
+    this.#owner = owner
+    this.#ticket = guarded(() => native.collect(owner.ref))
+  }
+
+  append(part: Part): void {
+    const bytes = readableBytes(part)
+    guarded(() => native.collectAppend(this.#owner.ref, this.#ticket, bytes))
+  }
+
+  /** Ends collecting, and returns the payload's ticket. */
+  finish(_: PayloadShape): number {
+    return guarded(() => native.collectFinish(this.#owner.ref, this.#ticket))
+  }
+
+  /** Frees what was not finished. */
+  end(): void {
+    native.free(this.#owner.ref, this.#ticket)
+  }
+}
+
+/**
+ * Gathers pieces in memory of its own, and appends one off the JavaScript thread while the next is gathered. It holds three pieces
+ * at most, however long a chunk is.
+ */
+export class StagedFileCollector {
+  readonly #owner: Owner
+  readonly #signal: AbortSignal | undefined
+  readonly #ticket: number
+  /** The piece that is gathered, and how much of it there is. */
+  #piece: Uint8Array | undefined
+  #usedBytes = 0
+  /** Pieces that were written, for the next. */
+  #idle: Uint8Array[] = []
+  #appended: Promise<void> = Promise.resolve()
+
+  constructor(owner: Owner, signal: AbortSignal | undefined) {
+    this.#owner = owner
+    this.#signal = signal
+    this.#ticket = guarded(() => native.collect(owner.ref))
+  }
+
+  /** Copies a chunk piece by piece, before the source is asked for the next. */
+  async append(part: Part): Promise<void> {
+    for (let start = 0; start < part.byteLength; ) {
+      // What ran while a piece was written may have taken the chunk's memory away.
+      if (hasChanged(part)) {
+        throw invalidArgValue('source', 'must leave a chunk as it is until it is asked for the next', part.chunk)
+      }
+      start += this.#gather(bytesOf(part).subarray(start))
+      if (this.#piece && this.#usedBytes === PIECE_BYTES) await this.#write(this.#piece)
+    }
+  }
+
+  async finish(_: PayloadShape): Promise<number> {
+    if (this.#piece) await this.#write(this.#piece)
+    await this.#appended
+    const { ref } = this.#owner
+    const ticket = await run(() => fromAddon(native.collectFinishAsync(ref, this.#ticket)), this.#signal)
+    if (!isAborted(this.#signal)) return ticket
+    native.free(ref, ticket)
+    throw abortError(this.#signal)
+  }
+
+  /** Frees what was not finished. */
+  end(): void {
+    native.free(this.#owner.ref, this.#ticket)
+    for (const piece of this.#idle) giveBack(piece.buffer as ArrayBuffer, this.#owner.spareBytes)
+    this.#idle = []
+  }
+
+  /** Copies bytes behind those that are gathered, as many as the piece takes; returns how many. */
+  #gather(bytes: Uint8Array): number {
+    this.#piece ??= this.#idle.pop() ?? new Uint8Array(spareFor(PIECE_BYTES) ?? allocate(PIECE_BYTES))
+    const some = bytes.subarray(0, PIECE_BYTES - this.#usedBytes)
+    this.#piece.set(some, this.#usedBytes)
+    this.#usedBytes += some.length
+    return some.length
+  }
+
+  /** Starts to append the gathered piece once the piece before it is written. */
+  async #write(piece: Uint8Array): Promise<void> {
+    const bytes = piece.subarray(0, this.#usedBytes)
+    this.#piece = undefined
+    this.#usedBytes = 0
+    await this.#appended
+    this.#appended = this.#append(piece, bytes)
+    // Whoever waits for it next learns of a failure; nobody may be left to wait after an abort.
+    this.#appended.catch(() => {})
+  }
+
+  async #append(piece: Uint8Array, bytes: Uint8Array): Promise<void> {
+    const job = () => fromAddon(native.collectAppendAsync(this.#owner.ref, this.#ticket, bytes))
+    await run(job, this.#signal)
+    this.#idle.push(piece)
+  }
+}
+
+/** Keeps copies in memory: the swap backend. */
+export class SwapCollector {
+  readonly #owner: Owner
+  #buffers: ArrayBuffer[] = []
+
+  constructor(owner: Owner) {
+    this.#owner = owner
+  }
+
+  append(part: Part): void {
+    const buffer = copied(part)
+    preparation(this.#owner.excludes)?.prepare(new Uint8Array(buffer))
+    this.#buffers.push(buffer)
+  }
+
+  finish({ byteLength }: PayloadShape): number {
+    const owner = this.#owner
+    const ticket = guarded(() => native.keep(owner.ref, byteLength))
+    hintCold(keep(owner, ticket, this.#buffers, owner.excludes))
+    this.#buffers = []
+    return ticket
+  }
+
+  /** Gives back what was not finished. */
+  end(): void {
+    for (const buffer of this.#buffers) freeBuffer(buffer, this.#owner.excludes, this.#owner.spareBytes)
+  }
+}

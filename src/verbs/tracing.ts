@@ -1,0 +1,42 @@
+/** Tracing channels of `node:diagnostics_channel`, by which a process can watch this package. */
+
+import type { TraceContext } from '../model/types.js'
+import { diagnostics } from '../runtime/node.js'
+
+const CHANNELS = {
+  pageout: diagnostics.tracingChannel<'pageout:pageout', TraceContext>('pageout:pageout'),
+  read: diagnostics.tracingChannel<'pageout:read', TraceContext>('pageout:read'),
+  take: diagnostics.tracingChannel<'pageout:take', TraceContext>('pageout:take'),
+}
+type Verb = keyof typeof CHANNELS
+
+/** The context of events about a payload: never the payload itself. */
+export function contextOf({ byteLength, backend }: TraceContext): TraceContext {
+  return { byteLength, backend }
+}
+
+/** True when a channel has no subscribers. Bun does not implement `hasSubscribers`, so events are always published there. */
+export function isUnwatched(verb: Verb): boolean {
+  return CHANNELS[verb].hasSubscribers === false
+}
+
+/** Does a step of a synchronous verb. */
+export function traced<T>(verb: Verb, context: TraceContext, step: () => T): T {
+  if (isUnwatched(verb)) return step()
+  let result: T | undefined
+  // The step returns nothing here: the channel would show it to all subscribers, and it may be the payload.
+  CHANNELS[verb].traceSync(() => {
+    result = step()
+  }, context)
+  return result as T
+}
+
+/** Does a step of a promise verb. */
+export async function tracedPromise<T>(verb: Verb, context: TraceContext, step: () => Promise<T>): Promise<T> {
+  if (isUnwatched(verb)) return await step()
+  let result: T | undefined
+  await CHANNELS[verb].tracePromise(async () => {
+    result = await step()
+  }, context)
+  return result as T
+}
