@@ -1,0 +1,52 @@
+/**
+ * The ES module face of `pageout/promises`: the names of the CommonJS module, written out so that every tool finds them. There is one copy
+ * of the code in a process, whether it is imported, required or both.
+ *
+ * @packageDocumentation
+ */
+
+// First, so that an error of the loader can be caught.
+import './first.mjs'
+
+export type {
+  Backend,
+  Chunk,
+  ChunkSource,
+  CollectOptions,
+  DetachOptions,
+  HandleToken,
+  PageoutOptions,
+  PagerOptions,
+  PagerStats,
+  Range,
+  RefusedDir,
+  Result,
+  SignalOptions,
+  StreamOptions,
+  TraceContext,
+  TypedArray,
+} from './promises.js'
+export {
+  backend,
+  Handle,
+  PageoutError,
+  Pager,
+  pageout,
+  pageoutFrom,
+  pageoutWith,
+  prefetch,
+  readAt,
+  readAtMany,
+  setBackend,
+  setScratchDir,
+  stats,
+  take,
+  toReadableStream,
+  trim,
+  tryPageout,
+  tryPageoutFrom,
+  tryPageoutWith,
+  tryReadAt,
+  tryReadAtMany,
+  tryTake,
+} from './promises.js'
