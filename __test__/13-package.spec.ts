@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -14,7 +15,7 @@ const node = (...args: string[]) => output(process.execPath, args, { cwd: ROOT }
 interface Manifest {
   readonly name: string
   readonly version: string
-  readonly exports: Record<string, string | { types: string; default: string }>
+  readonly exports: Record<string, string | Record<'import' | 'require', { types: string; default: string }>>
 }
 const manifest = JSON.parse(text('package.json')) as Manifest
 
@@ -61,7 +62,14 @@ test('a pager has every verb of the module', t => {
 test('nothing but the entry points can be imported', async t => {
   const { default: itself } = await import('pageout/package.json', { with: { type: 'json' } })
   t.is(itself.name, 'pageout')
-  for (const path of ['dist/index.js', 'dist/engine.js', 'dist/handle.js', 'dist/addon.js', 'src/index.ts']) {
+  for (const path of [
+    'dist/index.js',
+    'dist/index.mjs',
+    'dist/engine.js',
+    'dist/handle.js',
+    'dist/addon.js',
+    'src/index.ts',
+  ]) {
     // The loader's errors may be of another realm.
     const code = await import(`pageout/${path}`).then(
       () => 'imported',
@@ -71,13 +79,39 @@ test('nothing but the entry points can be imported', async t => {
   }
 })
 
-test('every entry point that exists has its types beside it', t => {
-  for (const [entry, target] of Object.entries(manifest.exports)) {
-    if (typeof target === 'string') continue
-    t.is(target.types, target.default.replace(/\.js$/, '.d.ts'), entry)
+test('every entry point has a face for import and a module for require, each with its types beside it', t => {
+  for (const [entry, name] of [
+    ['.', 'index'],
+    ['./promises', 'promises'],
+  ] as const) {
+    t.deepEqual(manifest.exports[entry], {
+      import: { types: `./dist/${name}.d.mts`, default: `./dist/${name}.mjs` },
+      require: { types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` },
+    })
   }
-  t.deepEqual(manifest.exports['.'], { types: './dist/index.d.ts', default: './dist/index.js' })
 })
+
+for (const name of ['index', 'promises']) {
+  test(`the face of ${name} exports what the module exports, values and types`, t => {
+    const [face, types] = [`dist/${name}.mjs`, `dist/${name}.d.mts`].map(text)
+    const required = createRequire(import.meta.url)(join(ROOT, 'dist', `${name}.js`)) as object
+    const values = namesIn(face, /^export \{(.*?)\}/gms)
+    t.deepEqual(values, Object.keys(required).sort())
+    t.deepEqual(namesIn(types, /^export \{(.*?)\}/gms), values)
+    const ofModule = namesIn(text(`dist/${name}.d.ts`), /^export (?:type )?\{(.*?)\}/gms)
+    const declared = ofModule.filter(name => !values.includes(name))
+    t.deepEqual(namesIn(types, /^export type \{(.*?)\}/gms), declared)
+  })
+}
+
+/** The names in the lists of exports of a module. */
+function namesIn(code = '', lists: RegExp): string[] {
+  return [...code.matchAll(lists)]
+    .flatMap(([, list = '']) => list.split(','))
+    .map(name => name.replace(/^\s*(type )?/, '').trim())
+    .filter(name => name !== '')
+    .sort()
+}
 
 test('require gives the same package as import', async t => {
   const script = `
@@ -90,6 +124,21 @@ test('require gives the same package as import', async t => {
     })`
   const printed = await node('--input-type=commonjs', '--eval', script)
   t.deepEqual(JSON.parse(printed), { isOne: true, names: NAMES.length + MORE.length, bytes: [1, 2] })
+})
+
+test('both entry points, imported and required, are one copy of the code', async t => {
+  const script = `
+    import { createRequire } from 'node:module'
+    import * as sync from 'pageout'
+    import * as async from 'pageout/promises'
+    const require = createRequire(process.cwd() + '/')
+    const all = [sync, async, require('pageout'), require('pageout/promises')]
+    const isOne = name => all.every(entry => entry[name] === sync[name])
+    const handles = all.map(({ pageout }) => pageout(Uint8Array.of(7)))
+    const bytes = await Promise.all((await Promise.all(handles)).map(handle => async.take(handle)))
+    console.log(JSON.stringify({ one: ['Handle', 'PageoutError', 'stats'].filter(isOne), bytes: bytes.map(([byte]) => byte) }))`
+  const printed = await node('--input-type=module', '--eval', script)
+  t.deepEqual(JSON.parse(printed), { one: ['Handle', 'PageoutError', 'stats'], bytes: [7, 7, 7, 7] })
 })
 
 test('the package prints nothing and keeps no process alive', async t => {

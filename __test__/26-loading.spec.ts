@@ -312,12 +312,11 @@ test('two copies of the package that load the very same addon share the pager, a
   t.deepEqual(left, { codes, handles: [2, 2], bytes: [2, 1] })
 })
 
-const ENTRY = pathToFileURL(join(ROOT, 'dist', 'index.js')).href
+const ENTRY = join(ROOT, 'dist', 'index.js')
 
 test('evaluated in contexts of their own, copies share the pager, and results are of the class there', async t => {
-  const flags = ['--experimental-vm-modules', '--no-warnings']
   const program = join(ROOT, '__test__', 'helpers', 'children', 'contexts.mjs')
-  const seen = JSON.parse(await output(process.execPath, [...flags, program, ENTRY]))
+  const seen = JSON.parse(await output(process.execPath, [program, ENTRY]))
   t.deepEqual(seen, {
     own: { left: [0], values: [1.5, 2.5], isOwn: true },
     other: { left: [0], values: [1.5, 2.5], isOwn: true },
@@ -333,7 +332,7 @@ test('evaluated in contexts of their own, copies share the pager, and results ar
 
 test('many threads load the package at once and over and over, before the first thread does', async t => {
   const [threads, rounds] = [32, 3]
-  const seen = await runChild('load-in-workers.mjs', [ENTRY, threads, rounds])
+  const seen = await runChild('load-in-workers.mjs', [pathToFileURL(ENTRY).href, threads, rounds])
   const last = Array.from({ length: threads }, (_, number) => number)
   t.deepEqual(seen, { right: threads * rounds, last, handles: 0, movingHandles: 0 })
 })
@@ -387,12 +386,12 @@ test('what is published runs nothing when it is installed, and holds what it nee
 })
 
 test('the types of the entry points need none of the addon', t => {
-  const reached = new Set(['index', 'promises'])
+  const reached = new Set(['./index.d.mts', './promises.d.mts', './index.d.ts', './promises.d.ts'])
   for (const name of reached) {
-    for (const [, from = ''] of text(`dist/${name}.d.ts`).matchAll(/(?:from|import) '([^']+)'/g)) {
-      t.regex(from, /^\.\/[\w-]+\.js$/, `${name}.d.ts`)
-      reached.add(from.replace(/^\.\/|\.js$/g, ''))
+    for (const [, from = ''] of text(join('dist', name)).matchAll(/(?:from|import) '([^']+)'/g)) {
+      t.regex(from, /^\.\/[\w-]+\.m?js$/, name)
+      reached.add(from.replace(/js$/, 'ts').replace(/(?=m?ts$)/, 'd.'))
     }
   }
-  t.true(reached.has('addon') && reached.has('handle'))
+  t.true(reached.has('./addon.d.ts') && reached.has('./handle.d.ts'))
 })

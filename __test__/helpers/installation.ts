@@ -55,7 +55,7 @@ export interface Imported {
   readonly platform?: string
   readonly packageName?: string
   readonly cause?: { readonly code?: string; readonly message: string }
-  /** What was required or resolved. */
+  /** The addons that were required or resolved. */
   readonly tried: readonly string[]
   /** What the lines before the import left in `left`. */
   readonly left?: unknown
@@ -83,7 +83,7 @@ export async function importIn(
     const tried = []
     const resolve = Module._resolveFilename
     Module._resolveFilename = (...args) => {
-      tried.push(args[0])
+      if (/.node$|^pageout-/.test(args[0])) tried.push(args[0])
       return resolve(...args)
     }
     const fieldsOf = ({ name, code, message, platform, packageName }) => ({ name, code, message, platform, packageName })
@@ -92,6 +92,7 @@ export async function importIn(
       error => ({ ...fieldsOf(error), cause: error.cause && fieldsOf(error.cause) }),
     )
     console.log(JSON.stringify({ ...seen, tried, left }))`
-  const [command = node, ...args] = [...under, node, ...flags, '--input-type=module', '--eval', script]
+  writeFileSync(join(folder, 'import.mjs'), script)
+  const [command = node, ...args] = [...under, node, ...flags, 'import.mjs']
   return JSON.parse(await output(command, args, { cwd: folder })) as Imported
 }

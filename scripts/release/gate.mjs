@@ -17,8 +17,9 @@ check(tag === `v${version}`, `the tag is ${tag}, package.json has version ${vers
 const [, ofCrates] = /^version = "(.*)"$/m.exec(text('Cargo.toml'))
 check(ofCrates === version, `Cargo.toml has version ${ofCrates}, package.json ${version}`)
 check(text('CHANGELOG.md').includes(`\n## ${version}\n`), `CHANGELOG.md has no entry "## ${version}"`)
-for (const { default: path } of Object.values(entries)) {
-  check(!path || existsSync(`${ROOT}${path}`), `${path} is not built: npm run build:ts`)
+const conditions = Object.values(entries).filter(entry => typeof entry === 'object')
+for (const path of conditions.flatMap(entry => Object.values(entry).flatMap(Object.values))) {
+  check(existsSync(`${ROOT}${path}`), `${path} is not built: npm run build:ts`)
 }
 const [wanted, there] = [TARGETS.map(({ suffix }) => suffix), readdirSync(`${ROOT}npm`)].map(names =>
   names.sort().join(' '),

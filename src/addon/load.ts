@@ -3,7 +3,6 @@
  * cannot work, an error says why and what to do about it.
  */
 
-import { createRequire } from 'node:module'
 import type * as Addon from '../../index.d.ts'
 import { PageoutError } from '../model/errors.js'
 import { platformOf } from './platform.js'
@@ -12,8 +11,6 @@ import { platformOf } from './platform.js'
 const VERSION = '0.1.0'
 /** The oldest Node that is supported. */
 const NODE_MIN = '20.19.0'
-
-const require = createRequire(import.meta.url)
 
 /** An addon's file: what a clone of the repository builds beside package.json, and the package that npm installs. */
 interface Places {

@@ -23,42 +23,47 @@ export type Chunk = TypedArray | DataView | ArrayBuffer
 /** A Buffer, where the types of Node are there. */
 type NodeBuffer = typeof globalThis extends { Buffer: { alloc(size: number): infer B extends Uint8Array } } ? B : never
 
-/**
- * The class that comes back for chunks of class `C`: the built-in class itself, over an ordinary ArrayBuffer, also where the
- * chunks were of a class derived from it or over a SharedArrayBuffer.
- */
-export type Stored<C extends Chunk> = C extends Uint8Array & { readBigInt64LE(offset?: number): bigint }
+/** The built-in class of chunks of class `C`, over memory of class `B`. */
+type BuiltIn<C extends Chunk, B extends ArrayBufferLike> = C extends Uint8Array & {
+  readBigInt64LE(offset?: number): bigint
+}
   ? NodeBuffer
   : C extends Uint8Array
-    ? Uint8Array<ArrayBuffer>
+    ? Uint8Array<B>
     : C extends Uint8ClampedArray
-      ? Uint8ClampedArray<ArrayBuffer>
+      ? Uint8ClampedArray<B>
       : C extends Int8Array
-        ? Int8Array<ArrayBuffer>
+        ? Int8Array<B>
         : C extends Int16Array
-          ? Int16Array<ArrayBuffer>
+          ? Int16Array<B>
           : C extends Uint16Array
-            ? Uint16Array<ArrayBuffer>
+            ? Uint16Array<B>
             : C extends Int32Array
-              ? Int32Array<ArrayBuffer>
+              ? Int32Array<B>
               : C extends Uint32Array
-                ? Uint32Array<ArrayBuffer>
+                ? Uint32Array<B>
                 : C extends Float32Array
-                  ? Float32Array<ArrayBuffer>
+                  ? Float32Array<B>
                   : C extends Float64Array
-                    ? Float64Array<ArrayBuffer>
+                    ? Float64Array<B>
                     : C extends BigInt64Array
-                      ? BigInt64Array<ArrayBuffer>
+                      ? BigInt64Array<B>
                       : C extends BigUint64Array
-                        ? BigUint64Array<ArrayBuffer>
+                        ? BigUint64Array<B>
                         : C extends DataView
-                          ? DataView<ArrayBuffer>
+                          ? DataView<B>
                           : C extends ArrayBuffer
                             ? ArrayBuffer
                             : C
 
+/**
+ * What comes back for chunks of class `C`: the built-in class itself, over an ordinary ArrayBuffer, also where the chunks were of a
+ * class derived from it or over a SharedArrayBuffer.
+ */
+export type Stored<C extends Chunk> = BuiltIn<C, ArrayBuffer>
+
 /** What may be the target of a result of class `C`: the same class, and for bytes either of Buffer and Uint8Array. */
-export type Target<C extends Chunk> = C extends Uint8Array ? Uint8Array : C
+export type Target<C extends Chunk> = C extends Uint8Array ? Uint8Array : BuiltIn<C, ArrayBufferLike>
 
 /** Elements of a payload: [offset, length]. */
 export type Range = readonly [offset: number, length: number]

@@ -1,10 +1,12 @@
 /**
  * Evaluates the package in contexts of their own, as test runners do that isolate files, and prints what works across them.
- * Argument: the URL of the entry point. It needs --experimental-vm-modules.
+ * Argument: the path of the entry point.
  */
 
 import { readFileSync } from 'node:fs'
-import { createContext, runInContext, SourceTextModule, SyntheticModule } from 'node:vm'
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
+import { compileFunction, createContext, runInContext } from 'node:vm'
 
 /** What such runners put into a context: the globals that Node adds to those of the language. */
 const NODES_OWN = [
@@ -12,46 +14,28 @@ const NODES_OWN = [
   ['ReadableStream', 'process', 'queueMicrotask', 'structuredClone'],
 ].flat()
 
-/** Evaluates an entry point and all that it imports in a new context. */
-async function evaluate(url, globals) {
+/** Evaluates an entry point and all that it requires in a new context. */
+function evaluate(entry, globals) {
   const context = createContext({ ...globals })
   const modules = new Map()
-  const moduleAt = async url => {
-    const known = modules.get(url)
-    if (known) return known
-    const made = url.startsWith('node:') ? await builtin(url, context) : source(url, context)
-    modules.set(url, made)
-    return made
+  const load = path => {
+    const known = modules.get(path)
+    if (known) return known.exports
+    const module = { exports: {} }
+    modules.set(path, module)
+    const real = createRequire(path)
+    const require = name => (/^\.\.?\/.*\.js$/.test(name) ? load(real.resolve(name)) : real(name))
+    const names = ['exports', 'require', 'module', '__filename', '__dirname']
+    const body = compileFunction(readFileSync(path, 'utf8'), names, { filename: path, parsingContext: context })
+    body.call(module.exports, module.exports, require, module, path, dirname(path))
+    return module.exports
   }
-  const entry = await moduleAt(url)
-  await entry.link((specifier, from) =>
-    moduleAt(specifier.startsWith('node:') ? specifier : new URL(specifier, from.identifier).href),
-  )
-  await entry.evaluate()
-  return { context, namespace: entry.namespace }
-}
-
-function source(url, context) {
-  const initializeImportMeta = meta => {
-    meta.url = url
-  }
-  return new SourceTextModule(readFileSync(new URL(url), 'utf8'), { context, identifier: url, initializeImportMeta })
-}
-
-async function builtin(url, context) {
-  const exported = await import(url)
-  return new SyntheticModule(
-    Object.keys(exported),
-    function set() {
-      for (const [name, value] of Object.entries(exported)) this.setExport(name, value)
-    },
-    { context, identifier: url },
-  )
+  return { context, exports: load(entry) }
 }
 
 const entry = process.argv[2]
 const globals = Object.fromEntries(NODES_OWN.map(name => [name, globalThis[name]]))
-const [first, second] = [await evaluate(entry, globals), await evaluate(entry, globals)]
+const [first, second] = [evaluate(entry, globals), evaluate(entry, globals)]
 /** A chunk of the context in which the package was evaluated, and one of another. */
 const own = () => runInContext('Float64Array.of(1.5, 2.5)', first.context)
 const other = () => Float64Array.of(1.5, 2.5)
@@ -59,7 +43,7 @@ const isOwn = value => runInContext('value => value instanceof Float64Array', fi
 
 /** Whether a chunk of each is emptied, comes back whole, and of which context its class is then. */
 function roundTrip(...chunks) {
-  const back = first.namespace.take(first.namespace.pageout(chunks))
+  const back = first.exports.take(first.exports.pageout(chunks))
   return { left: chunks.map(chunk => chunk.length), values: [...back], isOwn: isOwn(back) }
 }
 
@@ -72,22 +56,27 @@ function codeOf(call) {
   }
 }
 
-const bare = await evaluate(entry, {}).then(
-  () => 'evaluated',
-  error => String(error),
-)
-const handle = first.namespace.pageout(own())
+function evaluatedBare() {
+  try {
+    evaluate(entry, {})
+    return 'evaluated'
+  } catch (error) {
+    return String(error)
+  }
+}
+
+const handle = first.exports.pageout(own())
 const target = other()
 console.log(
   JSON.stringify({
     own: roundTrip(own()),
     other: roundTrip(other()),
     mixed: roundTrip(own(), other()),
-    target: [first.namespace.readAt(handle, 1, 1, target).buffer === target.buffer, ...target],
-    sharesThePager: first.namespace.stats().handles === second.namespace.stats().handles,
-    refused: codeOf(() => second.namespace.take(handle)),
-    moved: [...second.namespace.take(second.namespace.Handle.adopt(handle.move()))],
-    wrong: codeOf(() => first.namespace.take(1)),
-    bare,
+    target: [first.exports.readAt(handle, 1, 1, target).buffer === target.buffer, ...target],
+    sharesThePager: first.exports.stats().handles === second.exports.stats().handles,
+    refused: codeOf(() => second.exports.take(handle)),
+    moved: [...second.exports.take(second.exports.Handle.adopt(handle.move()))],
+    wrong: codeOf(() => first.exports.take(1)),
+    bare: evaluatedBare(),
   }),
 )
