@@ -366,7 +366,7 @@ test('the platforms of the loader are those that are published, and their files 
 })
 
 test('the loader says the version and the Node of package.json', t => {
-  const constants = [...text('src/addon.ts').matchAll(/^const (VERSION|NODE_MIN) = '(.*)'$/gm)].map(
+  const constants = [...text('src/addon/load.ts').matchAll(/^const (VERSION|NODE_MIN) = '(.*)'$/gm)].map(
     ([, , value]) => value,
   )
   t.deepEqual(constants, [manifest.version, manifest.engines.node.replace(/^>=/, '')])

@@ -3,13 +3,14 @@
  * that esbuild makes has none), and in a test runner it may give a stand-in.
  */
 
-const module = process.getBuiltinModule
+// A Node that is too old for that gets as far as the error of the loader, which says so.
+const builtin: typeof process.getBuiltinModule = process.getBuiltinModule ?? require
 
-export const buffer = module('node:buffer')
-export const crypto = module('node:crypto')
-export const diagnostics = module('node:diagnostics_channel')
-export const fs = module('node:fs')
-export const os = module('node:os')
-export const util = module('node:util')
-export const webStreams = module('node:stream/web')
-export const workers = module('node:worker_threads')
+export const buffer = builtin('node:buffer')
+export const crypto = builtin('node:crypto')
+export const diagnostics = builtin('node:diagnostics_channel')
+export const fs = builtin('node:fs')
+export const os = builtin('node:os')
+export const util = builtin('node:util')
+export const webStreams = builtin('node:stream/web')
+export const workers = builtin('node:worker_threads')
