@@ -8,7 +8,7 @@ import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } f
 import { destination } from '../chunks/target.js'
 import { giveBack } from '../memory/freeing.js'
 import { allocate, spareFor } from '../memory/results.js'
-import { abortError, fromAddon, guarded, withChunks } from '../model/errors.js'
+import { abortError, fromAddon, fromNative, guarded, withChunks } from '../model/errors.js'
 import type { Owner, Payload } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { isAborted } from '../runtime/signal.js'
@@ -24,13 +24,16 @@ export const file: PayloadBackend = {
   store(owner: Owner, request: PageoutRequest): number {
     const { parts } = request
     const [only] = parts
-    const ticket = guarded(() =>
-      only && parts.length === 1
-        ? native.pageoutOne(owner.ref, readableBytes(only))
-        : native.pageout(owner.ref, parts.map(readableBytes)),
-    )
-    if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
-    return ticket
+    try {
+      const ticket =
+        only && parts.length === 1
+          ? native.pageoutOne(owner.ref, readableBytes(only))
+          : native.pageout(owner.ref, parts.map(readableBytes))
+      if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
+      return ticket
+    } catch (thrown) {
+      throw fromNative(thrown)
+    }
   },
 
   async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
@@ -45,10 +48,12 @@ export const file: PayloadBackend = {
   },
 
   read({ owner, ticket }: Payload, { bytes }: Ranges, into: Uint8Array): void {
-    guarded(() => {
+    try {
       if (bytes.length === 2) native.read(owner.ref, ticket, bytes[0] ?? 0, into)
       else native.readMany(owner.ref, ticket, bytes, into)
-    })
+    } catch (thrown) {
+      throw fromNative(thrown)
+    }
   },
 
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
@@ -64,7 +69,11 @@ export const file: PayloadBackend = {
   take(payload: Payload, target: unknown): Chunk {
     const { owner, chunkClass, byteLength, ticket } = payload
     const { bytes, result } = destination(chunkClass, byteLength, target)
-    guarded(() => native.take(owner.ref, ticket, bytes))
+    try {
+      native.take(owner.ref, ticket, bytes)
+    } catch (thrown) {
+      throw fromNative(thrown)
+    }
     return result()
   },
 

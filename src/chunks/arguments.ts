@@ -87,11 +87,15 @@ export interface Destined {
   readonly signal: AbortSignal | undefined
 }
 
+/** New memory, and nothing that aborts. */
+const NOWHERE: Destined = { target: undefined, signal: undefined }
+
 /** What stands in the place of `target`, a target itself or options, and the options behind it. */
 export function destined(
   given: Chunk | (TargetOptions<Chunk> & SignalOptions) | undefined,
   options?: SignalOptions,
 ): Destined {
+  if (given === undefined && options === undefined) return NOWHERE
   if (given === undefined || !isOptions(given)) return { target: given, signal: abortSignal(options) }
   const { target, signal } = given
   return { target, signal: checkedSignal(signal) ?? abortSignal(options) }

@@ -22,8 +22,11 @@ export function listOf(chunks: unknown): readonly unknown[] {
 
 /** What is known about all chunks of a call, which are of one class; no chunks are an empty payload of bytes. */
 export function inspectChunks(chunks: unknown, list: readonly unknown[]): PayloadShape & { parts: readonly Part[] } {
-  const isList = isArray(chunks)
-  const parts = list.map((chunk, position) => inspectChunk(chunk, isList ? `chunks[${position}]` : 'chunks'))
+  if (!isArray(chunks)) {
+    const part = inspectChunk(chunks, 'chunks')
+    return { chunkClass: part.chunkClass, parts: [part], byteLength: part.byteLength }
+  }
+  const parts = list.map((chunk, position) => inspectChunk(chunk, `chunks[${position}]`))
   return { chunkClass: commonClass(parts), parts, byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0) }
 }
 

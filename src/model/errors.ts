@@ -86,7 +86,7 @@ Object.defineProperty(PageoutError.prototype, 'name', { value: 'PageoutError', c
 export type Result<V> = { ok: true; value: V } | { ok: false; error: PageoutError }
 
 /** What the addon threw, as the error that the caller sees. What this package has made itself stays as it is. */
-function fromNative(thrown: unknown): unknown {
+export function fromNative(thrown: unknown): unknown {
   return typeof thrown === 'object' && thrown !== null && ours.has(thrown) ? thrown : translated(thrown)
 }
 

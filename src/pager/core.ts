@@ -129,8 +129,16 @@ export class PagerCore implements Owner {
 
   /** The handle of a payload that is out. */
   handle<C extends Chunk>({ chunkClass, byteLength }: PayloadShape, backend: Backend, ticket: number): Handle<C> {
-    const state = { ticket, isBeingTaken: false, isReleaseDue: false }
-    const handle = handleOf<C>({ owner: this, chunkClass, byteLength, backend, ...state })
+    const payload: Payload = {
+      owner: this,
+      chunkClass,
+      byteLength,
+      backend,
+      ticket,
+      isBeingTaken: false,
+      isReleaseDue: false,
+    }
+    const handle = handleOf<C>(payload)
     this.#registry.register(handle, ticket)
     return handle
   }
