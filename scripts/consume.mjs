@@ -18,7 +18,7 @@ const PROMISES = `
 
 /** What a user runs, by the name of its file. */
 function programs() {
-  const quickStart = /^```ts\n(.*?)^```$/ms.exec(readFileSync(`${ROOT}README.md`, 'utf8'))
+  const quickStart = /^```js\n(.*?)^```$/ms.exec(readFileSync(`${ROOT}README.md`, 'utf8'))
   if (!quickStart) throw new Error('README.md has no quick start')
   return {
     'import.mjs': `import { pageout, take } from 'pageout'\nconst how = 'import'\n${USE}`,

@@ -103,7 +103,7 @@ export const file: PayloadBackend = {
   },
 }
 
-/** Gives the memory of a chunk back that was written, if it can be detached. One that was named twice is gone the second time. */
+/** Releases the memory of a written chunk, if it can be detached. A chunk that is listed twice is empty the second time. */
 function giveBackChunk(owner: Owner, part: Part): void {
   const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
   if (moved) giveBack(moved, owner.spareBytes)
@@ -174,13 +174,13 @@ async function fill(
   }, signal)
 }
 
-/** Runs a job with a ticket of its own, so that the payload is there until it ends, whatever becomes of the handle. */
+/** Runs a job with its own ticket, so that the payload exists until the job ends, whatever becomes of the handle. */
 async function held<T>({ owner, ticket }: Payload, job: (ticket: number) => Promise<T>): Promise<T> {
   const own = native.share(owner.ref, ticket)
   try {
     return await job(own)
   } catch (error) {
-    // Closing a pager at once frees the tickets of what still waits: that is no defect.
+    // A pager that is closed at once frees the tickets of jobs that still wait: that is no bug.
     owner.refuseFreed()
     throw error
   } finally {

@@ -132,7 +132,7 @@ export function hintCold(memory: SwapMemory): void {
   for (const buffer of memory.buffers) native.hintCold(bytesOf(buffer))
 }
 
-/** Excludes memory from core dumps before it becomes that of a payload, where the options say so. */
+/** Excludes memory from core dumps before it becomes that of a payload, where the options ask for it. */
 export function preparation(excludes: boolean): Preparation | undefined {
   return excludes ? EXCLUSION : undefined
 }
@@ -214,7 +214,7 @@ function* piecesOf({ buffers, ends }: SwapMemory, { bytes }: Ranges): Generator<
   }
 }
 
-/** Index of the first of ascending ends that lies after an offset. */
+/** Index of the first of ascending ends that is greater than an offset. */
 function firstEndAfter(ends: readonly number[], offset: number): number {
   let [low, high] = [0, ends.length]
   while (low < high) {

@@ -39,7 +39,7 @@ function commonClass(parts: readonly Part[]): ChunkClass {
   return first
 }
 
-/** Refuses a chunk whose memory cannot be given back. */
+/** Refuses a chunk whose memory cannot be detached. */
 export function refuseNotDetachable(part: Part, position: number): void {
   if (part.byteLength === 0) return
   const name = `chunks[${position}]`
@@ -129,7 +129,7 @@ function chunksAgain(parts: readonly Part[], buffers: readonly ArrayBuffer[]): C
   })
 }
 
-/** The bytes of a part in memory of ours. */
+/** A copy of the bytes of a part, in private memory. */
 export function copied(part: Part): ArrayBuffer {
   const buffer = allocate(part.byteLength)
   new Uint8Array(buffer).set(bytesOf(part))

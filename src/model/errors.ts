@@ -28,12 +28,12 @@ interface NativeFailure {
   tried?: { path: string; reason: NativeFailure }[]
 }
 
-/** Errors that were made here: only these get fields of ours. */
+/** Errors that were made here: only to these are fields added. */
 const ours = new WeakSet<object>()
 
 /**
- * A failure of the system, or a handle or pager that is no longer usable. `code` says which: a code of the operating
- * system such as `ENOSPC`, or one of the `ERR_PAGEOUT_` codes. The other fields are present where they apply.
+ * A failure of the OS or of the scratch space, or a handle or pager that is no longer usable. `code` names it: a code of the
+ * operating system such as `ENOSPC`, or one of the `ERR_PAGEOUT_` codes. The other fields are present where they apply.
  */
 export class PageoutError extends Error {
   /** The stable code. */

@@ -3,7 +3,7 @@
  * that esbuild makes has none), and in a test runner it may give a stand-in.
  */
 
-// A Node that is too old for that gets as far as the error of the loader, which says so.
+// A Node that is too old for that reaches the loader, whose error names the oldest supported one.
 const builtin: typeof process.getBuiltinModule = process.getBuiltinModule ?? require
 
 export const buffer = builtin('node:buffer')

@@ -27,7 +27,7 @@ export function isAborted(signal: AbortSignal | undefined): signal is AbortSigna
   return signal !== undefined && abortedOf(signal)
 }
 
-/** What an aborted signal says why. */
+/** The reason of an aborted signal. */
 export function abortReason(signal: AbortSignal): unknown {
   return reasonOf(signal)
 }

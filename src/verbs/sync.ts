@@ -1,4 +1,4 @@
-/** The verbs that have done their work when they return, each from its checks to its end. */
+/** The synchronous verbs, each from its checks to its end. */
 
 import { backendOf } from '../backends/choose.js'
 import type { Destined, Ranges } from '../chunks/arguments.js'
