@@ -326,7 +326,7 @@ test('evaluated in contexts of their own, copies share the pager, and results ar
     refused: 'ERR_INVALID_ARG_TYPE',
     moved: [1.5, 2.5],
     wrong: 'ERR_INVALID_ARG_TYPE',
-    bare: 'ReferenceError: AbortSignal is not defined',
+    bare: 'ReferenceError: process is not defined',
   })
 })
 

@@ -8,6 +8,7 @@ import { commandOf, parseOptions, USAGE, UsageError } from './options.mjs'
 import { machineLines, markdown, page, readTemplate } from './report.mjs'
 
 /** @typedef {import('./types.js').Bench} Bench */
+/** @typedef {import('./types.js').Build} Build */
 /** @typedef {import('./types.js').Section} Section */
 /** @typedef {import('./types.js').Table} Table */
 
@@ -21,12 +22,15 @@ async function main(args) {
   // What comes from the package can only be loaded once it is built.
   const { makeFolder } = await import('./folder.mjs')
   const { MAKERS } = await import('./stores.mjs')
+  const { loadBuilds, makersOf } = await import('./builds.mjs')
+  const builds = await loadBuilds(options.against)
   const { folder, fileSystem } = makeFolder()
   const bench = {
     quick: options.quick,
     rounds: options.quick ? 3 : 7,
     folder,
-    makers: { ...MAKERS, ...lmdb.makers },
+    builds,
+    makers: { ...MAKERS, ...makersOf(builds), ...lmdb.makers },
     lmdbNote: lmdb.note,
     say: (/** @type {string} */ text) => console.error(text),
   }
@@ -49,13 +53,28 @@ async function measure(bench, ids) {
   for (const id of ids) {
     const start = performance.now()
     const { run } = /** @type {Section} */ (await import(`./sections/${id}.mjs`))
-    for (const table of await run(bench)) {
+    for (const measured of await run(bench)) {
+      const table = withBuilds(measured, bench.builds)
       tables.push(table)
       console.log(markdown(table))
     }
     bench.say(`${id}: ${((performance.now() - start) / 1000).toFixed(1)} s`)
   }
   return tables
+}
+
+/**
+ * The table with every other build that took part as a reference.
+ *
+ * @param {Table} table
+ * @param {readonly Build[]} builds
+ * @returns {Table}
+ */
+function withBuilds(table, [, ...others]) {
+  if ('skipped' in table) return table
+  const present = new Set(table.rows.flatMap(({ cells }) => cells.map(({ candidate }) => candidate)))
+  const names = others.flatMap(({ name, promisedName }) => [name, promisedName]).filter(name => present.has(name))
+  return { ...table, references: [...table.references, ...names] }
 }
 
 /**

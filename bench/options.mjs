@@ -4,6 +4,7 @@ import { ROOT } from '../scripts/prepare.mjs'
 /** The sections, in the order in which they run. */
 export const IDS = [
   'round-trip',
+  'fresh',
   'churn',
   'ranges',
   'out-of-core',
@@ -14,10 +15,11 @@ export const IDS = [
   'resident',
 ]
 
-export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--json FILE] [--html FILE]
+export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--against DIR] [--json FILE] [--html FILE]
 
-  --quick        a first impression in about a minute
+  --quick        a first impression in about two minutes
   --only IDS     only these sections: ${IDS.join(', ')}
+  --against DIR  also another build of pageout: the directory of its package
   --json FILE    where the results go (default: target/bench/node.json)
   --html FILE    where the page goes that shows them (default: target/bench/node.html)
   --help         print this text`
@@ -25,7 +27,7 @@ export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--json
 export class UsageError extends Error {}
 
 /**
- * @typedef {{ quick: boolean, ids: string[], json: string, html: string, help: boolean }} Options
+ * @typedef {{ quick: boolean, ids: string[], against?: string | undefined, json: string, html: string, help: boolean }} Options
  * @param {string[]} args
  * @returns {Options}
  */
@@ -42,6 +44,7 @@ function parseFlags(args) {
       options: {
         quick: { type: 'boolean', default: false },
         only: { type: 'string' },
+        against: { type: 'string' },
         json: { type: 'string', default: `${ROOT}target/bench/node.json` },
         html: { type: 'string', default: `${ROOT}target/bench/node.html` },
         help: { type: 'boolean', default: false },
@@ -65,7 +68,11 @@ function parseIds(text) {
  *
  * @param {Options} options
  */
-export function commandOf({ quick, ids }) {
-  const flags = [quick ? '--quick' : '', ids.length < IDS.length ? `--only ${ids.join(',')}` : ''].filter(Boolean)
+export function commandOf({ quick, ids, against }) {
+  const flags = [
+    ...(quick ? ['--quick'] : []),
+    ...(ids.length < IDS.length ? [`--only ${ids.join(',')}`] : []),
+    ...(against === undefined ? [] : [`--against ${against}`]),
+  ]
   return ['npm run bench', ...(flags.length > 0 ? ['--', ...flags] : [])].join(' ')
 }

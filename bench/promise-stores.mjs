@@ -2,8 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { open, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Pager } from '../dist/promises.js'
 
+/** @typedef {import('./types.js').Bench} Bench */
+/** @typedef {import('./types.js').Build} Build */
 /** @typedef {import('./types.js').Place} Place */
 /** @typedef {import('./types.js').PromiseStore} PromiseStore */
 
@@ -11,29 +12,21 @@ export const PROMISED_PAGEOUT = 'pageout/promises'
 export const PROMISED_FILE_PER_PAYLOAD = 'fs.promises, a file per payload'
 export const PROMISED_OPEN_FILE = 'fs.promises, one open file'
 
-/** @type {Record<string, (place: Place) => PromiseStore | Promise<PromiseStore>>} */
-const MAKERS = {
-  [PROMISED_PAGEOUT]: paged,
-  [PROMISED_FILE_PER_PAYLOAD]: filePerPayload,
-  [PROMISED_OPEN_FILE]: openFile,
-}
-
 /**
- * Opens the named stores, and closes them after their use.
+ * Opens all stores, and closes them after their use.
  *
  * @template T
- * @param {readonly string[]} names
- * @param {Place} place
+ * @param {Bench} bench
+ * @param {number} payloadBytes
  * @param {(stores: readonly PromiseStore[]) => Promise<T>} use
  */
-export async function withPromiseStores(names, place, use) {
+export async function withPromiseStores({ builds, folder }, payloadBytes, use) {
+  const place = { folder, payloadBytes }
   /** @type {PromiseStore[]} */
   const stores = []
   try {
-    for (const name of names) {
-      const store = await MAKERS[name]?.(place)
-      if (store) stores.push(store)
-    }
+    for (const build of builds) stores.push(paged(build, place))
+    stores.push(filePerPayload(place), await openFile(place))
     return await use(stores)
   } finally {
     for (const store of stores) await store.close()
@@ -41,13 +34,14 @@ export async function withPromiseStores(names, place, use) {
 }
 
 /**
+ * @param {Build} build
  * @param {Place} place
  * @returns {PromiseStore}
  */
-function paged({ folder }) {
-  const pager = new Pager({ scratchDir: folder })
+function paged({ promisedName, PromisePager }, { folder }) {
+  const pager = new PromisePager({ scratchDir: folder })
   return {
-    name: PROMISED_PAGEOUT,
+    name: promisedName,
     out: bytes => pager.pageout(bytes),
     back: handle => pager.take(handle),
     close: () => pager.close(),

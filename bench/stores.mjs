@@ -16,6 +16,7 @@ import { MessageChannel } from 'node:worker_threads'
 import { Pager } from '../dist/index.js'
 
 /** @typedef {import('./types.js').Bench} Bench */
+/** @typedef {import('./types.js').Build} Build */
 /** @typedef {import('./types.js').Makers} Makers */
 /** @typedef {import('./types.js').Place} Place */
 /** @typedef {import('./types.js').Store} Store */
@@ -32,10 +33,10 @@ export const COPY = 'a copy in memory (the floor)'
 
 /** @type {Makers} */
 export const MAKERS = {
-  [PAGEOUT]: place => paged(PAGEOUT, place, {}),
+  [PAGEOUT]: place => paged({ name: PAGEOUT, Pager }, place, {}),
   [PAGEOUT_INTO_TARGET]: pagedIntoTarget,
-  [PAGEOUT_UNCHECKED]: place => paged(PAGEOUT_UNCHECKED, place, { integrity: 'none' }),
-  [PAGEOUT_WITHOUT_SPARES]: place => paged(PAGEOUT_WITHOUT_SPARES, place, { spareBytes: 0 }),
+  [PAGEOUT_UNCHECKED]: place => paged({ name: PAGEOUT_UNCHECKED, Pager }, place, { integrity: 'none' }),
+  [PAGEOUT_WITHOUT_SPARES]: place => paged({ name: PAGEOUT_WITHOUT_SPARES, Pager }, place, { spareBytes: 0 }),
   [FILE_PER_PAYLOAD]: place => new FilePerPayload(place),
   [OPEN_FILE]: place => new OpenFile(OPEN_FILE, place),
   [OPEN_FILE_FREED]: openFileFreed,
@@ -79,12 +80,12 @@ export async function withStores({ makers, folder }, names, payloadBytes, use) {
 }
 
 /**
- * @param {string} name
+ * @param {Pick<Build, 'name' | 'Pager'>} build
  * @param {Place} place
  * @param {import('../dist/index.js').PagerOptions} options
  * @returns {Store}
  */
-function paged(name, { folder }, options) {
+export function paged({ name, Pager }, { folder }, options) {
   const pager = new Pager({ scratchDir: folder, ...options })
   return { name, out: bytes => pager.pageout(bytes), back: handle => pager.take(handle), close: () => pager.close() }
 }

@@ -10,7 +10,7 @@ import { runInNewContext } from 'node:vm'
 const PERCENTILES = [50, 90, 99, 99.9, 100]
 
 setFlagsFromString('--expose-gc')
-const gc = /** @type {(options: { type: 'minor' }) => void} */ (runInNewContext('gc'))
+const gc = /** @type {(options: { type: 'minor' | 'major' }) => void} */ (runInNewContext('gc'))
 
 /**
  * What every candidate measured, by its name, one result for each round.
@@ -26,14 +26,26 @@ const gc = /** @type {(options: { type: 'minor' }) => void} */ (runInNewContext(
 export async function inTurns(candidates, rounds, measure, warmUpRounds = 1) {
   const results = new Map(candidates.map(({ name }) => [name, /** @type {T[]} */ ([])]))
   for (let round = -warmUpRounds; round < rounds; round++) {
-    const first = (round + warmUpRounds) % candidates.length
-    for (const candidate of [...candidates.slice(first), ...candidates.slice(0, first)]) {
+    for (const candidate of orderOf(candidates, round + warmUpRounds)) {
       collectYoungGarbage()
       const result = await measure(candidate, round)
       if (round >= 0) results.get(candidate.name)?.push(result)
     }
   }
   return results
+}
+
+/**
+ * The candidates from another one on in each round, and in every second one backwards, so that none always follows the same.
+ *
+ * @template C
+ * @param {readonly C[]} candidates
+ * @param {number} round
+ */
+function orderOf(candidates, round) {
+  const first = round % candidates.length
+  const order = [...candidates.slice(first), ...candidates.slice(0, first)]
+  return round % 2 === 0 ? order : order.reverse()
 }
 
 /**
@@ -103,4 +115,9 @@ const rounded = (/** @type {number} */ number) => Number(number.toPrecision(4))
  */
 function collectYoungGarbage() {
   gc({ type: 'minor' })
+}
+
+/** Collects all garbage, for measurements that warm up after it. */
+export function collectGarbage() {
+  gc({ type: 'major' })
 }

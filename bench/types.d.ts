@@ -74,6 +74,15 @@ export interface PromiseStore {
   close(): void | Promise<void>
 }
 
+/** A build of pageout. */
+export interface Build {
+  name: string
+  /** The name of its promises. */
+  promisedName: string
+  Pager: typeof import('../dist/index.js').Pager
+  PromisePager: typeof import('../dist/promises.js').Pager
+}
+
 export type Makers = Record<string, (place: Place) => Store>
 
 /** What every section gets. */
@@ -83,6 +92,8 @@ export interface Bench {
   rounds: number
   /** The folder that all candidates use. */
   folder: string
+  /** The build that is measured, and the one that `--against` names. */
+  builds: readonly Build[]
   /** The stores that can be opened here. */
   makers: Makers
   /** How lmdb is used, or why it is left out. */

@@ -28,7 +28,6 @@ import { curveRow, inTurns, median, percentiles, row } from '../turns.mjs'
  */
 
 const PAYLOAD_BYTES = 2 * MIB
-const CANDIDATES = [PROMISED_PAGEOUT, PROMISED_FILE_PER_PAYLOAD, PROMISED_OPEN_FILE]
 const REFERENCES = [PROMISED_FILE_PER_PAYLOAD, PROMISED_OPEN_FILE]
 const NOTHING = 'nothing pending'
 const IDLE_MS = 200
@@ -86,8 +85,9 @@ export async function besideLargeCalls(bench) {
  * @param {Shape} shape
  * @returns {Promise<Table[]>}
  */
-function measureShape({ rounds, folder, say }, shape) {
-  return withPromiseStores(CANDIDATES, { folder, payloadBytes: PAYLOAD_BYTES }, async stores => {
+function measureShape(bench, shape) {
+  const { rounds, folder, say } = bench
+  return withPromiseStores(bench, PAYLOAD_BYTES, async stores => {
     const loads = stores.map(store => load(store, shape))
     say(`promises: ${shape.title}, event loop`)
     const idle = await inTurns([IDLE], rounds, delayMs)

@@ -12,7 +12,7 @@ import { curveRow, inTurns, percentiles, row } from '../turns.mjs'
 /** @typedef {{ perSecond: number, timesUs: number[], descriptors: number }} Churn */
 
 const PAYLOAD_BYTES = 64 * KIB
-const CANDIDATES = [PAGEOUT, FILE_PER_PAYLOAD, OPEN_FILE_FREED, OPEN_FILE, LMDB]
+const RIVALS = [FILE_PER_PAYLOAD, OPEN_FILE_FREED, OPEN_FILE, LMDB]
 const REFERENCES = [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB]
 
 /**
@@ -21,7 +21,7 @@ const REFERENCES = [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB]
  */
 export async function run(bench) {
   const [live, replacements] = bench.quick ? [3_000, 2_000] : [10_000, 10_000]
-  const present = CANDIDATES.filter(name => name in bench.makers).map(name => ({ name }))
+  const present = [...bench.builds, ...RIVALS.filter(name => name in bench.makers).map(name => ({ name }))]
   const results = await inTurns(present, bench.rounds, ({ name }, round) => {
     bench.say(`churn: round ${round}, ${name}`)
     return churn(bench, name, live, replacements, randomNumbers(round))

@@ -54,12 +54,11 @@ async function throughput(bench) {
  * @param {Bench} bench
  * @param {number} payloadBytes
  */
-function measureSize({ quick, rounds, folder }, payloadBytes) {
-  const candidates = [PROMISED_PAGEOUT, PROMISED_FILE_PER_PAYLOAD, PROMISED_OPEN_FILE]
-  const tripsPerLane = Math.min(32, Math.max(2, ((quick ? 64 : 256) * MIB) / payloadBytes / IN_FLIGHT))
+function measureSize(bench, payloadBytes) {
+  const tripsPerLane = Math.min(32, Math.max(2, ((bench.quick ? 64 : 256) * MIB) / payloadBytes / IN_FLIGHT))
   const expected = randomBytes(payloadBytes)
-  return withPromiseStores(candidates, { folder, payloadBytes }, async stores => {
-    const results = await inTurns(stores, rounds, store => tripUs(store, expected, tripsPerLane))
+  return withPromiseStores(bench, payloadBytes, async stores => {
+    const results = await inTurns(stores, bench.rounds, store => tripUs(store, expected, tripsPerLane))
     return row(sizeName(payloadBytes), results, us => us)
   })
 }

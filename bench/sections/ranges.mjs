@@ -3,13 +3,13 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Pager } from '../../dist/index.js'
 import { LMDB } from '../lmdb.mjs'
 import { KIB, MIB, randomNumbers } from '../payloads.mjs'
 import { PAGEOUT } from '../stores.mjs'
 import { inTurns, row } from '../turns.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
+/** @typedef {import('../types.js').Build} Build */
 /** @typedef {import('../types.js').Table} Table */
 
 /**
@@ -36,7 +36,9 @@ const DATABASE = 'lmdb, a key per page'
  */
 export async function run(bench) {
   bench.say('ranges: writing the payloads')
-  const payloads = [paged(bench.folder), oneByOne(bench.folder), await inFlight(bench.folder), ...inDatabase(bench)]
+  const { builds, folder } = bench
+  const paging = builds.map(build => paged(build, folder))
+  const payloads = [...paging, oneByOne(folder), await inFlight(folder), ...inDatabase(bench)]
   try {
     bench.say('ranges: warm')
     const warmBatches = bench.quick ? 50 : 200
@@ -141,10 +143,11 @@ function content() {
 }
 
 /**
+ * @param {Build} build
  * @param {string} folder
  * @returns {Payload}
  */
-function paged(folder) {
+function paged({ name, Pager }, folder) {
   const pager = new Pager({ scratchDir: folder })
   const handle = pager.pageout(content())
   const read = (/** @type {readonly number[]} */ firsts) =>
@@ -152,7 +155,7 @@ function paged(folder) {
       handle,
       firsts.map(first => [first, RANGE_ELEMENTS]),
     )
-  return { name: PAGEOUT, read, close: () => pager.close() }
+  return { name, read, close: () => pager.close() }
 }
 
 /**

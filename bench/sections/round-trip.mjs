@@ -21,8 +21,7 @@ import { inTurns, row } from '../turns.mjs'
 /** @typedef {import('../types.js').Table} Table */
 
 const SIZES = [4 * KIB, 64 * KIB, MIB, 2 * MIB, 16 * MIB]
-const CANDIDATES = [
-  PAGEOUT,
+const VARIANTS_AND_RIVALS = [
   PAGEOUT_UNCHECKED,
   PAGEOUT_WITHOUT_SPARES,
   PAGEOUT_INTO_TARGET,
@@ -70,7 +69,8 @@ function measureSize(bench, payloadBytes) {
   const expected = randomBytes(payloadBytes)
   const batchBytes = (bench.quick ? 16 : 64) * MIB
   const trips = Math.min(2000, Math.max(4, batchBytes / payloadBytes))
-  return withStores(bench, CANDIDATES, payloadBytes, async stores => {
+  const candidates = [...bench.builds.map(({ name }) => name), ...VARIANTS_AND_RIVALS]
+  return withStores(bench, candidates, payloadBytes, async stores => {
     const results = await inTurns(stores, bench.quick ? bench.rounds : 15, store => tripUs(store, expected, trips))
     return row(sizeName(payloadBytes), results, us => us)
   })

@@ -2,13 +2,13 @@
 import { mkdtempSync } from 'node:fs'
 import { open, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Pager } from '../../dist/index.js'
-import { Pager as PromisePager } from '../../dist/promises.js'
 import { KIB, MIB, randomNumbers } from '../payloads.mjs'
 import { PROMISED_OPEN_FILE, PROMISED_PAGEOUT } from '../promise-stores.mjs'
+import { PAGEOUT } from '../stores.mjs'
 import { inTurns, row } from '../turns.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
+/** @typedef {import('../types.js').Build} Build */
 /** @typedef {import('../types.js').Row} Row */
 /** @typedef {import('../types.js').Table} Table */
 
@@ -28,9 +28,8 @@ const IN_FLIGHT = [1, 8, 64]
 /** Reads of each round that are compared whole, before those that are timed. */
 const COMPARED_READS = 64
 
-const INTO_TARGET = 'pageout/promises, into a target'
 const OPEN_FILE_INTO_TARGET = 'fs.promises, one open file, into a target'
-const SYNCHRONOUS = 'pageout, synchronous'
+const synchronousName = (/** @type {string} */ name) => `${name}, synchronous`
 
 /**
  * @param {Bench} bench
@@ -38,8 +37,11 @@ const SYNCHRONOUS = 'pageout, synchronous'
  */
 export async function smallReads(bench) {
   const content = new Uint32Array(PAYLOAD_BYTES / Uint32Array.BYTES_PER_ELEMENT).map((_, position) => position)
-  const payloads = [...(await promised(bench.folder, content)), synchronous(bench.folder, content)]
-  payloads.splice(2, 0, ...(await openFile(bench.folder, content)))
+  /** @type {Payload[]} */
+  const payloads = []
+  for (const build of bench.builds) payloads.push(...(await promised(build, bench.folder, content)))
+  payloads.push(...(await openFile(bench.folder, content)))
+  payloads.push(...bench.builds.map(build => synchronous(build, bench.folder, content)))
   try {
     /** @type {Row[]} */
     const rows = []
@@ -65,7 +67,7 @@ function table(rows) {
     unit: 'us',
     better: 'less',
     subject: PROMISED_PAGEOUT,
-    references: [PROMISED_OPEN_FILE, SYNCHRONOUS],
+    references: [PROMISED_OPEN_FILE, synchronousName(PAGEOUT)],
     plot: 'bars',
     rows: [...rows],
   }
@@ -132,11 +134,12 @@ function isWhole(content) {
 }
 
 /**
+ * @param {Build} build
  * @param {string} folder
  * @param {Uint32Array} content
  * @returns {Promise<Payload[]>}
  */
-async function promised(folder, content) {
+async function promised({ promisedName, PromisePager }, folder, content) {
   const pager = new PromisePager({ scratchDir: folder })
   const handle = await pager.pageout(content, { detach: 'never' })
   const fresh = () => (/** @type {number} */ first) => pager.readAt(handle, first, READ_ELEMENTS)
@@ -145,21 +148,22 @@ async function promised(folder, content) {
     return (/** @type {number} */ first) => pager.readAt(handle, first, READ_ELEMENTS, target)
   }
   return [
-    { name: PROMISED_PAGEOUT, reader: fresh, close: () => {} },
-    { name: INTO_TARGET, reader: intoTarget, close: () => pager.close() },
+    { name: promisedName, reader: fresh, close: () => {} },
+    { name: `${promisedName}, into a target`, reader: intoTarget, close: () => pager.close() },
   ]
 }
 
 /**
+ * @param {Build} build
  * @param {string} folder
  * @param {Uint32Array} content
  * @returns {Payload}
  */
-function synchronous(folder, content) {
+function synchronous({ name, Pager }, folder, content) {
   const pager = new Pager({ scratchDir: folder })
   const handle = pager.pageout(content, { detach: 'never' })
   const reader = () => (/** @type {number} */ first) => pager.readAt(handle, first, READ_ELEMENTS)
-  return { name: SYNCHRONOUS, reader, close: () => pager.close() }
+  return { name: synchronousName(name), reader, close: () => pager.close() }
 }
 
 /**

@@ -5,13 +5,10 @@ import type { Handle } from '../model/handle.js'
 import { lengthOf } from '../model/payload.js'
 import type { Backend, Chunk, PagerStats, Range, StreamOptions } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
-import { util, workers } from '../runtime/node.js'
+import { markAsUncloneable, util } from '../runtime/node.js'
 import { rangeRequest, rangesRequest } from '../verbs/requests.js'
 import { toReadableStream } from '../verbs/streams.js'
 import type { Controls } from './verbs.js'
-
-/** Node 22.10 and later. */
-const { markAsUncloneable = () => {} } = workers as { markAsUncloneable?: (object: object) => void }
 
 /** The part of a pager that is the same whether its verbs return results or promises. */
 export abstract class PagerControls implements Controls {

@@ -149,11 +149,12 @@ export function freeMemory(memory: SwapMemory, spareBytes: number): void {
 }
 
 /**
- * What was excluded from core dumps is erased, if this package allocated it. Other memory is released as it is and stays
- * excluded: its allocator alone may write to it.
+ * Of what was excluded from core dumps, memory that this package allocated is erased. Other memory is released as it is: only its
+ * allocator may write to it.
  */
 export function freeBuffer(buffer: ArrayBuffer, isExcluded: boolean, spareBytes: number): void {
   if (isExcluded && isOurs(buffer)) native.discardExcluded(bytesOf(buffer))
+  else if (isExcluded) native.includeInCoreDumps(bytesOf(buffer))
   giveBack(buffer, isExcluded ? 0 : spareBytes)
 }
 

@@ -85,9 +85,12 @@ Object.defineProperty(PageoutError.prototype, 'name', { value: 'PageoutError', c
 /** What a `try` form returns. */
 export type Result<V> = { ok: true; value: V } | { ok: false; error: PageoutError }
 
-/** What the addon threw, as the error that the caller sees. */
-function fromNative(thrown: unknown): PageoutError {
-  if (thrown instanceof PageoutError) return thrown
+/** What the addon threw, as the error that the caller sees. What this package has made itself stays as it is. */
+function fromNative(thrown: unknown): unknown {
+  return typeof thrown === 'object' && thrown !== null && ours.has(thrown) ? thrown : translated(thrown)
+}
+
+function translated(thrown: unknown): PageoutError {
   const failure = thrown as NativeFailure | undefined
   if (thrown instanceof Error || typeof failure?.code !== 'string') {
     return new PageoutError(
@@ -97,7 +100,7 @@ function fromNative(thrown: unknown): PageoutError {
   }
   const { code, message, tried, ...details } = failure
   if (tried === undefined) return new PageoutError(code, message, details)
-  const refused = tried.map(({ path, reason }) => ({ path, error: fromNative(reason) }))
+  const refused = tried.map(({ path, reason }) => ({ path, error: translated(reason) }))
   const [only] = refused.length === 1 ? refused : []
   const { errno, syscall } = only?.error ?? {}
   const place = only && { path: only.path, ...(errno !== undefined && { errno, syscall }) }

@@ -1,6 +1,6 @@
 /** What the caller holds for a payload that is out. */
 
-import { util, workers } from '../runtime/node.js'
+import { markAsUncloneable, util } from '../runtime/node.js'
 import { invalidArgType } from './errors.js'
 import { lengthOf, type Payload, RELEASED } from './payload.js'
 import type { Backend, Chunk, HandleToken } from './types.js'
@@ -12,10 +12,6 @@ let make: (payload: Payload) => Handle<Chunk>
 let open: (handle: Handle<Chunk>) => Payload
 let isHandle: (value: unknown) => value is Handle<Chunk>
 let adopt: (token: unknown) => Handle<Chunk>
-
-/** Node 22.10 and later. */
-const markAsUncloneable: (object: object) => void =
-  (workers as { markAsUncloneable?: (object: object) => void }).markAsUncloneable ?? (() => {})
 
 /**
  * A payload that is out of memory, made by `pageout` only. Releasing it, or dropping the last reference to it, frees the

@@ -35,7 +35,7 @@ export interface SwapMemory {
 
 /** The pager that a payload belongs to in this thread. */
 export interface Owner {
-  /** The pager in the addon. */
+  /** @internal The pager in the addon. */
   readonly ref: PagerRef
   /** Upper limit on the memory that stays in this thread for results, as far as this pager adds to it. */
   readonly spareBytes: number

@@ -222,8 +222,8 @@ export class PagerCore implements Owner {
   }
 }
 
-/** Bytes of memory that is freed in one turn of the event loop; to unmap as much takes about 2 ms. */
-const FREED_PER_TURN_BYTES = 16 * 2 ** 20
+/** Bytes of memory that is freed in one turn of the event loop; to unmap as much takes about a millisecond. */
+const FREED_PER_TURN_BYTES = 4 * 2 ** 20
 
 /** Frees memory, which only its own thread can do, and lets other work run between. */
 async function freeInTurns(all: readonly SwapMemory[]): Promise<void> {

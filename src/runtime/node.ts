@@ -14,3 +14,6 @@ export const os = builtin('node:os')
 export const util = builtin('node:util')
 export const webStreams = builtin('node:stream/web')
 export const workers = builtin('node:worker_threads')
+
+/** Refuses to let an object be cloned or posted, where the runtime can (Node 22.10 and later). */
+export const { markAsUncloneable = () => {} } = workers as { markAsUncloneable?: (object: object) => void }

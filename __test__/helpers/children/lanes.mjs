@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { native } from '../../../dist/addon.js'
+import { native } from '../../../dist/addon/load.js'
 
 const program = fileURLToPath(new URL('../workers/in-flight.mjs', import.meta.url))
 const before = native.busyLanes()
