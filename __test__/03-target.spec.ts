@@ -1,10 +1,11 @@
 import test from 'ava'
-import type { Chunk, Handle } from 'pageout'
+import type { Chunk, Handle, TargetOptions } from 'pageout'
 import {
   backends,
   bytesOf,
   chunkOf,
   classOf,
+  type Kind,
   kinds,
   lengthOf,
   pattern,
@@ -15,6 +16,11 @@ import {
 import { newPager } from './helpers/places.js'
 
 const byName = new Map(kinds.map(kind => [kind.name, kind]))
+const kindOf = (name: string) => byName.get(name) as Kind
+
+/** The classes that count as one. */
+const BYTES = ['Buffer', 'Uint8Array']
+const isSameFamily = (one: string, other: string) => one === other || (BYTES.includes(one) && BYTES.includes(other))
 
 for (const backend of backends) {
   for (const kind of kinds.filter(({ name }) => name !== 'ArrayBuffer')) {
@@ -143,14 +149,108 @@ for (const backend of backends) {
     const other = { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE', message: /"target"/ }
     for (const kind of kinds) {
       const handle = pager.pageout(chunkOf(kind, pattern(16)), { backend })
-      for (const another of kinds.filter(({ name }) => name !== kind.name)) {
-        const target = chunkOf(another, pattern(0, 3).length === 0 ? new Uint8Array(64) : pattern(64))
+      for (const another of kinds.filter(({ name }) => !isSameFamily(name, kind.name))) {
+        const target = chunkOf(another, new Uint8Array(64))
         t.throws(() => pager.take(handle, target), other, `${another.name} for ${kind.name}`)
         sameBytes(t, target, new Uint8Array(64))
       }
       t.throws(() => pager.take(handle, new SharedArrayBuffer(64) as never), other)
       sameBytes(t, pager.take(handle), pattern(16))
     }
+  })
+
+  test(`Buffer and Uint8Array are targets of each other, and the payload says the class of the result (${backend})`, t => {
+    const pager = newPager(t)
+    const bytes = pattern(100)
+    for (const name of BYTES) {
+      for (const other of BYTES) {
+        const handle = pager.pageoutWith(backend, chunkOf(kindOf(name), bytes))
+        const check = (read: (target: Chunk) => Chunk, expected: Uint8Array) => {
+          const target = chunkOf(kindOf(other), new Uint8Array(128).fill(0x55)) as Uint8Array
+          const result = read(target) as Uint8Array
+          t.deepEqual(
+            [classOf(result), result.buffer, result.byteOffset],
+            [name, target.buffer, 0],
+            `${other} for ${name}`,
+          )
+          sameBytes(t, result, expected)
+          sameBytes(t, target, Buffer.concat([expected, new Uint8Array(128 - expected.length).fill(0x55)]))
+        }
+        check(target => pager.readAt(handle, 3, 90, target), bytes.subarray(3, 93))
+        check(
+          target =>
+            pager.readAtMany(
+              handle,
+              [
+                [50, 2],
+                [0, 1],
+              ],
+              target,
+            ),
+          Uint8Array.of(...bytes.subarray(50, 52), ...bytes.subarray(0, 1)),
+        )
+        check(target => pager.read(handle, target), bytes)
+        check(target => pager.take(handle, target), bytes)
+      }
+    }
+  })
+
+  test(`options may stand where the target stands (${backend})`, t => {
+    const pager = newPager(t)
+    const handle = pager.pageoutWith(backend, Int16Array.of(1, 2, 3, 4))
+    const target = new Int16Array(8)
+    const calls: Record<string, [(options: TargetOptions<Int16Array>) => Int16Array, number[]]> = {
+      readAt: [options => pager.readAt(handle, 1, 2, options), [2, 3]],
+      readAtMany: [
+        options =>
+          pager.readAtMany(
+            handle,
+            [
+              [3, 1],
+              [0, 1],
+            ],
+            options,
+          ),
+        [4, 1],
+      ],
+      read: [options => pager.read(handle, options), [1, 2, 3, 4]],
+      take: [options => pager.take(handle, options), [1, 2, 3, 4]],
+    }
+    for (const [verb, [call, expected]] of Object.entries(calls)) {
+      if (verb !== 'take') {
+        for (const options of [{}, { target: undefined }, Object.create(null)]) {
+          const own = call(options)
+          t.deepEqual(own, Int16Array.from(expected), verb)
+          t.not(own.buffer, target.buffer)
+        }
+      }
+      target.fill(9)
+      const result = call({ target })
+      t.deepEqual([result.buffer, [...result]], [target.buffer, expected], verb)
+      t.deepEqual([...target], [...expected, ...Array(8 - expected.length).fill(9)])
+    }
+    t.true(handle.released)
+  })
+
+  test(`a whole payload is read and stays out (${backend})`, t => {
+    const pager = newPager(t)
+    for (const kind of kinds) {
+      const bytes = pattern(9000 * kind.elementBytes)
+      const handle = pager.pageoutWith(backend, chunkOf(kind, bytes))
+      for (let round = 0; round < 2; round += 1) {
+        const whole = pager.read(handle)
+        t.is(classOf(whole), kind.name)
+        sameBytes(t, whole, bytes)
+        // What comes back is the caller's own.
+        bytesOf(whole).fill(0)
+      }
+      const result = pager.tryRead(handle)
+      sameBytes(t, result.ok ? result.value : new Uint8Array(0), bytes)
+      t.false(handle.released)
+      sameBytes(t, pager.take(handle), bytes)
+    }
+    t.is(pager.stats().reads, 3 * kinds.length)
+    t.is(pager.read(pager.pageoutWith(backend, new Float64Array(0))).length, 0)
   })
 
   test(`a detached target is refused by the ${backend} backend`, t => {

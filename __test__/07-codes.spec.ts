@@ -1,4 +1,4 @@
-import { inspect, isDeepStrictEqual } from 'node:util'
+import { inspect, isDeepStrictEqual, types } from 'node:util'
 import test from 'ava'
 import * as pageoutModule from 'pageout'
 import { type Handle, PageoutError, Pager, type PagerStats } from 'pageout'
@@ -7,7 +7,7 @@ import { countsOf, newDirectory, newPager } from './helpers/places.js'
 
 /** The verbs of the module and those of a pager. */
 type Surface = Record<Verb, (...args: unknown[]) => unknown> & { stats(): PagerStats }
-type Verb = 'pageout' | 'pageoutWith' | 'readAt' | 'readAtMany' | 'take' | 'prefetch' | 'setBackend'
+type Verb = 'pageout' | 'pageoutWith' | 'readAt' | 'readAtMany' | 'read' | 'take' | 'prefetch' | 'setBackend'
 
 /** What the arguments of a case are made of. */
 interface Situation {
@@ -108,7 +108,6 @@ const chunks: Wrong[] = (['pageout', 'pageoutWith'] as const).flatMap(verb => {
       error: TYPE,
     })),
     one('chunks are an array of arrays', TYPE, ['chunks[0]', 'Array'], ({ chunk }) => [[chunk]]),
-    one('chunks are an empty array', TYPE, ['chunks', 'Array'], () => []),
     one('chunks are an array with a hole', TYPE, ['chunks[1]', 'undefined'], ({ chunk }) =>
       Object.assign([chunk], { 2: chunk }),
     ),
@@ -119,7 +118,12 @@ const chunks: Wrong[] = (['pageout', 'pageoutWith'] as const).flatMap(verb => {
       new Float32Array(1),
     ]),
     one('chunks have two classes, without bytes', TYPE, ['chunks[1]'], () => [new Int8Array(0), new Uint8Array(0)]),
-    one('a Buffer is among Uint8Arrays', TYPE, ['chunks[1]', 'Uint8Array'], () => [new Uint8Array(1), Buffer.alloc(1)]),
+    one(
+      'an array of another class is among Buffer and Uint8Array',
+      TYPE,
+      ['chunks[2]', 'Uint8Array', 'Uint8ClampedArray'],
+      () => [new Uint8Array(1), Buffer.alloc(1), new Uint8ClampedArray(1)],
+    ),
     one('an ArrayBuffer is among views', TYPE, ['chunks[2]', 'ArrayBuffer'], ({ chunk }) => [
       chunk,
       chunk,
@@ -170,8 +174,11 @@ const backends: Wrong[] = [
   })),
 ]
 
-const handles: Wrong[] = (['readAt', 'readAtMany', 'take', 'prefetch'] as const).flatMap(verb => {
-  const rest = { readAt: [0, 1], readAtMany: [[[0, 1]]], take: [], prefetch: [[[0, 1]]] }[verb]
+const ofHandles = ['readAt', 'readAtMany', 'read', 'take', 'prefetch'] as const
+const behindHandle = { readAt: [0, 1], readAtMany: [[[0, 1]]], read: [], take: [], prefetch: [[[0, 1]]] }
+
+const handles: Wrong[] = ofHandles.flatMap(verb => {
+  const rest = behindHandle[verb]
   return [
     ...each(notHandles, value => ({ verb, name: 'handle', args: () => [value, ...rest], error: TYPE })),
     {
@@ -182,15 +189,17 @@ const handles: Wrong[] = (['readAt', 'readAtMany', 'take', 'prefetch'] as const)
       says: ['handle'],
     },
     { verb, what: 'the handle was used', args: ({ used }) => [used, ...rest], error: RELEASED, says: ['handle'] },
-    {
-      verb,
-      what: 'the handle is of another pager',
-      args: ({ ofAnotherPager }) => [ofAnotherPager, ...rest],
-      error: VALUE,
-      says: ['handle', 'pager', 'Received'],
-    },
   ] as Wrong[]
 })
+
+/** Wrong for a pager; the module serves handles of any. */
+const strangers: Wrong[] = ofHandles.map(verb => ({
+  verb,
+  what: 'the handle is of another pager',
+  args: ({ ofAnotherPager }) => [ofAnotherPager, ...behindHandle[verb]],
+  error: VALUE,
+  says: ['handle', 'pager', 'Received'],
+}))
 
 const offsets: Wrong[] = [
   ...each(notNumbers, value => ({
@@ -321,38 +330,114 @@ const ranges: Wrong[] = (['readAtMany', 'prefetch'] as const).flatMap(verb => {
   ]
 })
 
-const targets: Wrong[] = (['readAt', 'readAtMany', 'take'] as const).flatMap(verb => {
+const targets: Wrong[] = (['readAt', 'readAtMany', 'read', 'take'] as const).flatMap(verb => {
   const args = (handle: unknown, target: unknown) =>
-    ({ readAt: [handle, 0, 16, target], readAtMany: [handle, [[0, 16]], target], take: [handle, target] })[verb]
-  const values = notChunks.filter(([value]) => value !== undefined)
+    ({
+      readAt: [handle, 0, 16, target],
+      readAtMany: [handle, [[0, 16]], target],
+      read: [handle, target],
+      take: [handle, target],
+    })[verb]
+  const values: Shown[] = [...notChunks.filter(([value]) => value !== undefined), [[new Float64Array(16)], 'Array']]
+  // An object that is no memory holds options.
+  const isBag = (value: unknown) => value instanceof Map || value instanceof Blob || isPlain(value)
   const others: Shown[] = [new Float32Array(64), Buffer.alloc(512), new ArrayBuffer(512), new BigInt64Array(64)].map(
     value => [value, value.constructor.name],
   )
   return [
-    ...each([...values, ...others], value => ({
+    ...each([...values.filter(([value]) => !isBag(value)), ...others], value => ({
       verb,
       name: 'target',
       args: ({ handle }) => args(handle, value),
       error: TYPE,
     })),
-    {
+    ...each([...values, ...others], value => ({
       verb,
-      what: 'the target is too small',
-      args: ({ handle }) => args(handle, new Float64Array(15)),
-      error: RANGE,
-      says: ['target', '15', '16'],
-    },
-    {
+      name: 'target',
+      args: ({ handle }) => args(handle, { target: value }),
+      error: TYPE,
+    })),
+    ...each([...primitives.slice(1), [{ aborted: false }, 'Object']], value => ({
       verb,
-      what: 'the target is detached',
-      args: ({ handle, detached }) => args(handle, detached),
-      error: VALUE,
-      says: ['target', 'detached'],
-    },
+      name: 'options.signal',
+      args: ({ handle }) => args(handle, { signal: value }),
+      error: TYPE,
+    })),
+    ...[(target: unknown) => target, (target: unknown) => ({ target })].flatMap(given => [
+      {
+        verb,
+        what: 'the target is too small',
+        args: ({ handle }: Situation) => args(handle, given(new Float64Array(15))),
+        error: RANGE,
+        says: ['target', '15', '16'],
+      },
+      {
+        verb,
+        what: 'the target is detached',
+        args: ({ handle, detached }: Situation) => args(handle, given(detached)),
+        error: VALUE,
+        says: ['target', 'detached'],
+      },
+    ]),
   ] as Wrong[]
 })
 
-for (const [name, wrongs] of Object.entries({ chunks, backends, handles, offsets, ranges, targets })) {
+function isPlain(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && Reflect.get(value, 'constructor') === Object && !types.isProxy(value)
+  )
+}
+
+test('the module serves handles of any pager, closed ones excepted', t => {
+  const [pager, closed] = [newPager(t), newPager(t)]
+  const handle = pager.pageout(Float64Array.of(1, 2))
+  t.deepEqual(pageoutModule.readAt(handle, 1, 1), Float64Array.of(2))
+  t.deepEqual(
+    pageoutModule.readAtMany(handle, [
+      [1, 1],
+      [0, 1],
+    ]),
+    Float64Array.of(2, 1),
+  )
+  t.deepEqual(pageoutModule.read(handle), Float64Array.of(1, 2))
+  t.is(pageoutModule.prefetch(handle), undefined)
+  t.is(pager.stats().reads, 3, 'they count where the payload is')
+  t.deepEqual(pageoutModule.take(handle), Float64Array.of(1, 2))
+  t.deepEqual([pager.stats().takes, pager.stats().handles, handle.released], [1, 0, true])
+  const left = closed.pageout(Float64Array.of(1))
+  closed.close()
+  for (const verb of ofHandles) {
+    const call = () => (pageoutModule as unknown as Surface)[verb](left, ...behindHandle[verb])
+    t.throws(call, CLOSED, verb)
+  }
+})
+
+test('no chunks are an empty payload of bytes, and Buffer and Uint8Array are one class', t => {
+  const pager = newPager(t)
+  for (const empty of [pager.pageout([]), pager.pageoutWith('swap', []), pager.pageout([], { detach: 'required' })]) {
+    t.deepEqual([empty.length, empty.byteLength, empty.type], [0, 0, 'Uint8Array'])
+    const back: unknown = pager.take(empty)
+    t.deepEqual(back, new Uint8Array(0))
+  }
+  t.is(pager.stats().usedBytes, 0)
+  const bytes = () => [Uint8Array.of(1, 2), Buffer.from([3]), new Uint8Array(0), Buffer.from([4])]
+  for (const backend of ['file', 'swap'] as const) {
+    const [first, last] = [pager.pageoutWith(backend, bytes()), pager.pageoutWith(backend, bytes().reverse())]
+    t.deepEqual([first.type, last.type], ['Uint8Array', 'Buffer'], 'the first chunk decides')
+    const [array, buffer] = [pager.take(first), pager.take(last)]
+    t.is(Object.getPrototypeOf(array), Uint8Array.prototype)
+    t.true(Buffer.isBuffer(buffer))
+    t.deepEqual(
+      [[...array], [...buffer]],
+      [
+        [1, 2, 3, 4],
+        [4, 3, 1, 2],
+      ],
+    )
+  }
+})
+
+for (const [name, wrongs] of Object.entries({ chunks, backends, handles, strangers, offsets, ranges, targets })) {
   test.serial(`wrong ${name} of a pager throw what Node throws, and nothing happens`, t => {
     const [pager, another] = [newPager(t), newPager(t)]
     t.deepEqual(
@@ -361,6 +446,7 @@ for (const [name, wrongs] of Object.entries({ chunks, backends, handles, offsets
     )
   })
 
+  if (name === 'strangers') continue
   test.serial(`wrong ${name} of the module throw what Node throws, and nothing happens`, t => {
     const another = newPager(t)
     t.deepEqual(
@@ -439,6 +525,8 @@ test('every verb of a closed pager throws ERR_PAGEOUT_CLOSED', t => {
     tryReadAt: () => pager.tryReadAt(handle, 0, 1),
     readAtMany: () => pager.readAtMany(handle, [[0, 1]]),
     tryReadAtMany: () => pager.tryReadAtMany(handle, []),
+    read: () => pager.read(handle),
+    tryRead: () => pager.tryRead(handle),
     take: () => pager.take(handle),
     tryTake: () => pager.tryTake(handle),
     prefetch: () => pager.prefetch(handle),
@@ -448,7 +536,11 @@ test('every verb of a closed pager throws ERR_PAGEOUT_CLOSED', t => {
     trim: () => pager.trim(),
   }
   for (const [name, call] of Object.entries(calls)) t.throws(call, CLOSED, name)
-  const verbs = Object.getOwnPropertyNames(Pager.prototype).filter(name => name !== 'constructor' && name !== 'close')
+  const prototypes = [Pager.prototype, Object.getPrototypeOf(Pager.prototype) as object]
+  const verbs = prototypes
+    .flatMap(prototype => Object.getOwnPropertyNames(prototype))
+    .filter(name => name !== 'constructor' && name !== 'close')
+  t.true(['pageout', 'trim'].every(name => verbs.includes(name)))
   t.deepEqual(
     verbs.filter(name => !(name in calls)),
     [],

@@ -110,8 +110,11 @@ for (const backend of backends) {
       t.is(pager.close(), undefined)
       t.is(pager[Symbol.dispose](), undefined)
     }
+    t.true(handles.every(handle => handle.released))
+    t.false(survivor.released)
     for (const handle of handles) t.throws(() => pager.take(handle), { code: 'ERR_PAGEOUT_CLOSED' })
     for (const handle of handles) handle[Symbol.dispose]()
+    for (const handle of handles) t.throws(() => handle.move(), { code: 'ERR_PAGEOUT_CLOSED' })
     t.deepEqual([other.stats().handles, other.stats().payloadBytes], [1, 30], 'other pagers are as they were')
     sameBytes(t, other.take(survivor), pattern(30))
   })
@@ -168,10 +171,22 @@ test('pagers are independent of each other', t => {
   const other = second.pageout(pattern(8 * KIB))
   second.setBackend('swap')
   t.is(first.backend(), 'file')
-  t.throws(() => second.take(handle), { code: 'ERR_INVALID_ARG_VALUE' })
-  t.throws(() => take(handle), { code: 'ERR_INVALID_ARG_VALUE' })
+  const refusal = { instanceOf: TypeError, code: 'ERR_INVALID_ARG_VALUE' }
+  t.throws(() => second.take(handle), refusal)
+  t.throws(() => first.readAt(other, 0, 1), refusal)
+  const ofProcess = pageout(pattern(5))
+  t.throws(() => second.take(ofProcess), refusal, 'nor does a pager serve handles of the process-wide one')
+  ofProcess.release()
   sameBytes(t, second.take(other), pattern(8 * KIB))
-  sameBytes(t, first.take(handle), pattern(4 * KIB))
+  sameBytes(t, take(handle), pattern(4 * KIB), 'the functions serve handles of any pager')
+  t.deepEqual([first.stats().handles, first.stats().takes], [0, 1])
+})
+
+test('a pager of promises is closed by its close and by await using alone', t => {
+  t.false(Symbol.dispose in promises.Pager.prototype)
+  t.true(Symbol.asyncDispose in promises.Pager.prototype)
+  t.true(Symbol.dispose in Pager.prototype)
+  t.false(Symbol.asyncDispose in Pager.prototype)
 })
 
 test('two pagers may share a scratch directory', t => {

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { runInNewContext } from 'node:vm'
 import test, { type ExecutionContext } from 'ava'
 import { Handle, Pager, type Range } from 'pageout'
@@ -387,7 +388,8 @@ for (const [what, make] of Object.entries(prickly)) {
       length: () => pager.readAt(handle, 0, value),
       'ranges[0]': () => pager.readAtMany(handle, [value]),
       'ranges[0][0]': () => pager.readAtMany(handle, [[value, 1]]),
-      target: () => pager.readAt(handle, 0, 1, value),
+      'options.target': () => pager.readAt(handle, 0, 1, { target: value }),
+      'options.signal': () => pager.readAt(handle, 0, 1, { signal: value } as object),
       'options.scratchDir': () => new Pager({ scratchDir: value }),
       'options.capacityBytes': () => new Pager({ capacityBytes: value }),
     }
@@ -404,11 +406,47 @@ for (const [what, make] of Object.entries(prickly)) {
       [],
       'where it is not refused by its code',
     )
+    // An object in the place of a target holds options; a proxy may stand for memory, and is none.
+    if (types.isProxy(value)) t.throws(() => pager.readAt(handle, 0, 1, value), WRONG_TYPE)
     t.deepEqual(countsOf(pager), before)
     sameBytes(t, chunk, pattern(10))
+    if (!types.isProxy(value)) sameBytes(t, pager.readAt(handle, 0, 1, value), pattern(1))
     sameBytes(t, pager.take(handle), pattern(10))
   })
 }
+
+test('options in the place of a target may throw, and their error comes through', t => {
+  const pager = newPager(t)
+  const handle = pager.pageout(pattern(10))
+  const mine = new Error('mine')
+  const throws = trapped({}, 'target', () => {
+    throw mine
+  })
+  const calls = [
+    () => pager.readAt(handle, 0, 1, throws),
+    () => pager.readAtMany(handle, [[0, 1]], throws),
+    () => pager.read(handle, throws),
+    () => pager.tryTake(handle, throws),
+  ]
+  for (const call of calls) t.is(t.throws(call), mine)
+  sameBytes(t, pager.take(handle), pattern(10))
+})
+
+test('options in the place of a target that end the handle or the pager while they are read are seen', t => {
+  for (const read of [
+    (pager: Pager, handle: Handle<Uint8Array>, options: object) => pager.readAt(handle, 0, 1, options),
+    (pager: Pager, handle: Handle<Uint8Array>, options: object) => pager.readAtMany(handle, [[0, 1]], options),
+    (pager: Pager, handle: Handle<Uint8Array>, options: object) => pager.read(handle, options),
+    (pager: Pager, handle: Handle<Uint8Array>, options: object) => pager.take(handle, options),
+  ]) {
+    const pager = newPager(t)
+    const [released, left] = [pager.pageout(pattern(10)), pager.pageout(pattern(10))]
+    const releases = trapped({}, 'target', () => released.release())
+    t.throws(() => read(pager, released, releases), { code: 'ERR_PAGEOUT_RELEASED' })
+    const closes = trapped({}, 'target', () => pager.close())
+    t.throws(() => read(pager, left, closes), { code: 'ERR_PAGEOUT_CLOSED' })
+  }
+})
 
 test('numbers that are objects are no numbers, and are not asked for their value', t => {
   const pager = newPager(t)

@@ -28,6 +28,7 @@ const NAMES = [
   'pageoutFrom',
   'pageoutWith',
   'prefetch',
+  'read',
   'readAt',
   'readAtMany',
   'setBackend',
@@ -41,6 +42,7 @@ const MORE = [
   'tryPageout',
   'tryPageoutFrom',
   'tryPageoutWith',
+  'tryRead',
   'tryReadAt',
   'tryReadAtMany',
   'tryTake',
@@ -65,9 +67,9 @@ test('nothing but the entry points can be imported', async t => {
   for (const path of [
     'dist/index.js',
     'dist/index.mjs',
-    'dist/engine.js',
-    'dist/handle.js',
-    'dist/addon.js',
+    'dist/model/handle.js',
+    'dist/addon/load.js',
+    'dist/pager/core.js',
     'src/index.ts',
   ]) {
     // The loader's errors may be of another realm.
@@ -175,7 +177,7 @@ test('two copies of the package in one process work beside each other', async t 
 })
 
 test('index.d.ts declares every export of the addon, and no other', async t => {
-  const { native } = (await import(`${'../dist/addon.js'}`)) as { native: object }
+  const { native } = (await import(`${'../dist/addon/load.js'}`)) as { native: object }
   const declared = [...text('index.d.ts').matchAll(/^export declare (?:function|class|const) (\w+)/gm)].map(
     ([, name]) => name,
   )

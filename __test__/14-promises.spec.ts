@@ -79,6 +79,72 @@ test('a target is filled when the read is whole, and a view of it comes back', a
   t.deepEqual([...(await promises.take(handle, target))], [1, 2, 3])
 })
 
+for (const backend of backends) {
+  test(`options with a target or a signal may stand where the target stands (${backend})`, async t => {
+    const handle = await promises.pageoutWith(backend, Int32Array.of(1, 2, 3))
+    const { signal } = new AbortController()
+    const aborted = AbortSignal.abort('why')
+    type Options = { target?: Int32Array; signal?: AbortSignal | undefined } | undefined
+    const calls: Record<string, [(one: Options, other?: Options) => Promise<Int32Array>, number[]]> = {
+      readAt: [(one, other) => promises.readAt(handle, 1, 2, one, other), [2, 3]],
+      readAtMany: [
+        (one, other) =>
+          promises.readAtMany(
+            handle,
+            [
+              [2, 1],
+              [0, 1],
+            ],
+            one,
+            other,
+          ),
+        [3, 1],
+      ],
+      read: [(one, other) => promises.read(handle, one, other), [1, 2, 3]],
+      take: [(one, other) => promises.take(handle, one, other), [1, 2, 3]],
+    }
+    for (const [verb, [call, expected]] of Object.entries(calls)) {
+      const target = new Int32Array(5).fill(9)
+      for (const given of [
+        [{ target, signal: aborted }],
+        [{ target }, { signal: aborted }],
+        [undefined, { signal: aborted }],
+        [{ signal: aborted }, { signal }],
+      ] as const) {
+        const error = await t.throwsAsync(
+          call(...(given as readonly [Options, Options?])),
+          { name: 'AbortError', code: 'ABORT_ERR' },
+          verb,
+        )
+        t.is(error?.cause, 'why')
+      }
+      t.deepEqual([...target], Array(5).fill(9))
+      const result = await call({ target, signal })
+      t.deepEqual([result.buffer, [...result]], [target.buffer, expected], verb)
+      if (verb === 'take') continue
+      t.deepEqual([...(await call({ target }, { signal: undefined }))], expected)
+      const own = await call({ signal })
+      t.deepEqual([[...own], own.buffer === target.buffer], [expected, false])
+    }
+    t.true(handle.released)
+    t.is(getEventListeners(signal, 'abort').length, 0)
+  })
+
+  test(`a whole payload is read and stays out (${backend})`, async t => {
+    for (const length of [0, 10, 3 * MIB]) {
+      const handle = await promises.pageoutWith(backend, [pattern(length), Buffer.from('end')])
+      const [one, other] = await Promise.all([promises.read(handle), promises.tryRead(handle)])
+      const expected = Buffer.concat([pattern(length), Buffer.from('end')])
+      t.is(Buffer.compare(one, expected), 0)
+      t.is(Buffer.compare(other.ok ? other.value : new Uint8Array(0), expected), 0)
+      t.false(handle.released)
+      t.is(classOf(one), 'Uint8Array')
+      handle.release()
+      await t.throwsAsync(promises.read(handle), { code: 'ERR_PAGEOUT_RELEASED' })
+    }
+  })
+}
+
 test('a target that was detached meanwhile is refused, and the handle stays whole', async t => {
   const handle = await promises.pageout(Int32Array.of(1, 2, 3))
   const target = new Int32Array(3)
@@ -264,7 +330,8 @@ test('wrong arguments reject in every form', async t => {
   const wrong: [() => Promise<unknown>, string][] = [
     [() => promises.readAt(handle, 1, 2), 'ERR_OUT_OF_RANGE'],
     [() => promises.tryReadAt(handle, -1, 1), 'ERR_OUT_OF_RANGE'],
-    [() => promises.tryPageout([]), 'ERR_INVALID_ARG_TYPE'],
+    [() => promises.tryPageout(['text'] as never), 'ERR_INVALID_ARG_TYPE'],
+    [() => promises.tryRead(handle, new Int8Array(2) as never), 'ERR_INVALID_ARG_TYPE'],
     [() => promises.tryPageoutWith('disk' as 'file', Uint8Array.of(1)), 'ERR_INVALID_ARG_VALUE'],
     [() => pager.tryTake(handle), 'ERR_INVALID_ARG_VALUE'],
     [() => pager.tryReadAtMany(handle, []), 'ERR_INVALID_ARG_VALUE'],

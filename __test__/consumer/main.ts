@@ -4,6 +4,8 @@ import {
   type Backend,
   type backend,
   type Chunk,
+  type Controls,
+  type Detach,
   type DetachOptions,
   Handle,
   type PageoutError,
@@ -11,26 +13,35 @@ import {
   Pager,
   type PagerOptions,
   type PagerStats,
+  type PromiseVerbs,
   pageout,
+  pageoutFrom,
   pageoutWith,
   prefetch,
   type Range,
   type RefusedDir,
   type Result,
+  read,
   readAt,
   readAtMany,
+  type Stored,
   setBackend,
   setScratchDir,
   type stats,
+  type Target,
+  type TargetOptions,
   type TypedArray,
   take,
   trim,
   tryPageout,
   tryPageoutWith,
+  tryRead,
   tryReadAt,
   tryReadAtMany,
   tryTake,
+  type Verbs,
 } from 'pageout'
+import type * as promises from 'pageout/promises'
 
 /** Compiles only where two types are the same; `any` is the same as nothing but itself. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -56,6 +67,116 @@ const text: string = take(pageout(Buffer.from('text'))).toString('utf8')
 const view: number = take(pageout(new DataView(new ArrayBuffer(8)))).getUint8(0)
 const buffer: ArrayBuffer = take(pageout(new ArrayBuffer(8)))
 const clamped: Uint8ClampedArray = take(pageoutWith('swap', new Uint8ClampedArray(1), { detach: 'required' }))
+
+// A whole payload is read as it is taken.
+const all = read(doubles)
+yes<Same<typeof all, Float64Array<ArrayBuffer>>>()
+const tried = tryRead(doubles, new Float64Array(4))
+yes<Same<typeof tried, Result<Float64Array<ArrayBuffer>>>>()
+
+// No chunks are bytes, whatever the compiler makes of them.
+const nothing = pageout([])
+yes<Same<(typeof nothing)['length'], number>>()
+
+// What comes back is the built-in class over ordinary memory, whatever went out.
+const shared = new SharedArrayBuffer(8)
+const ofShared = take(pageout(new Float64Array(shared)))
+yes<Same<typeof ofShared, Float64Array<ArrayBuffer>>>()
+const viewOfShared = take(pageout(new DataView(shared)))
+yes<Same<typeof viewOfShared, DataView<ArrayBuffer>>>()
+class Column extends Float64Array {
+  readonly name = 'price'
+}
+const column = pageout(new Column(4))
+yes<Same<typeof column, Handle<Float64Array<ArrayBuffer>>>>()
+const columns = pageoutFrom([new Column(4), new Column(2)])
+yes<Same<typeof columns, Handle<Float64Array<ArrayBuffer>>>>()
+// @ts-expect-error a class of one's own is not what comes back
+const sameColumn: Column = take(column)
+class Packet extends Uint8Array {}
+class Memory extends ArrayBuffer {}
+yes<Same<Stored<Packet>, Uint8Array<ArrayBuffer>>, Same<Stored<Memory>, ArrayBuffer>>()
+yes<
+  Same<Stored<Buffer<SharedArrayBuffer>>, Buffer<ArrayBuffer>>,
+  Same<Stored<BigUint64Array>, BigUint64Array<ArrayBuffer>>
+>()
+yes<
+  Same<Stored<Uint8ClampedArray<SharedArrayBuffer>>, Uint8ClampedArray<ArrayBuffer>>,
+  Same<Stored<Int8Array>, Int8Array<ArrayBuffer>>
+>()
+yes<Same<Stored<Int16Array | Float32Array>, Int16Array<ArrayBuffer> | Float32Array<ArrayBuffer>>>()
+
+// Buffer and Uint8Array are one class: in one payload, and as each other's target.
+const mixed = pageout([new Uint8Array(1), Buffer.alloc(1)])
+const someBytes: Uint8Array<ArrayBuffer> = take(mixed)
+const mixedSource = pageoutFrom([Buffer.alloc(1), new Uint8Array(1)])
+const moreBytes: Uint8Array<ArrayBuffer> = take(mixedSource)
+const bufferHandle = pageout(Buffer.alloc(4))
+const inBytes = readAt(bufferHandle, 0, 1, new Uint8Array(4))
+yes<Same<typeof inBytes, Buffer<ArrayBuffer>>>()
+const inBuffer = read(pageout(new Uint8Array(4)), Buffer.alloc(4))
+yes<Same<typeof inBuffer, Uint8Array<ArrayBuffer>>>()
+// @ts-expect-error nor are clamped bytes in it
+take(bufferHandle, new Uint8ClampedArray(4))
+// @ts-expect-error nor signed ones
+take(bufferHandle, { target: new Int8Array(4) })
+
+// Targets: the same class, a derived one too, over any memory; or options that hold one.
+take(column, new Column(4))
+take(column, new Float64Array(shared))
+take(doubles, { target: new Float64Array(4) })
+readAtMany(doubles, [[0, 1]], { target: undefined })
+read(doubles, {})
+yes<Same<Target<Buffer>, Uint8Array>, Same<Target<Int16Array>, Int16Array>, Same<Target<ArrayBuffer>, ArrayBuffer>>()
+const intoDoubles: TargetOptions<Float64Array> = { target: new Float64Array(2) }
+readAt(doubles, 0, 2, intoDoubles)
+// @ts-expect-error a target of another class in options
+take(doubles, { target: new Float32Array(4) })
+// @ts-expect-error the synchronous form has no signal
+take(doubles, { signal: new AbortController().signal })
+// @ts-expect-error unknown option
+read(doubles, { into: new Float64Array(4) })
+// @ts-expect-error a target is not given twice
+readAt(doubles, 0, 1, new Float64Array(1), { target: new Float64Array(1) })
+
+// Options that a caller passes on may be undefined, under exactOptionalPropertyTypes too.
+function pass(given: {
+  backend?: Backend
+  detach?: Detach
+  scratchDir?: string
+  bytes?: number
+  is?: boolean
+  integrity?: 'checksum' | 'none'
+  target?: Float64Array
+}): void {
+  const { backend, detach, scratchDir, bytes, is, integrity, target } = given
+  pageout(new Uint8Array(1), { backend, detach })
+  pageoutWith('file', new Uint8Array(1), { detach })
+  pageoutFrom([new Uint8Array(1)], { backend })
+  pageout(new Uint8Array(1), undefined)
+  read(doubles, { target })
+  read(doubles, target)
+  new Pager({
+    scratchDir,
+    backend,
+    detach,
+    capacityBytes: bytes,
+    allowRamBacked: is,
+    integrity,
+    excludeFromCoreDumps: is,
+    spareBytes: bytes,
+  })
+  new Pager(undefined)
+}
+pass({})
+
+// The verbs have names, and pagers and the module implement them.
+const bySyncPager: Verbs = new Pager()
+const byPromisePager = (pager: promises.Pager): PromiseVerbs & Controls => pager
+const readByAny = (verbs: Pick<Verbs, 'readAt'>): Float64Array => verbs.readAt(doubles, 0, 1)
+readByAny({ readAt })
+// @ts-expect-error promises are not results
+const wrongVerbs: (pager: promises.Pager) => Verbs = pager => pager
 
 // Results tell success and failure apart.
 const out = tryPageout([new Int16Array(3)] as const, { backend: 'file', detach: 'never' })
@@ -89,12 +210,14 @@ const options: PagerOptions = {
   allowRamBacked: true,
   integrity: 'none',
   spareBytes: 0,
+  detach: 'required',
+  excludeFromCoreDumps: true,
 }
 {
   using pager = new Pager(options)
   using handle = pager.pageout(new Float32Array(2), { detach: 'auto' } satisfies PageoutOptions)
-  const read = pager.readAt(handle, 0, 1, new Float32Array(1))
-  yes<Same<typeof read, Float32Array<ArrayBuffer>>>()
+  const start = pager.readAt(handle, 0, 1, new Float32Array(1))
+  yes<Same<typeof start, Float32Array<ArrayBuffer>>>()
   pager.prefetch(handle, [[0, 1]])
   pager.setBackend(pager.backend())
   const { handles, scratchDir, fileSystem }: PagerStats = pager.stats()
@@ -116,6 +239,8 @@ yes<Same<(typeof doubles)['length'], number>>()
 yes<Same<(typeof doubles)['byteLength'], number>>()
 yes<Same<(typeof doubles)['backend'], Backend>>()
 yes<Same<(typeof doubles)['released'], boolean>>()
+yes<Same<(typeof doubles)['type'], string>>()
+yes<Same<ReturnType<(typeof doubles)['release']>, void>>()
 
 // Handles know their class, and are nothing else than handles.
 declare const bytesHandle: Handle<Uint8Array>
@@ -131,7 +256,16 @@ const wrongNumbers: Handle<Int32Array> = doublesHandle
 // @ts-expect-error a handle of something is not one of something in particular
 const narrowed: Handle<Uint8Array> = anyHandle
 // @ts-expect-error an object that looks like a handle is none
-const forged: Handle<Uint8Array> = { length: 1, byteLength: 1, backend: 'file', released: false, [Symbol.dispose]() {} }
+const forged: Handle<Uint8Array> = {
+  length: 1,
+  byteLength: 1,
+  type: 'Uint8Array',
+  backend: 'file',
+  released: false,
+  atRisk: false,
+  release() {},
+  [Symbol.dispose]() {},
+}
 // @ts-expect-error the class of what comes back is that of the handle
 const wrongResult: Uint8Array = take(doublesHandle)
 const rightResult = take(doublesHandle)
@@ -183,6 +317,8 @@ readAtMany(doublesHandle, [[1, 2, 3]])
 take(new Uint8Array(1))
 // @ts-expect-error unknown option
 new Pager({ scratchdir: '/var/tmp' })
+// @ts-expect-error unknown detach
+new Pager({ detach: 'always' })
 // @ts-expect-error unknown integrity
 new Pager({ integrity: 'crc' })
 // @ts-expect-error a number of bytes is a number
@@ -195,10 +331,16 @@ readAt(doublesHandle, 0, 1, new Int32Array(1))
 export {
   anyHandle,
   buffer,
+  byPromisePager,
+  bySyncPager,
   clamped,
   detachOnly,
   forged,
+  moreBytes,
   narrowed,
+  pass,
+  sameColumn,
+  someBytes,
   swapped,
   text,
   typed,
@@ -208,4 +350,5 @@ export {
   wrongNumbers,
   wrongOther,
   wrongResult,
+  wrongVerbs,
 }

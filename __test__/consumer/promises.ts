@@ -8,15 +8,18 @@ import {
   type HandleToken,
   PageoutError,
   Pager,
+  type PromiseVerbs,
   pageout,
   pageoutFrom,
   pageoutWith,
   type Result,
+  read,
   readAt,
   readAtMany,
   type SignalOptions,
   take,
   toReadableStream,
+  tryRead,
   tryTake,
 } from 'pageout/promises'
 
@@ -65,13 +68,41 @@ const wrongHandle: Handle<Int32Array> = floats
 const wrongResult: Float64Array = take(floats)
 // @ts-expect-error no signal
 await take(floats, undefined, { signal: true })
-// @ts-expect-error an option that is not given is left out
-await take(floats, undefined, { signal: undefined })
-// @ts-expect-error the target comes before the options
-await take(floats, options)
+// @ts-expect-error no signal in the place of a target either
+await take(floats, { signal: true })
+// @ts-expect-error a target of another class
+await read(floats, { target: new Float32Array(1), ...options })
+// @ts-expect-error a pager of promises is not closed by leaving a block at once
+using wrongUsing = new Pager()
+// Options may stand where the target stands, and what is passed on may be undefined.
+async function pass(given: { signal?: AbortSignal; target?: Float64Array; release?: boolean | 'end'; bytes?: number }) {
+  const { signal, target, release, bytes } = given
+  await take(floats, undefined, { signal })
+  await take(floats, { signal })
+  await readAt(floats, 0, 1, { target, signal })
+  await readAtMany(floats, [[0, 1]], { target }, { signal })
+  const whole = await read(floats, target, { signal })
+  yes<Same<typeof whole, Float64Array>>()
+  await tryRead(floats, { target, signal })
+  await pageout(new Uint8Array(1), { signal, backend: undefined, detach: undefined })
+  await pageoutFrom([new Uint8Array(1)], { signal, backend: undefined })
+  toReadableStream(floats, { signal, release, chunkBytes: bytes })
+}
+const ofShared = await take(await pageout(new Float32Array(new SharedArrayBuffer(4)), options))
+yes<Same<typeof ofShared, Float32Array<ArrayBuffer>>>()
+async function* mixture(): AsyncGenerator<Uint8Array | Buffer> {
+  yield new Uint8Array(1)
+  yield Buffer.alloc(1)
+}
+const mixed = await pageoutFrom(mixture())
+const bytes: Uint8Array<ArrayBuffer> = await take(mixed, { target: Buffer.alloc(2) })
+const verbs: PromiseVerbs = new Pager()
+toReadableStream(floats, { release: 'end' })
+// @ts-expect-error unknown end
+toReadableStream(floats, { release: 'always' })
 // @ts-expect-error unknown backend
 await pageoutWith('disk', new Uint8Array(1))
 // @ts-expect-error only pageout makes handles
 new Handle()
 
-export { readable, text, wrongHandle, wrongResult }
+export { bytes, pass, readable, text, verbs, wrongHandle, wrongResult, wrongUsing }

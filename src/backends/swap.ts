@@ -80,6 +80,8 @@ export const swap: PayloadBackend = {
     const memory = memoryOf(payload)
     // Other threads must be done with memory that becomes the caller's.
     await unlessAborted(unused(memory), signal)
+    // Without other users that was over before an abort of this tick could be seen.
+    refuseAborted(signal)
     payload.owner.refuseFreed()
     const only = target === undefined ? onlyBuffer(memory) : undefined
     if (only) return takeOver(payload, memory, only)

@@ -56,8 +56,7 @@ export function refuseChanged({ parts }: PageoutRequest): void {
 
 /** The bytes of a part that the addon may read: memory that other threads can reach is copied first. */
 export function readableBytes(part: Part): Uint8Array {
-  const bytes = bytesOf(part)
-  return part.isShared ? new Uint8Array(bytes) : bytes
+  return part.isShared ? new Uint8Array(copied(part)) : bytesOf(part)
 }
 
 /** What is done with memory before it becomes private. */

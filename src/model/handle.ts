@@ -126,17 +126,17 @@ export class Handle<out C extends Chunk = Chunk> {
   }
 }
 
-/** Sets how handles are adopted in this thread. */
+/** @internal Sets how handles are adopted in this thread. */
 export function adoptBy(how: (token: unknown) => Handle<Chunk>): void {
   adopt = how
 }
 
-/** Makes the handle of a payload. */
+/** @internal Makes the handle of a payload: types of the addon, to which this leads, are not published. */
 export function handleOf<C extends Chunk>(payload: Payload): Handle<C> {
   return make(payload) as Handle<C>
 }
 
-/** The inside of a handle. */
+/** @internal The inside of a handle. */
 export function payloadOf(value: unknown): Payload {
   if (!isHandle(value)) throw invalidArgType('handle', 'a Handle that pageout made', value)
   return open(value)

@@ -24,6 +24,8 @@ let running = 0
  * @throws AbortError when `signal` is aborted before the job starts, in which case it never does
  */
 export async function run<T>(job: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  // Who waits for room is told of an abort that comes, and not of one that came before.
+  refuseAborted(signal)
   if (running === 0) native.setBusy(lane, true)
   if (hasRoom()) running++
   else await turn(signal)

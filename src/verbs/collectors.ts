@@ -9,6 +9,7 @@ import { allocate, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, guarded, invalidArgValue } from '../model/errors.js'
 import type { Owner, PayloadShape } from '../model/payload.js'
 import { isAborted } from '../runtime/signal.js'
+import { unlessAborted } from '../threads/abort.js'
 import { run } from '../threads/pool-share.js'
 
 /** Bytes that are gathered before they are written together: as many as the addon writes at a time. */
@@ -75,7 +76,7 @@ export class StagedFileCollector {
 
   async finish(_: PayloadShape): Promise<number> {
     if (this.#piece) await this.#write(this.#piece)
-    await this.#appended
+    await unlessAborted(this.#appended, this.#signal)
     const { ref } = this.#owner
     const ticket = await run(() => fromAddon(native.collectFinishAsync(ref, this.#ticket)), this.#signal)
     if (!isAborted(this.#signal)) return ticket
@@ -104,7 +105,7 @@ export class StagedFileCollector {
     const bytes = piece.subarray(0, this.#usedBytes)
     this.#piece = undefined
     this.#usedBytes = 0
-    await this.#appended
+    await unlessAborted(this.#appended, this.#signal)
     this.#appended = this.#append(piece, bytes)
     // A failure is reported to the next that waits for it; after an abort no one may wait.
     this.#appended.catch(() => {})
