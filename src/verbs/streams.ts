@@ -86,21 +86,28 @@ class PayloadBytes {
   }
 
   async pull(controller: ReadableByteStreamController): Promise<void> {
-    // The memory that a reader supplied is detached from it: no one else can reach it until it is handed out.
-    const { byobRequest } = controller
-    const view = byobRequest?.view
     try {
-      const request = this.#next(view?.byteLength)
-      const { byteLength } = request.ranges
-      const into = view ? new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset, byteLength) : undefined
-      const bytes = await readBytes(request, into, this.#options.signal)
-      this.#position += byteLength
-      if (byobRequest) byobRequest.respond(byteLength)
-      else controller.enqueue(bytes)
-      if (this.#position === this.#handle.byteLength) this.#end(controller)
+      if (this.#position < this.#handle.byteLength) await this.#give(controller)
+      // What was read ahead waits in the stream: it is read to its end when a reader has got the last of it, which asks once more.
+      const isAllHandedOut = controller.desiredSize === this.#options.chunkBytes
+      if (this.#position === this.#handle.byteLength && isAllHandedOut) this.#end(controller)
     } catch (error) {
       this.#fail(controller, error)
     }
+  }
+
+  /** Reads the next chunk. */
+  async #give(controller: ReadableByteStreamController): Promise<void> {
+    // The memory that a reader supplied is detached from it: no one else can reach it until it is handed out.
+    const { byobRequest } = controller
+    const view = byobRequest?.view
+    const request = this.#next(view?.byteLength)
+    const { byteLength } = request.ranges
+    const into = view ? new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset, byteLength) : undefined
+    const bytes = await readBytes(request, into, this.#options.signal)
+    this.#position += byteLength
+    if (byobRequest) byobRequest.respond(byteLength)
+    else controller.enqueue(bytes)
   }
 
   cancel(): void {
