@@ -1,0 +1,129 @@
+/**
+ * The memory of results: what pageout allocates, and the buffers that are kept for the results that come next. One pool for
+ * all pagers of a thread.
+ */
+
+import { constants } from 'node:buffer'
+import { totalmem } from 'node:os'
+import { native } from '../addon.js'
+import { outOfMemory } from '../errors.js'
+import { noteAllocated, trimHeap } from './heap.js'
+
+/** From this size on there is a whole huge page in any memory; one of them costs as much as a few of the usual 512. */
+const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
+
+/** Shorter buffers hold no page of their own, and allocating one costs less than keeping it. */
+const KEPT_FROM_BYTES = 4096
+
+/** The upper limit on spare buffers by default, and their share of the memory limit. */
+const SPARE_BYTES_MAX = 32 * 2 ** 20
+const SPARE_SHARE = 1 / 16
+
+/** Returns the object that it is given, so that a class that extends it adds its private fields to that object. */
+const Identity = class {
+  constructor(object: object) {
+    // biome-ignore lint/correctness/noConstructorReturn: that is what it is for
+    return object
+  }
+} as new (
+  object: object,
+) => object
+
+/**
+ * Marks buffers whose memory pageout allocated. A private field cannot be forged or seen, is not copied to the buffer that the
+ * caller moves the memory to, and unlike an entry of a WeakSet costs the collector nothing.
+ */
+class Own extends Identity {
+  readonly #isOwn = true
+
+  static has(buffer: ArrayBuffer): boolean {
+    return #isOwn in buffer
+  }
+}
+
+/** Whether pageout itself allocated the memory of a buffer: only then may it be advised, kept or overwritten. */
+export function isOwn(buffer: ArrayBuffer): boolean {
+  return Own.has(buffer)
+}
+
+/** Notes that `moved` has, by a transfer of ours, the memory that `buffer` had. */
+export function inherit(moved: ArrayBuffer, buffer: ArrayBuffer): void {
+  if (Own.has(buffer)) new Own(moved)
+}
+
+/** New memory with any content. */
+export function allocate(byteLength: number): ArrayBuffer {
+  try {
+    if (byteLength > constants.MAX_LENGTH) return new ArrayBuffer(byteLength)
+    // Neither cleared nor part of the Buffer pool: exactly these bytes.
+    const buffer = Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer
+    noteAllocated(byteLength)
+    if (byteLength >= KEPT_FROM_BYTES) new Own(buffer)
+    if (byteLength >= HUGE_PAGES_FROM_BYTES) native.preferHugePages(new Uint8Array(buffer))
+    return buffer
+  } catch (cause) {
+    throw outOfMemory(byteLength, cause)
+  }
+}
+
+/** Spare buffers by length; the length that was kept longest ago comes first. */
+const spares = new Map<number, ArrayBuffer[]>()
+let spareBytes = 0
+let spareHits = 0
+
+/** A spare buffer of exactly `byteLength` bytes with any content, if there is one, for a result that fills it. */
+export function spareFor(byteLength: number): ArrayBuffer | undefined {
+  const spare = remove(byteLength)
+  if (spare) spareHits++
+  return spare
+}
+
+/** Whether a private buffer can become a result. */
+export function isKeepable(buffer: ArrayBuffer): boolean {
+  return buffer.byteLength >= KEPT_FROM_BYTES && Own.has(buffer)
+}
+
+/** Keeps a private buffer for a result. */
+export function keep(buffer: ArrayBuffer): void {
+  const { byteLength } = buffer
+  const sameLength = spares.get(byteLength) ?? []
+  spares.delete(byteLength)
+  spares.set(byteLength, sameLength)
+  sameLength.push(buffer)
+  spareBytes += byteLength
+}
+
+/** Gives the memory of the oldest spare buffer back to the operating system; returns whether there was one. */
+export function dropOldestSpare(): boolean {
+  const [byteLength = 0] = spares.keys()
+  const dropped = remove(byteLength)
+  if (dropped) native.release(new Uint8Array(dropped))
+  return dropped !== undefined
+}
+
+/** Gives all memory back to the operating system that is kept for results or lies idle in the C library. */
+export function clearSpares(): void {
+  while (dropOldestSpare());
+  trimHeap()
+}
+
+/** Bytes of spare buffers, and how many of them became results. */
+export function spareStats(): { spareBytes: number; spareHits: number } {
+  return { spareBytes, spareHits }
+}
+
+/** The default of `spareBytes`: 32 MiB, or a sixteenth of the memory limit if that is less. */
+export function defaultSpareBytes(): number {
+  // Zero or a huge number where no control group sets a limit.
+  const limit = Math.min(process.constrainedMemory() || totalmem(), totalmem())
+  return Math.min(SPARE_BYTES_MAX, Math.floor(limit * SPARE_SHARE))
+}
+
+function remove(byteLength: number): ArrayBuffer | undefined {
+  const sameLength = spares.get(byteLength)
+  const chosen = sameLength?.pop()
+  if (!sameLength || !chosen) return undefined
+  if (sameLength.length === 0) spares.delete(byteLength)
+  spareBytes -= byteLength
+  return chosen
+}
