@@ -7,7 +7,7 @@ import { native } from '../addon/load.js'
 import type { Ranges } from '../chunks/arguments.js'
 import { type PageoutRequest, type Preparation, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
-import { giveBack, release } from '../memory/freeing.js'
+import { giveBack, releaseExcluded } from '../memory/freeing.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { fromAddon, guarded, withChunks } from '../model/errors.js'
 import type { Owner, Payload, SwapMemory } from '../model/payload.js'
@@ -152,7 +152,7 @@ export function freeMemory(memory: SwapMemory, spareBytes: number): void {
 
 /** Frees private memory. None of what was excluded from core dumps is kept. */
 export function freeBuffer(buffer: ArrayBuffer, isExcluded: boolean, spareBytes: number): void {
-  if (isExcluded) release(buffer, isExcluded)
+  if (isExcluded) releaseExcluded(buffer)
   else giveBack(buffer, spareBytes)
 }
 

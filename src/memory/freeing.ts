@@ -37,19 +37,17 @@ function makeRoom(byteLength: number, spareBytes: number): boolean {
 }
 
 /**
- * Takes over a private buffer and gives its memory back now, whatever its length. For memory that must not become a result:
- * payloads of the swap backend, whose pages may be swapped out, and what is kept out of core dumps, which is let into them
- * again once nothing of it is left.
+ * Takes over a private buffer and gives its memory back now. For memory that was excluded from core dumps: it is let into them
+ * again, and erased where that is certain to touch nobody else's.
  */
-export function release(buffer: ArrayBuffer, isExcluded = false): void {
+export function releaseExcluded(buffer: ArrayBuffer): void {
   if (buffer.byteLength === 0) return
   const bytes = new Uint8Array(buffer)
   if (isOwn(buffer)) {
-    if (isExcluded) native.discardExcluded(bytes)
+    native.discardExcluded(bytes)
     native.release(bytes)
-  } else if (isExcluded) {
-    native.detachAndDiscard(bytes, true)
   } else {
-    free(buffer, 0)
+    native.includeInCoreDumps(bytes)
+    native.detachAndDiscard(bytes, false)
   }
 }
