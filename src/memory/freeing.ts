@@ -21,9 +21,11 @@ export function giveBack(buffer: ArrayBuffer, spareBytes: number): void {
     return
   }
   if (buffer.byteLength === 0) return
-  const idleBytesMin = spareBytes * IDLE_SHARE
-  while (spareBytes - spareStats().spareBytes < idleBytesMin && dropOldestSpare());
-  free(buffer, spareBytes - spareStats().spareBytes)
+  // Where others keep more than `spareBytes`, theirs stays.
+  const sparesMax = spareBytes * (1 - IDLE_SHARE)
+  const isOthers = spareStats().spareBytes > spareBytes
+  while (!isOthers && spareStats().spareBytes > sparesMax && dropOldestSpare());
+  free(buffer, Math.max(0, spareBytes - spareStats().spareBytes))
 }
 
 /** Makes room for a spare buffer. Where others keep more than `spareBytes`, there is none, and theirs stays. */
