@@ -200,3 +200,22 @@ test('streams that are dropped again and again leave no listeners at a signal, a
   t.is((await t.throwsAsync(live.read(), { name: 'AbortError' }))?.cause, 'why', 'a stream that is held is aborted')
   sameBytes(t, pager.take(handle), pattern(MIB))
 })
+
+test('the end of one stream, and its collection, leave what else waits for the signal', async t => {
+  const controller = new AbortController()
+  const { signal } = controller
+  const first = await (async () => {
+    const handle = pageout(pattern(KIB))
+    await buffer(toReadableStream(handle, { signal }) as never)
+    return new WeakRef(handle)
+  })()
+  const handle = pageout(pattern(MIB))
+  const live = toReadableStream(handle, { signal, chunkBytes: KIB }).getReader()
+  await live.read()
+  t.true(await collectUntil(() => first.deref() === undefined))
+  await collectUntil(() => false)
+  t.is(getEventListeners(signal, 'abort').length, 1)
+  controller.abort('why')
+  t.is((await t.throwsAsync(live.read(), { name: 'AbortError' }))?.cause, 'why')
+  sameBytes(t, take(handle), pattern(MIB))
+})
