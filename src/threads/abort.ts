@@ -12,8 +12,8 @@ export function onAbort(signal: AbortSignal | undefined, react: () => void): () 
   const reactions = watched.get(signal) ?? watch(signal)
   reactions.add(react)
   return () => {
-    reactions.delete(react)
-    if (reactions.size === 0) unwatch(signal)
+    // More than once is the same as once: others may be waiting for the signal by then.
+    if (reactions.delete(react) && reactions.size === 0) unwatch(signal)
   }
 }
 

@@ -101,9 +101,13 @@ pub fn receive(pager: &PagerRef, token: String, mut target: ArrayBufferView) -> 
     let Some(moving) = IN_TRANSIT.receive(&token) else { return Ok(-1.0) };
     match moving.cargo {
         Cargo::Stored(handle, opening) => pager.insert(Payload::Stored(handle, opening)),
-        Cargo::Kept { bytes, counted_in, .. } => {
+        Cargo::Kept { mut bytes, is_excluded, counted_in } => {
             let len_bytes = u64::try_from(bytes.len()).map_err(|_| internal("a length that does not fit"))?;
             target.bytes_mut().copy_from_slice(&bytes);
+            if is_excluded {
+                bytes.clear();
+                pageout::memory::discard_excluded(bytes.spare_capacity_mut());
+            }
             counted_in.kept.end(len_bytes);
             pager.shared().kept.begin(len_bytes);
             pager.insert(Payload::Kept(len_bytes))
