@@ -64,6 +64,7 @@ function read(verb) {
     const isMany = verb === 'readAtMany'
     const targetChoice = someTarget(scene, random)
     const user = someUser(scene, random)
+    const isGivenUp = verb === 'take' && random.oneIn(6)
     scene.entries.use(random, entry => {
       const length = entry.handle.length
       const { ranges, code } =
@@ -73,7 +74,13 @@ function read(verb) {
             ? someRanges(random, length)
             : oneRange(random, length)
       const target = targetChoice(entry, ranges)
-      scene.track(verb, fetch(random, user(entry), entry, { verb, ranges, code, target }, scene.keepers(random, entry)))
+      const request = { verb, ranges, code, target }
+      const made = fetch(random, user(entry), entry, request, scene.keepers(random, entry))
+      scene.track(verb, made)
+      if (!isGivenUp) return
+      // A take that is pending frees the payload in any case then.
+      letGo(entry, random.oneIn(2))
+      if (random.oneIn(2)) made.call.abort()
     })
   }
 }
@@ -147,12 +154,14 @@ function readWhole(scene, random, entry) {
 
 function release(scene, random) {
   const isDisposed = random.oneIn(2)
-  scene.entries.use(random, entry => {
-    if (isDisposed) entry.handle[Symbol.dispose]()
-    else entry.handle.release()
-    entry.release()
-    insist(entry.handle.released, 'a handle that was released is not')
-  })
+  scene.entries.use(random, entry => letGo(entry, isDisposed))
+}
+
+function letGo(entry, isDisposed) {
+  if (isDisposed) entry.handle[Symbol.dispose]()
+  else entry.handle.release()
+  entry.release()
+  insist(entry.handle.released, 'a handle that was released is not')
 }
 
 /** A call of what needs no waiting. */

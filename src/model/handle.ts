@@ -93,7 +93,8 @@ export class Handle<out C extends Chunk = Chunk> {
 
   /**
    * Makes a handle of this thread for the payload that {@link Handle.move} sent away. It works with the functions of the
-   * package, whatever pager it was made by; there its bytes stay counted.
+   * package, whatever pager it was made by. Scratch space stays counted there; memory of the swap backend is counted in the
+   * pager of the process from then on.
    *
    * @throws ERR_PAGEOUT_RELEASED when the token was used before or is of another process, ERR_INVALID_ARG_TYPE and
    * ERR_INVALID_ARG_VALUE when it is none
