@@ -126,7 +126,7 @@ export async function fromAddon<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** Codes of errors that the try forms throw: the caller's own errors, and a defect of this package. */
-const THROWN = ['ERR_PAGEOUT_RELEASED', 'ERR_PAGEOUT_CLOSED', 'ERR_PAGEOUT_INTERNAL', 'ERR_PAGEOUT_BORROWED']
+const THROWN = ['ERR_PAGEOUT_RELEASED', 'ERR_PAGEOUT_CLOSED', 'ERR_PAGEOUT_INTERNAL']
 
 /** Whether the system failed, so that a `try` form returns the error. */
 export function isSystemFailure(error: unknown): error is PageoutError {
