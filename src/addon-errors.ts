@@ -108,10 +108,14 @@ function partsOf(platform: string) {
   return { os, cpu, libc: libc === 'gnu' ? 'glibc' : libc }
 }
 
+/** Whether this is a program that Bun compiled, which keeps the paths of what it was made of, and finds no packages. */
+export function isCompiled(): boolean {
+  return process.argv[1]?.startsWith('/$bunfs/') ?? false
+}
+
 /** Whether the loader is not in the package, but in a file that was made of it. */
 export function isBundle({ file }: Place): boolean {
-  // A program that Bun compiled keeps the paths of what it was made of.
-  if (file === undefined || process.argv[1]?.startsWith('/$bunfs/')) return true
+  if (file === undefined || isCompiled()) return true
   const { join } = process.getBuiltinModule('path')
   try {
     const manifest = process.getBuiltinModule('fs').readFileSync(join(file, '../../package.json'), 'utf8')

@@ -119,6 +119,7 @@ function fileOfThis(): string | undefined {
 
 /** What sees the packages that a bundle was made of: the bundle, the main script, or a program that holds both in itself. */
 function basesOfBundle(file: string | undefined): string[] {
+  if (errors.isCompiled()) return [process.execPath]
   const url = entryUrl?.startsWith('file:') ? builtin('url').fileURLToPath(entryUrl) : undefined
   const files = [file, url, process.argv[1]].filter(path => path !== undefined && builtin('fs').existsSync(path))
   return files.length > 0 ? [...new Set(files as string[])] : [process.execPath]
