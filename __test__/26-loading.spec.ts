@@ -1,7 +1,16 @@
 /** What becomes of an import where the addon is missing, wrong or in trouble, and where many load it. */
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
@@ -145,6 +154,95 @@ test('an addon that was built beside package.json and does not load is an error,
 test('an addon that was built beside package.json in another version is an error', async t => {
   const seen = await importIn(installation(t, { [PLATFORM]: ADDON }, { [PLATFORM]: ofAnotherVersion() }))
   failed(t, seen, PLATFORM, [`pageout.${PLATFORM}.node ${OTHER_VERSION}: the versions must match`, 'npm run build'])
+})
+
+/** Sets the environment of the program that imports. */
+const withAddon = (path: string) => `process.env.PAGEOUT_ADDON = ${JSON.stringify(path)}`
+
+test('PAGEOUT_ADDON names the addon, whatever is installed', async t => {
+  const folder = installation(t, { [PLATFORM]: 'no addon' }, { [PLATFORM]: 'no addon' })
+  const path = join(folder, 'named.node')
+  writeFileSync(path, ADDON)
+  t.like(await importIn(folder, { before: withAddon(path) }), { byte: 7, tried: [path] })
+  t.like(await importIn(folder, { before: withAddon('named.node') }), { byte: 7 }, 'from the current directory')
+})
+
+for (const [what, name, addon, says] of [
+  ['does not exist', 'named.node', undefined, ['which does not exist']],
+  ['does not load', 'named.node', 'no addon', ['does not load', 'damaged']],
+  ['has another version', 'named.node', ofAnotherVersion(), [`${OTHER_VERSION}: the versions must match`]],
+  ['is not named as one', 'named.so', ADDON, ['ends in .node']],
+] as const) {
+  test(`an addon of PAGEOUT_ADDON that ${what} is an error, and no other is tried`, async t => {
+    const folder = installation(t, { [PLATFORM]: ADDON }, { [PLATFORM]: ADDON })
+    const path = join(folder, name)
+    if (addon !== undefined) writeFileSync(path, addon)
+    const seen = await importIn(folder, { before: withAddon(path) })
+    failed(t, seen, PLATFORM, [path, 'PAGEOUT_ADDON', ...says])
+    t.deepEqual(seen.tried, name.endsWith('.node') ? [path] : [])
+  })
+}
+
+test('in an isolated node_modules the message is for pnpm', async t => {
+  const folder = installation(t, {})
+  const modules = join(folder, 'node_modules')
+  const real = join(modules, '.pnpm', 'pageout@0.1.0', 'node_modules', 'pageout')
+  mkdirSync(dirname(real), { recursive: true })
+  renameSync(join(modules, 'pageout'), real)
+  symlinkSync(real, join(modules, 'pageout'))
+  failed(t, await importIn(folder), PLATFORM, ['is not installed', 'supportedArchitectures', 'pnpm-workspace.yaml'])
+})
+
+/** Makes one file of the package, as bundlers do, and asks it for the addon. */
+function bundle(folder: string): string {
+  const modules = ['addon', 'addon-errors', 'entry', 'errors', 'signal', 'builtin', 'platform']
+  const bodies = modules.map(name => {
+    const code = text(join('dist', `${name}.js`))
+    return `${JSON.stringify(`./${name}.js`)}: (exports, require) => {\n${code}\n},\n`
+  })
+  const program = `
+    const modules = {${bodies.join('')}}
+    const loaded = {}
+    const load = name => {
+      if (!modules[name]) return require(name)
+      if (!loaded[name]) modules[name]((loaded[name] = {}), load)
+      return loaded[name]
+    }
+    try {
+      console.log(load('./addon.js').native.version())
+    } catch (error) {
+      console.log(error.code, error.message)
+    }`
+  const path = join(folder, 'bundle.cjs')
+  writeFileSync(path, program)
+  return path
+}
+
+test('a bundle finds the addon beside it, in its node_modules and where pageout sees it, or says what to do', async t => {
+  const folder = installation(t, { [PLATFORM]: ADDON })
+  const path = bundle(folder)
+  const run = () => output(process.execPath, [path], { cwd: folder })
+  t.is((await run()).trim(), manifest.version, 'hoisted')
+  const scope = join(folder, 'node_modules', '@pageout')
+  renameSync(scope, join(folder, 'away'))
+  const said = await run()
+  for (const part of [
+    'ERR_PAGEOUT_ADDON',
+    'runs from a bundle',
+    path,
+    '--external:pageout',
+    'externals',
+    'serverExternal',
+  ]) {
+    t.true(said.includes(part), `${part} in: ${said}`)
+  }
+  const nested = join(folder, 'node_modules', 'pageout', 'node_modules')
+  mkdirSync(nested)
+  renameSync(join(folder, 'away'), join(nested, '@pageout'))
+  t.is((await run()).trim(), manifest.version, 'isolated')
+  rmSync(join(folder, 'node_modules'), { recursive: true })
+  writeFileSync(join(folder, `pageout.${PLATFORM}.node`), ADDON)
+  t.is((await run()).trim(), manifest.version, 'beside it')
 })
 
 test('a process that may not load addons is told so', async t => {
@@ -292,6 +390,16 @@ protect('a package in a folder that cannot be written to is imported', async t =
     t.teardown(() => execFileSync('chmod', ['-R', 'u+w', folder]))
     t.like(await importIn(folder, { before }), { byte: 7, left: 'EACCES' })
   }
+})
+
+const canMount = isRoot && canProtect ? onLinux : test.skip
+
+canMount('an addon on a mount with noexec is an error that names the mount', async t => {
+  const folder = installation(t, { [PLATFORM]: ADDON })
+  const mount = 'mount --bind . . && mount -o remount,noexec,bind . && cd "$PWD" && exec "$@"'
+  const seen = await importIn(folder, { under: ['unshare', '--mount', 'sh', '-c', mount, 'sh'] })
+  failed(t, seen, PLATFORM, ['does not load', `is on ${folder}, which is mounted noexec`, 'PAGEOUT_ADDON'])
+  t.is(seen.cause?.code, 'ERR_DLOPEN_FAILED')
 })
 
 test('two copies of the package that load the very same addon share the pager, and each has its own handles', async t => {

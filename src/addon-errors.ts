@@ -32,7 +32,7 @@ const REPLACE = {
 
 /** What to tell a bundler. */
 const EXTERNAL =
-  "Mark pageout as external (esbuild: --external:pageout; webpack: externals: { pageout: 'commonjs pageout' }; rollup: external: ['pageout']; Next.js: serverExternalPackages: ['pageout']; Electron: asarUnpack) and install it where the bundle runs"
+  "Mark pageout as external (esbuild: --external:pageout; webpack: externals: { pageout: 'commonjs pageout' }; rollup: external: [/^pageout/]; Next.js: serverExternalPackages: ['pageout']; Electron: asarUnpack) and install it where the bundle runs"
 
 export function oldNode(version: string, nodes: string): PageoutError {
   const { platform, arch, versions } = process

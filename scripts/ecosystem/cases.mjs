@@ -1,9 +1,9 @@
 // The cases of the ecosystem test. A tool's version is pinned here, and nowhere else.
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { VERSIONS } from '../nodes.mjs'
 import { npmScript } from '../packages.mjs'
-import { platformHere } from '../prepare.mjs'
+import { platformHere, ROOT } from '../prepare.mjs'
 
 const TOOLS = {
   '@rollup/plugin-commonjs': '29.0.3',
@@ -231,6 +231,20 @@ const typescript = version => async project => {
   }
 }
 
+/** The title and the commands of each block of the guide. */
+const GUIDE = [
+  ...readFileSync(`${ROOT}docs/guide.md`, 'utf8').matchAll(/^### (.*?)\n(?:(?!^#).)*?^```sh\n(.*?)^```$/gms),
+]
+
+const guide = commands => async project => {
+  rmSync(join(project.folder, 'package.json'))
+  project.env = { npm_config_registry: project.registry, npm_config_update_notifier: 'false' }
+  const path = `${dirname(process.execPath)}:${process.env.PATH}`
+  project.node = 'env'
+  const printed = await project.run(`PATH=${path}`, 'bash', '-euc', `exec 2>&1\n${commands}`)
+  project.expect(`${printed}\n`, '2,3\n')
+}
+
 /**
  * @typedef {object} Case
  * @property {string} group what selects it
@@ -293,7 +307,15 @@ export const CASES = [
     name: 'TypeScript',
     versions: version,
     how: 'node16 and nodenext as CommonJS and ES module, bundler',
-    isSlow: version !== '5.9.3',
+    isSlow: true,
     check: typescript(version),
+  })),
+  ...GUIDE.map(([, title, commands]) => ({
+    group: 'guide',
+    name: 'docs/guide.md',
+    versions: 'latest',
+    how: title,
+    isSlow: !title.includes('CommonJS') && !title.includes('ES mod'),
+    check: guide(commands),
   })),
 ]
