@@ -475,9 +475,11 @@ test('npm holds what the build tool makes of package.json', async t => {
 })
 
 test('the platforms of the loader are those that are published, and their packages are written out for tools', t => {
-  const required = [...text('dist/addon.js').matchAll(/requireThere\('([^']+)'\)/g)].map(([, name]) => name)
+  const written = [...text('dist/addon.js').matchAll(/join\(__dirname, '\.\.\/\.\.\/([^']+)'\)/g)].map(
+    ([, name]) => name,
+  )
   t.deepEqual(
-    required.sort(),
+    written.sort(),
     PLATFORMS.map(platform => `@pageout/${platform}`),
   )
 })

@@ -4,7 +4,6 @@
  *
  * Bundlers must not see a `require` of the addon: most fail the build when they meet a `.node` file, even in a `try`. So the
  * functions that require are made at run time, for the file that runs: a module of the package, or a bundle that holds it.
- * Tools that copy what a program needs (@vercel/nft, and with it Next.js) see it, and find the packages by their names.
  */
 
 import type * as Addon from '../index.d.ts'
@@ -30,25 +29,21 @@ const PLATFORMS = [
   'linux-x64-musl',
 ]
 
-/** Requires the package of a platform as a file would. */
-function requirePackage(platform: string, from: string): unknown {
-  // By these names tracing tools know what this is.
-  const module = builtin('module')
-  const requireThere = module.createRequire(from)
-  switch (platform) {
-    case 'darwin-arm64':
-      return requireThere('@pageout/darwin-arm64')
-    case 'darwin-x64':
-      return requireThere('@pageout/darwin-x64')
-    case 'linux-arm64-gnu':
-      return requireThere('@pageout/linux-arm64-gnu')
-    case 'linux-arm64-musl':
-      return requireThere('@pageout/linux-arm64-musl')
-    case 'linux-x64-gnu':
-      return requireThere('@pageout/linux-x64-gnu')
-    default:
-      return requireThere('@pageout/linux-x64-musl')
-  }
+/**
+ * Nobody calls this. Tools that copy what a program needs (@vercel/nft, Turbopack) read it, and find the packages of the
+ * platforms: all names are written out for them.
+ */
+export function foldersToCopy(): string[] {
+  const fs: typeof import('node:fs') = require('node:fs')
+  const path: typeof import('node:path') = require('node:path')
+  return [
+    fs.readdirSync(path.join(__dirname, '../../@pageout/darwin-arm64')),
+    fs.readdirSync(path.join(__dirname, '../../@pageout/darwin-x64')),
+    fs.readdirSync(path.join(__dirname, '../../@pageout/linux-arm64-gnu')),
+    fs.readdirSync(path.join(__dirname, '../../@pageout/linux-arm64-musl')),
+    fs.readdirSync(path.join(__dirname, '../../@pageout/linux-x64-gnu')),
+    fs.readdirSync(path.join(__dirname, '../../@pageout/linux-x64-musl')),
+  ].flat()
 }
 
 /** A place where the addon may be, and how it is loaded from there. */
@@ -107,9 +102,9 @@ function ofFile(origin: Candidate['origin'], name: string): Candidate {
 }
 
 /** The package of the platform as a file sees it, or as another package does that the file sees. */
-function ofPackage({ platform, packageName }: Place, from: string, through?: string): Candidate {
-  const load = () => requirePackage(platform, through === undefined ? from : requireFrom(from).resolve(through))
-  return { origin: 'package', name: packageName, load }
+function ofPackage({ packageName: name }: Place, from: string, through?: string): Candidate {
+  const load = () => requireFrom(through === undefined ? from : requireFrom(from).resolve(through))(name)
+  return { origin: 'package', name, load }
 }
 
 /** The file of this module, or of the bundle that holds it. A bundle that is an ES module has no such name. */
