@@ -156,6 +156,14 @@ test('an addon that was built beside package.json in another version is an error
   failed(t, seen, PLATFORM, [`pageout.${PLATFORM}.node ${OTHER_VERSION}: the versions must match`, 'npm run build'])
 })
 
+const onGlibc = PLATFORM.endsWith('-gnu') ? test : test.skip
+
+onGlibc('an addon for another C library is an error that says so', async t => {
+  const ofMusl = Buffer.from(ADDON.toString('latin1').replaceAll('libc.so.6', 'libc.so\0\0'), 'latin1')
+  const seen = await importIn(installation(t, { [PLATFORM]: ofMusl }))
+  failed(t, seen, PLATFORM, ['does not load', 'built for another C library', 'Alpine'])
+})
+
 /** Sets the environment of the program that imports. */
 const withAddon = (path: string) => `process.env.PAGEOUT_ADDON = ${JSON.stringify(path)}`
 

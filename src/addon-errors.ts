@@ -136,9 +136,10 @@ function adviceFor({ code, message }: NodeJS.ErrnoException, reason: string, pla
   if (/version `GLIBC_[\d.]+' not found/.test(reason)) {
     return 'The C library of this system is too old: use a newer system, or a container image that has one'
   }
-  const foreign = platform.endsWith('-gnu') ? /musl/ : /ld-linux|GLIBC|libc\.so\.6|Error relocating/
-  if (foreign.test(message.replaceAll(platform, ''))) {
-    return `It is made for another C library than that of this process: install pageout again on this platform, and do not copy node_modules between Alpine and other systems`
+  // What musl calls libc.so is with glibc a text for linkers, if it is there at all.
+  const foreign = platform.endsWith('-gnu') ? /libc\.musl|\blibc\.so: / : /ld-linux|GLIBC|libc\.so\.6|Error relocating/
+  if (foreign.test(message)) {
+    return 'It was built for another C library than that of this process: install pageout again on this platform, and do not copy node_modules between Alpine and other systems'
   }
   return undefined
 }
