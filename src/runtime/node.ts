@@ -15,5 +15,9 @@ export const util = builtin('node:util')
 export const webStreams = builtin('node:stream/web')
 export const workers = builtin('node:worker_threads')
 
+/** The runtime's `structuredClone`, which test environments may lack. What it gives is of the main realm there. */
+export const clone: typeof structuredClone =
+  globalThis.structuredClone ?? builtin('node:vm').runInThisContext('structuredClone')
+
 /** Refuses to let an object be cloned or posted, where the runtime can (Node 22.10 and later). */
 export const { markAsUncloneable = () => {} } = workers as { markAsUncloneable?: (object: object) => void }

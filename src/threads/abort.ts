@@ -21,7 +21,7 @@ function nothing(): void {}
 
 function watch(signal: AbortSignal): Set<() => void> {
   // First, because it may fail: Node reads properties of the signal there, which may be the caller's code.
-  listen(signal, 'abort', reactAll)
+  listen(signal, reactAll)
   const reactions = new Set<() => void>()
   watched.set(signal, reactions)
   return reactions
@@ -29,7 +29,7 @@ function watch(signal: AbortSignal): Set<() => void> {
 
 function unwatch(signal: AbortSignal): void {
   watched.delete(signal)
-  unlisten(signal, 'abort', reactAll)
+  unlisten(signal, reactAll)
 }
 
 function reactAll(event: Event): void {
