@@ -21,9 +21,14 @@ export function giveBack(buffer: ArrayBuffer, spareBytes: number): void {
     return
   }
   if (buffer.byteLength === 0) return
-  const idleBytesMin = spareBytes * IDLE_SHARE
-  while (spareBytes - spareStats().spareBytes < idleBytesMin && dropOldestSpare());
+  leaveRoomForFreed(spareBytes)
   free(buffer, spareBytes - spareStats().spareBytes)
+}
+
+/** Drops spare buffers that fill nearly all of `spareBytes`. Where others keep more than that, theirs stay. */
+function leaveRoomForFreed(spareBytes: number): void {
+  if (spareStats().spareBytes > spareBytes) return
+  while (spareStats().spareBytes > spareBytes * (1 - IDLE_SHARE) && dropOldestSpare());
 }
 
 /** Makes room for a spare buffer. Where others keep more than `spareBytes`, there is none, and theirs stays. */

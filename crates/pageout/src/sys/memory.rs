@@ -64,6 +64,16 @@ unsafe extern "C" {
     fn malloc_zone_pressure_relief(zone: *mut libc::malloc_zone_t, goal_bytes: libc::size_t) -> libc::size_t;
 }
 
+/// Processor time that this thread has used.
+#[must_use]
+pub fn thread_cpu_time() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable memory of the right type. It stays zero if there is no such clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    std::time::Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
+}
+
 /// Gives back the pages of `len_bytes` bytes at `address` that were just freed, if glibc has them now: allocates as many bytes,
 /// which mostly are the same, and discards the pages of that allocation. Returns whether it was at `address`. Only memory that
 /// is allocated here is ever advised, so no harm is done if it was not. `is_excluded` lets the pages into core dumps again.
