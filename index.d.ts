@@ -55,11 +55,8 @@ export declare function countRead(pager: PagerRef, lenBytes: number): void
  */
 export declare function detach(view: ArrayBufferView): boolean
 
-/**
- * As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. `isExcluded` lets
- * them into core dumps again. Returns false if the pages were not found; then `trimHeap` may find them.
- */
-export declare function detachAndDiscard(view: ArrayBufferView, isExcluded: boolean): boolean
+/** As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. Returns false if the pages were not found; then `trimHeap` may find them. */
+export declare function detachAndDiscard(view: ArrayBufferView): boolean
 
 /**
  * Gives the whole pages of a view's memory back to the operating system and lets them into core dumps again. Its content is

@@ -4,7 +4,7 @@
  */
 
 import { native } from '../addon.js'
-import { free, idleHeapBytes, trimHeapIfDue } from './heap.js'
+import { free, idleHeapBytes, trimHeap, trimHeapIfDue } from './heap.js'
 import { dropOldestSpare, isKeepable, isOwn, keep, spareStats } from './results.js'
 
 /** The part of `spareBytes` that spare buffers leave to memory that is freed, so that it need not be trimmed all the time. */
@@ -53,7 +53,9 @@ export function release(buffer: ArrayBuffer, isExcluded = false): void {
     if (isExcluded) native.discardExcluded(bytes)
     native.release(bytes)
   } else if (isExcluded) {
-    native.detachAndDiscard(bytes, true)
+    // Not after it was freed, when somebody else may have it.
+    native.includeInCoreDumps(bytes)
+    if (!native.detachAndDiscard(bytes)) trimHeap()
   } else {
     free(buffer, 0)
   }

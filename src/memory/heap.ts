@@ -54,7 +54,7 @@ export function free(buffer: ArrayBuffer, idleBytesMax: number): void {
   const isOver = idleBytes + byteLength > limit
   const isDiscarded = isOver && byteLength >= DISCARDED_FROM_BYTES && !isTrimDue(DISCARDED_BYTES_PER_TRIM_US)
   if (isDiscarded) {
-    if (native.detachAndDiscard(new Uint8Array(buffer), false)) return
+    if (native.detachAndDiscard(new Uint8Array(buffer))) return
   } else {
     native.detach(new Uint8Array(buffer))
   }
