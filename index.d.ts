@@ -63,10 +63,10 @@ export declare function countRead(pager: PagerRef, lenBytes: number): void
 export declare function detach(view: ArrayBufferView): boolean
 
 /**
- * As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. `isExcluded` lets
- * them into core dumps again. Returns false if the pages were not found; then `trimHeap` may find them.
+ * As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. Returns false if the
+ * pages were not found; then `trimHeap` may find them.
  */
-export declare function detachAndDiscard(view: ArrayBufferView, isExcluded: boolean): boolean
+export declare function detachAndDiscard(view: ArrayBufferView): boolean
 
 /**
  * Gives the whole pages of a view's memory back to the operating system and lets them into core dumps again. Its content is
@@ -227,9 +227,9 @@ export declare function trim(pager: PagerRef): void
 /**
  * Gives memory that was freed and lies idle in the C library back to the operating system. Takes about 0.05 ms for each MiB
  * that is given back, and walks all free blocks: 10 to 40 ms where 1 GiB lies free in small pieces. Threads that allocate
- * meanwhile may wait for it.
+ * meanwhile may wait for it. Returns the processor time that it took, in microseconds.
  */
-export declare function trimHeap(): void
+export declare function trimHeap(): number
 
 /**
  * What a pager looks at instead of the environment of the process where no scratch directory is open yet: the values of

@@ -4,7 +4,7 @@
  */
 
 import { native } from '../addon/load.js'
-import { free, idleHeapBytes, trimHeapIfDue } from './heap.js'
+import { free, idleHeapBytes, trimHeap, trimHeapIfDue } from './heap.js'
 import { dropOldestSpare, isKeepable, isOwn, keep, spareStats } from './results.js'
 
 /** The part of `spareBytes` that spare buffers leave to memory that is freed, so that it need not be trimmed all the time. */
@@ -21,11 +21,14 @@ export function giveBack(buffer: ArrayBuffer, spareBytes: number): void {
     return
   }
   if (buffer.byteLength === 0) return
-  // Where others keep more than `spareBytes`, theirs stays.
-  const sparesMax = spareBytes * (1 - IDLE_SHARE)
-  const isOthers = spareStats().spareBytes > spareBytes
-  while (!isOthers && spareStats().spareBytes > sparesMax && dropOldestSpare());
+  leaveRoomForFreed(spareBytes)
   free(buffer, Math.max(0, spareBytes - spareStats().spareBytes))
+}
+
+/** Drops spare buffers that fill nearly all of `spareBytes`. Where others keep more than that, theirs stay. */
+function leaveRoomForFreed(spareBytes: number): void {
+  if (spareStats().spareBytes > spareBytes) return
+  while (spareStats().spareBytes > spareBytes * (1 - IDLE_SHARE) && dropOldestSpare());
 }
 
 /** Makes room for a spare buffer. Where others keep more than `spareBytes`, there is none, and theirs stays. */
@@ -49,7 +52,8 @@ export function releaseExcluded(buffer: ArrayBuffer): void {
     native.discardExcluded(bytes)
     native.release(bytes)
   } else {
+    // Not after it was freed, when somebody else may have it.
     native.includeInCoreDumps(bytes)
-    native.detachAndDiscard(bytes, false)
+    if (!native.detachAndDiscard(bytes)) trimHeap()
   }
 }

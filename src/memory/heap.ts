@@ -22,11 +22,14 @@ const DISCARDED_FROM_BYTES = 64 * 2 ** 10
 const DISCARDED_BYTES_PER_TRIM_US = 13 * 2 ** 10
 const IDLE_BYTES_PER_TRIM_US = 800
 
+/** However long a trim took, at most 16 MiB are idle on top of the limit before the next one. */
+const TRIM_US_MAX = (16 * 2 ** 20) / IDLE_BYTES_PER_TRIM_US
+
 /** Estimated bytes that were freed here since the last trim and are still idle in the C library. */
 let idleBytes = 0
 /** How many of the idle blocks have a length; an allocation of the same length takes one of them. */
 const idleBlocks = new Map<number, number>()
-/** All bytes freed here since the last trim, and how long that took. */
+/** All bytes freed here since the last trim, and the processor time that it took. */
 let freedBytes = 0
 let trimUs = 0
 
@@ -37,7 +40,7 @@ export function idleHeapBytes(): number {
 
 /**
  * Frees a private buffer through its owner. At most `idleBytesMax` bytes of what was freed stay resident, or 1 MiB if that is
- * more, or what is freed in the time that trims of a very large heap of small blocks have to be apart.
+ * more; up to 16 MiB more than that where trims of a large heap of small blocks have to be apart.
  */
 export function free(buffer: ArrayBuffer, idleBytesMax: number): void {
   const { byteLength } = buffer
@@ -51,7 +54,7 @@ export function free(buffer: ArrayBuffer, idleBytesMax: number): void {
   const isOver = idleBytes + byteLength > limit
   const isDiscarded = isOver && byteLength >= DISCARDED_FROM_BYTES && !isTrimDue(DISCARDED_BYTES_PER_TRIM_US)
   if (isDiscarded) {
-    if (native.detachAndDiscard(new Uint8Array(buffer), false)) return
+    if (native.detachAndDiscard(new Uint8Array(buffer))) return
   } else {
     native.detach(new Uint8Array(buffer))
   }
@@ -77,9 +80,7 @@ export function trimHeapIfDue(): boolean {
 
 /** Gives idle memory back to the operating system. */
 export function trimHeap(): void {
-  const startMs = performance.now()
-  native.trimHeap()
-  trimUs = (performance.now() - startMs) * 1000
+  trimUs = Math.min(native.trimHeap(), TRIM_US_MAX)
   freedBytes = 0
   idleBytes = 0
   idleBlocks.clear()

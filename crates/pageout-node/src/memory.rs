@@ -25,20 +25,22 @@ pub fn detach(env: Env, view: ArrayBufferView) -> bool {
     view.detach(env)
 }
 
-/// As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. `isExcluded` lets
-/// them into core dumps again. Returns false if the pages were not found; then `trimHeap` may find them.
+/// As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. Returns false if the
+/// pages were not found; then `trimHeap` may find them.
 #[napi(catch_unwind)]
-pub fn detach_and_discard(env: Env, view: ArrayBufferView, is_excluded: bool) -> bool {
+pub fn detach_and_discard(env: Env, view: ArrayBufferView) -> bool {
     let (address, len_bytes) = (view.bytes().as_ptr().addr(), view.bytes().len());
-    view.detach(env) && pageout::memory::discard_freed(address, len_bytes, is_excluded)
+    view.detach(env) && pageout::memory::discard_freed(address, len_bytes)
 }
 
 /// Gives memory that was freed and lies idle in the C library back to the operating system. Takes about 0.05 ms for each MiB
 /// that is given back, and walks all free blocks: 10 to 40 ms where 1 GiB lies free in small pieces. Threads that allocate
-/// meanwhile may wait for it.
+/// meanwhile may wait for it. Returns the processor time that it took, in microseconds.
 #[napi(catch_unwind)]
-pub fn trim_heap() {
+pub fn trim_heap() -> f64 {
+    let start = pageout::memory::thread_cpu_time();
     pageout::memory::give_heap_back();
+    pageout::memory::thread_cpu_time().saturating_sub(start).as_secs_f64() * 1e6
 }
 
 /// Lets the operating system take the whole pages of a view's memory whenever it wants. Its content is lost. Only for

@@ -64,12 +64,22 @@ unsafe extern "C" {
     fn malloc_zone_pressure_relief(zone: *mut libc::malloc_zone_t, goal_bytes: libc::size_t) -> libc::size_t;
 }
 
+/// Processor time that this thread has used.
+#[must_use]
+pub fn thread_cpu_time() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable memory of the right type. It stays zero if there is no such clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    std::time::Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
+}
+
 /// Gives back the pages of `len_bytes` bytes at `address` that were just freed, if glibc has them now: allocates as many bytes,
 /// which mostly are the same, and discards the pages of that allocation. Returns whether it was at `address`. Only memory that
-/// is allocated here is ever advised, so no harm is done if it was not. `is_excluded` lets the pages into core dumps again.
+/// is allocated here is ever advised, so no harm is done if it was not.
 ///
 /// Unlike [`give_heap_back`] this does not walk all free blocks of the heap.
-pub fn discard_freed(address: usize, len_bytes: usize, is_excluded: bool) -> bool {
+pub fn discard_freed(address: usize, len_bytes: usize) -> bool {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return false;
     }
@@ -78,8 +88,7 @@ pub fn discard_freed(address: usize, len_bytes: usize, is_excluded: bool) -> boo
     let is_same = !start.is_null() && start.addr() == address;
     if is_same {
         // SAFETY: malloc gave these bytes to us, nobody else knows them, and any content is valid for `MaybeUninit`.
-        let memory = unsafe { std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<u8>>(), len_bytes) };
-        if is_excluded { discard_excluded(memory) } else { discard_pages(memory) }
+        discard_pages(unsafe { std::slice::from_raw_parts_mut(start.cast(), len_bytes) });
     }
     // SAFETY: `start` is null or comes from malloc, is freed once, and the slice above is gone.
     unsafe { libc::free(start) };
@@ -237,19 +246,17 @@ mod tests {
     #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
     fn memory_that_was_just_freed_is_given_back_and_its_neighbours_stay() {
         let len_bytes = 64 * 1024;
+        let blocks: Vec<Vec<u8>> = (0..64).map(|_| vec![7; len_bytes]).collect();
+        let neighbours: Vec<Vec<u8>> = (0..64).map(|_| vec![9; 3000]).collect();
         let mut seen = 0;
-        for is_excluded in [false, true] {
-            let blocks: Vec<Vec<u8>> = (0..64).map(|_| vec![7; len_bytes]).collect();
-            let neighbours: Vec<Vec<u8>> = (0..64).map(|_| vec![9; 3000]).collect();
-            for block in blocks {
-                let address = block.as_ptr().addr();
-                drop(block);
-                seen += usize::from(discard_freed(address, len_bytes, is_excluded));
-            }
-            assert!(neighbours.iter().flatten().all(|&byte| byte == 9));
+        for block in blocks {
+            let address = block.as_ptr().addr();
+            drop(block);
+            seen += usize::from(discard_freed(address, len_bytes));
         }
+        assert!(neighbours.iter().flatten().all(|&byte| byte == 9));
         assert!(seen > 0, "the C library never gave the same block again");
-        assert!(!discard_freed(1, len_bytes, false), "no block is at an odd address");
+        assert!(!discard_freed(1, len_bytes), "no block is at an odd address");
         give_heap_back();
     }
 
