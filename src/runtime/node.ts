@@ -3,8 +3,8 @@
  * that esbuild makes has none), and in a test runner it may give a stand-in.
  */
 
-// A Node that is too old for that reaches the loader, whose error names the oldest supported one.
-const builtin: typeof process.getBuiltinModule = process.getBuiltinModule ?? require
+// A Node that is too old for that gets as far as the error of the loader, which says so, and uses none of these.
+const builtin = process.getBuiltinModule ?? ((() => ({})) as unknown as typeof process.getBuiltinModule)
 
 export const buffer = builtin('node:buffer')
 export const crypto = builtin('node:crypto')
