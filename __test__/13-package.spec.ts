@@ -208,6 +208,6 @@ test('the crate and the package have one version', t => {
   for (const platform of readdirSync(join(ROOT, 'npm'))) {
     const binding = JSON.parse(text(join('npm', platform, 'package.json'))) as Manifest
     t.is(binding.version, manifest.version, platform)
-    t.true(binding.name.startsWith(manifest.name), binding.name)
+    t.is(binding.name, `@pageout/${platform}`)
   }
 })

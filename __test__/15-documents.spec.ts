@@ -10,26 +10,35 @@ import * as promises from 'pageout/promises'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
-function examples(document: string): string[] {
-  const text = readFileSync(join(ROOT, document), 'utf8')
-  return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(match => match[1] ?? '')
+interface Example {
+  readonly language: string
+  readonly code: string
 }
 
-/** A failed `console.assert` only prints, so what is printed counts too. */
-function run(example: string): { status: number | null; stderr: string } {
+/** The examples of a document that use the package: others are settings of some tool. */
+function examples(document: string): Example[] {
+  const text = readFileSync(join(ROOT, document), 'utf8')
+  return [...text.matchAll(/^```(js|ts)\n(.*?)^```$/gms)]
+    .map(([, language = '', code = '']) => ({ language, code }))
+    .filter(({ code }) => /\bfrom 'pageout\b|\brequire\('pageout\b/.test(code))
+}
+
+/** JavaScript runs as it stands, TypeScript by tsx. A failed `console.assert` only prints, so what is printed counts too. */
+function run({ language, code }: Example): { status: number | null; stderr: string } {
   // Inside the repository, so that the package is found by its own name.
   const folder = mkdtempSync(join(ROOT, '__test__', 'example-'))
   try {
-    const script = join(folder, 'example.mts')
-    writeFileSync(script, example)
-    const { status, stderr } = spawnSync(process.execPath, ['--import=tsx', script], { cwd: ROOT, encoding: 'utf8' })
+    const script = join(folder, language === 'js' ? 'example.mjs' : 'example.mts')
+    writeFileSync(script, code)
+    const options = language === 'js' ? [] : ['--import=tsx']
+    const { status, stderr } = spawnSync(process.execPath, [...options, script], { cwd: ROOT, encoding: 'utf8' })
     return { status, stderr }
   } finally {
     rmSync(folder, { recursive: true })
   }
 }
 
-for (const document of ['README.md', 'docs/api.md']) {
+for (const document of ['README.md', 'docs/api.md', 'docs/guide.md']) {
   for (const [index, example] of examples(document).entries()) {
     test(`${document}, example ${index + 1}`, t => {
       const { status, stderr } = run(example)
@@ -66,6 +75,20 @@ for (const document of DOCUMENTS) {
   })
 }
 
+test('folders of src/ import only folders of lower layers, as docs/ARCHITECTURE.md has them', t => {
+  const rows = [...text('docs/ARCHITECTURE.md').matchAll(/^\| (\d+) \| `(\w+)\/` \|/gm)]
+  const layers = new Map(rows.map(([, layer, folder = '']) => [folder, Number(layer)]))
+  const folders = readdirSync(join(ROOT, 'src'), { withFileTypes: true }).filter(entry => entry.isDirectory())
+  for (const { name: folder } of folders) {
+    const imported = [...sources(`src/${folder}`).values()].flatMap(source =>
+      [...source.matchAll(/\bfrom '\.\.\/(\w+)\//g)].map(([, other = '']) => other),
+    )
+    const layer = layers.get(folder) ?? Number.NaN
+    const wrong = imported.filter(other => !((layers.get(other) ?? Number.NaN) < layer))
+    t.deepEqual([...new Set(wrong)], [], `src/${folder} of layer ${layer}`)
+  }
+})
+
 /** The text of each file below a directory, by its name without the directories. */
 function sources(directory: string): Map<string, string> {
   const entries = readdirSync(join(ROOT, directory), { recursive: true, withFileTypes: true })
@@ -89,7 +112,7 @@ for (const document of ['SECURITY.md']) {
 
 /** What docs/api.md names: words in headings, examples and inline code, so that no word of a sentence counts. */
 const named = new Set(
-  [...text('docs/api.md').matchAll(/^## [^\n]*$|^```ts\n.*?^```$|`[^`\n]+`/gms)].flatMap(([code]) =>
+  [...text('docs/api.md').matchAll(/^## [^\n]*$|^```(?:js|ts)\n.*?^```$|`[^`\n]+`/gms)].flatMap(([code]) =>
     code.match(/\w+/g),
   ),
 )
@@ -135,6 +158,8 @@ test('docs/api.md names every type', t => {
 const FIELDS = [
   ['PagerOptions', 'types'],
   ['PageoutOptions', 'types'],
+  ['TargetOptions', 'types'],
+  ['StreamOptions', 'types'],
   ['PagerStats', 'types'],
   ['SignalOptions', 'types'],
   ['TraceContext', 'types'],
@@ -145,14 +170,17 @@ const FIELDS = [
 for (const [type, file] of FIELDS) {
   test(`docs/api.md names every field of ${type}`, t => {
     const [, body = ''] =
-      new RegExp(`^export [^\n]*\\b${type}\\b[^\n]*\\{(.*?)^\\}`, 'ms').exec(text(`dist/${file}.d.ts`)) ?? []
+      new RegExp(`^export [^\n]*\\b${type}\\b[^\n]*\\{(.*?)^\\}`, 'ms').exec(text(`dist/model/${file}.d.ts`)) ?? []
     const fields = [...body.matchAll(/^ +(?:readonly )?(\w+)\??:/gm)].map(([, field = '']) => field)
     t.deepEqual(missing(fields), [])
   })
 }
 
 test('docs/api.md names every code that the sources name', t => {
-  const sources = readdirSync(join(ROOT, 'src')).map(name => text(join('src', name)))
+  const names = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter(name =>
+    /\.m?ts$/.test(name),
+  )
+  const sources = names.map(name => text(join('src', name)))
   const codes = sources.flatMap(
     source => source.match(/\bERR_[A-Z_]*[A-Z]\b|\bABORT_ERR\b|(?<=')E[A-Z]{3,}(?=')/g) ?? [],
   )
@@ -162,9 +190,8 @@ test('docs/api.md names every code that the sources name', t => {
 test('the documents name the oldest Rust and Node of the manifests', t => {
   const [, rust] = /^rust-version = "(.*)"$/m.exec(text('Cargo.toml')) ?? []
   const { engines } = JSON.parse(text('package.json')) as { engines: { node: string } }
-  const node = engines.node.replace(/\.0$/, '').replace('>=', '>= ')
   for (const document of ['crates/pageout/README.md', 'crates/pageout/src/lib.rs']) {
     t.true(text(document).includes(`Rust ${rust} or later.`), document)
   }
-  for (const wanted of [`Rust >= ${rust}`, `Node ${node}`]) t.true(text('README.md').includes(wanted), wanted)
+  for (const wanted of [`Rust >= ${rust}`, `Node ${engines.node}`]) t.true(text('README.md').includes(wanted), wanted)
 })

@@ -30,6 +30,28 @@ for (const backend of backends) {
   })
 }
 
+for (const release of [true, 'end'] as const) {
+  test(`what was read ahead releases no handle: a reader has to have it (release: ${release})`, async t => {
+    const handle = pageout(pattern(3 * KIB))
+    const reader = toReadableStream(handle, { chunkBytes: 4 * KIB, release }).getReader()
+    for (let turn = 0; turn < 100; turn += 1) await setImmediate()
+    t.false(handle.released)
+    sameBytes(t, (await reader.read()).value as Uint8Array, pattern(3 * KIB))
+    t.true((await reader.read()).done)
+    t.true(handle.released)
+  })
+}
+
+test('a stream that is given up before its end leaves a handle that is released at the end', async t => {
+  const handle = pageout(pattern(3 * KIB))
+  const failed = toReadableStream(handle, { release: 'end' })
+  for (let turn = 0; turn < 100; turn += 1) await setImmediate()
+  await failed.cancel('no more')
+  t.false(handle.released)
+  sameBytes(t, await buffer(toReadableStream(handle, { chunkBytes: KIB, release: 'end' })), pattern(3 * KIB))
+  t.true(handle.released)
+})
+
 test('a payload without bytes is a stream without chunks', async t => {
   const handle = pageout(new Float64Array(0))
   t.is((await buffer(toReadableStream(handle, { release: true }))).length, 0)

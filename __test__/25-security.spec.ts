@@ -68,7 +68,10 @@ test('recycled memory becomes results that hold nothing of what was there before
       { verbs: promised, hits: () => promised.stats().spareHits },
     ]) {
       const handle = await verbs.pageout(bytes.slice())
-      const others = await Promise.all(Array.from({ length: 6 }, () => verbs.pageout(marked(byteLength))))
+      // Only memory that pageout allocated, as that of results, is kept.
+      const own = async () => await verbs.take(await verbs.pageout(marked(byteLength), { detach: 'never' }))
+      const marks = await Promise.all(Array.from({ length: 6 }, own))
+      const others = await Promise.all(marks.map(mark => verbs.pageout(mark)))
       const before = hits()
       const results = await Promise.all([
         verbs.readAt(handle, 0, byteLength),

@@ -1,7 +1,16 @@
 /** What becomes of an import where the addon is missing, wrong or in trouble, and where many load it. */
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
@@ -85,9 +94,9 @@ for (const platform of PLATFORMS) {
     const loader = libc === 'musl' ? '/lib/ld-musl-aarch64.so.1' : '/lib64/ld-linux-x86-64.so.2'
     const seen = await importIn(folder, { before: elsewhere(os, cpu, program(folder, loader)) })
     const forNpm = `--os=${os} --cpu=${cpu}${libc ? ` --libc=${{ gnu: 'glibc', musl: 'musl' }[libc]}` : ''}`
-    failed(t, seen, platform, [`pageout-${platform}`, '--omit=optional', '--no-optional', 'lock file', forNpm])
-    t.deepEqual([seen.packageName, seen.cause?.code], [`pageout-${platform}`, 'MODULE_NOT_FOUND'])
-    t.deepEqual(seen.tried, [`../pageout.${platform}.node`, `pageout-${platform}`])
+    failed(t, seen, platform, [`@pageout/${platform}`, '--omit=optional', '--no-optional', 'lock file', forNpm])
+    t.deepEqual([seen.packageName, seen.cause?.code], [`@pageout/${platform}`, 'MODULE_NOT_FOUND'])
+    t.deepEqual(seen.tried, [join(folder, `node_modules/pageout/pageout.${platform}.node`), `@pageout/${platform}`])
   })
 }
 
@@ -111,8 +120,8 @@ for (const [what, addon] of [
     t.truthy(seen.cause?.message)
     t.is(seen.cause?.code, addon === undefined ? 'MODULE_NOT_FOUND' : 'ERR_DLOPEN_FAILED')
     const [reason = ''] = seen.cause?.message.split('\n') ?? []
-    failed(t, seen, PLATFORM, [`pageout-${PLATFORM} does not load`, reason, 'install pageout again'])
-    t.is(seen.packageName, `pageout-${PLATFORM}`)
+    failed(t, seen, PLATFORM, [`@pageout/${PLATFORM} does not load`, reason, 'Install pageout again'])
+    t.is(seen.packageName, `@pageout/${PLATFORM}`)
   })
 }
 
@@ -126,10 +135,10 @@ function ofAnotherVersion(): Uint8Array {
 test('an addon of another version is refused, and both versions are named', async t => {
   const seen = await importIn(installation(t, { [PLATFORM]: ofAnotherVersion() }))
   failed(t, seen, PLATFORM, [
-    `pageout-${PLATFORM} is of version ${OTHER_VERSION}`,
-    `pageout of version ${manifest.version}`,
+    `pageout ${manifest.version} found @pageout/${PLATFORM} ${OTHER_VERSION}: the versions must match`,
+    'Install pageout again',
   ])
-  t.deepEqual([seen.packageName, seen.cause], [`pageout-${PLATFORM}`, undefined])
+  t.deepEqual([seen.packageName, seen.cause], [`@pageout/${PLATFORM}`, undefined])
 })
 
 test('an addon that was built beside package.json wins over the package', async t => {
@@ -144,12 +153,110 @@ test('an addon that was built beside package.json and does not load is an error,
 
 test('an addon that was built beside package.json in another version is an error', async t => {
   const seen = await importIn(installation(t, { [PLATFORM]: ADDON }, { [PLATFORM]: ofAnotherVersion() }))
-  failed(t, seen, PLATFORM, [`pageout.${PLATFORM}.node is of version ${OTHER_VERSION}`, 'npm run build'])
+  failed(t, seen, PLATFORM, [`pageout.${PLATFORM}.node ${OTHER_VERSION}: the versions must match`, 'npm run build'])
+})
+
+const onGlibc = PLATFORM.endsWith('-gnu') ? test : test.skip
+
+onGlibc('an addon for another C library is an error that says so', async t => {
+  const ofMusl = Buffer.from(ADDON.toString('latin1').replaceAll('libc.so.6', 'libc.so\0\0'), 'latin1')
+  const seen = await importIn(installation(t, { [PLATFORM]: ofMusl }))
+  failed(t, seen, PLATFORM, ['does not load', 'built for another C library', 'Alpine'])
+})
+
+/** Sets the environment of the program that imports. */
+const withAddon = (path: string) => `process.env.PAGEOUT_ADDON = ${JSON.stringify(path)}`
+
+test('PAGEOUT_ADDON names the addon, whatever is installed', async t => {
+  const folder = installation(t, { [PLATFORM]: 'no addon' }, { [PLATFORM]: 'no addon' })
+  const path = join(folder, 'named.node')
+  writeFileSync(path, ADDON)
+  t.like(await importIn(folder, { before: withAddon(path) }), { byte: 7, tried: [path] })
+  t.like(await importIn(folder, { before: withAddon('named.node') }), { byte: 7 }, 'from the current directory')
+})
+
+for (const [what, name, addon, says] of [
+  ['does not exist', 'named.node', undefined, ['which does not exist']],
+  ['does not load', 'named.node', 'no addon', ['does not load', 'damaged']],
+  ['has another version', 'named.node', ofAnotherVersion(), [`${OTHER_VERSION}: the versions must match`]],
+  ['is not named as one', 'named.so', ADDON, ['ends in .node']],
+] as const) {
+  test(`an addon of PAGEOUT_ADDON that ${what} is an error, and no other is tried`, async t => {
+    const folder = installation(t, { [PLATFORM]: ADDON }, { [PLATFORM]: ADDON })
+    const path = join(folder, name)
+    if (addon !== undefined) writeFileSync(path, addon)
+    const seen = await importIn(folder, { before: withAddon(path) })
+    failed(t, seen, PLATFORM, [path, 'PAGEOUT_ADDON', ...says])
+    t.deepEqual(seen.tried, name.endsWith('.node') ? [path] : [])
+  })
+}
+
+test('in an isolated node_modules the message is for pnpm', async t => {
+  const folder = installation(t, {})
+  const modules = join(folder, 'node_modules')
+  const real = join(modules, '.pnpm', 'pageout@0.1.0', 'node_modules', 'pageout')
+  mkdirSync(dirname(real), { recursive: true })
+  renameSync(join(modules, 'pageout'), real)
+  symlinkSync(real, join(modules, 'pageout'))
+  failed(t, await importIn(folder), PLATFORM, ['is not installed', 'supportedArchitectures', 'pnpm-workspace.yaml'])
+})
+
+/** Makes one file of the package, as bundlers do, and asks it for the addon. */
+function bundle(folder: string): string {
+  const ofAddon = ['load', 'failures', 'entry', 'platform'].map(name => `/addon/${name}.js`)
+  const modules = [...ofAddon, '/model/errors.js', '/runtime/signal.js', '/runtime/captured.js', '/runtime/node.js']
+  const bodies = modules.map(name => {
+    return `${JSON.stringify(name)}: (exports, require) => {\n${text(join('dist', name))}\n},\n`
+  })
+  const program = `
+    const { posix } = require('node:path')
+    const modules = {${bodies.join('')}}
+    const loaded = {}
+    const load = name => {
+      const requireThere = other => (other.startsWith('.') ? load(posix.join(name, '..', other)) : require(other))
+      if (!loaded[name]) modules[name]((loaded[name] = {}), requireThere)
+      return loaded[name]
+    }
+    try {
+      console.log(load('/addon/load.js').native.version())
+    } catch (error) {
+      console.log(error.code, error.message)
+    }`
+  const path = join(folder, 'bundle.cjs')
+  writeFileSync(path, program)
+  return path
+}
+
+test('a bundle finds the addon beside it, in its node_modules and where pageout sees it, or says what to do', async t => {
+  const folder = installation(t, { [PLATFORM]: ADDON })
+  const path = bundle(folder)
+  const run = () => output(process.execPath, [path], { cwd: folder })
+  t.is((await run()).trim(), manifest.version, 'hoisted')
+  const scope = join(folder, 'node_modules', '@pageout')
+  renameSync(scope, join(folder, 'away'))
+  const said = await run()
+  for (const part of [
+    'ERR_PAGEOUT_ADDON',
+    'runs from a bundle',
+    path,
+    '--external:pageout',
+    'externals',
+    'serverExternal',
+  ]) {
+    t.true(said.includes(part), `${part} in: ${said}`)
+  }
+  const nested = join(folder, 'node_modules', 'pageout', 'node_modules')
+  mkdirSync(nested)
+  renameSync(join(folder, 'away'), join(nested, '@pageout'))
+  t.is((await run()).trim(), manifest.version, 'isolated')
+  rmSync(join(folder, 'node_modules'), { recursive: true })
+  writeFileSync(join(folder, `pageout.${PLATFORM}.node`), ADDON)
+  t.is((await run()).trim(), manifest.version, 'beside it')
 })
 
 test('a process that may not load addons is told so', async t => {
   const seen = await importIn(installation(t, { [PLATFORM]: ADDON }), { flags: ['--no-addons'] })
-  failed(t, seen, PLATFORM, [`pageout-${PLATFORM} does not load`, 'loading addons is disabled'])
+  failed(t, seen, PLATFORM, [`@pageout/${PLATFORM} does not load`, 'loading addons is disabled'])
   t.is(seen.cause?.code, 'ERR_DLOPEN_DISABLED')
 })
 
@@ -184,7 +291,7 @@ for (const [libc, loader, report] of [
         return { header: ${report} }
       }`
     const seen = await importIn(folder, { before })
-    failed(t, seen, platform, [`pageout-${platform} does not load`, 'C library'])
+    failed(t, seen, platform, [`@pageout/${platform} does not load`, 'C library'])
     const asked = loader === undefined || loader.startsWith('libc.')
     t.deepEqual(seen.left, asked ? [false, true, false] : [false])
   })
@@ -207,7 +314,7 @@ for (const [what, spoil] of [
     const before = `
       ${elsewhere('linux', process.arch, path)}
       process.report.getReport = () => ({ header: { glibcVersionRuntime: ${version} } })`
-    failed(t, await importIn(folder, { before }), OTHER_LIBC, [`pageout-${OTHER_LIBC} does not load`])
+    failed(t, await importIn(folder, { before }), OTHER_LIBC, [`@pageout/${OTHER_LIBC} does not load`])
   })
 }
 
@@ -250,7 +357,7 @@ function oldNode(version: string): { node?: string; why?: string } {
   }
 }
 
-for (const version of ['18.20.8', '20.18.3']) {
+for (const version of ['18.20.8', '20.15.1', '21.7.3', '22.2.0']) {
   const { node, why } = oldNode(version)
   const title = `Node ${version} is told which Node is needed`
   if (node === undefined) {
@@ -259,9 +366,12 @@ for (const version of ['18.20.8', '20.18.3']) {
   }
   test(title, async t => {
     const seen = await importIn(installation(t, { [PLATFORM]: ADDON }), { node })
-    t.deepEqual([seen.name, seen.code, seen.platform], ['PageoutError', 'ERR_PAGEOUT_ADDON', PLATFORM])
-    const [, needed = 'none'] = /^>=(.*)$/.exec(manifest.engines.node) ?? []
-    t.true(seen.message?.startsWith(`pageout needs Node ${needed} or newer, and this is Node ${version}`), seen.message)
+    t.deepEqual(
+      [seen.name, seen.code, seen.platform],
+      ['PageoutError', 'ERR_PAGEOUT_ADDON', `${process.platform}-${process.arch}`],
+    )
+    const needed = `pageout ${manifest.version} needs Node ${manifest.engines.node}, and this is Node ${version}`
+    t.true(seen.message?.startsWith(needed), seen.message)
     t.deepEqual(seen.tried, [])
   })
 }
@@ -289,6 +399,16 @@ protect('a package in a folder that cannot be written to is imported', async t =
     t.teardown(() => execFileSync('chmod', ['-R', 'u+w', folder]))
     t.like(await importIn(folder, { before }), { byte: 7, left: 'EACCES' })
   }
+})
+
+const canMount = isRoot && canProtect ? onLinux : test.skip
+
+canMount('an addon on a mount with noexec is an error that names the mount', async t => {
+  const folder = installation(t, { [PLATFORM]: ADDON })
+  const mount = 'mount --bind . . && mount -o remount,noexec,bind . && cd "$PWD" && exec "$@"'
+  const seen = await importIn(folder, { under: ['unshare', '--mount', 'sh', '-c', mount, 'sh'] })
+  failed(t, seen, PLATFORM, ['does not load', `is on ${folder}, which is mounted noexec`, 'PAGEOUT_ADDON'])
+  t.is(seen.cause?.code, 'ERR_DLOPEN_FAILED')
 })
 
 test('two copies of the package that load the very same addon share the pager, and each has its own handles', async t => {
@@ -351,25 +471,33 @@ test('npm holds what the build tool makes of package.json', async t => {
       .sort()
   const made = filesOf(join(folder, 'npm'))
   t.is(made.length, 2 * PLATFORMS.length)
-  t.deepEqual(filesOf(join(ROOT, 'npm')), made)
+  // The tool knows no name without one of ours in it.
+  const named = made.map(([path, content]) => [
+    path,
+    content?.replaceAll(/\bpageout-(?=(linux|darwin)-)/g, '@pageout/'),
+  ])
+  t.deepEqual(filesOf(join(ROOT, 'npm')), named)
   for (const platform of PLATFORMS) {
     const { engines } = JSON.parse(text(`npm/${platform}/package.json`)) as typeof manifest
     t.deepEqual(engines, manifest.engines, platform)
   }
 })
 
-test('the platforms of the loader are those that are published, and their files are written out for tools', t => {
-  const code = text('dist/addon.js')
-  const required = [...code.matchAll(/require\('([^']+)'\)/g)].map(([, name]) => name)
-  const names = PLATFORMS.flatMap(platform => [`../pageout.${platform}.node`, `pageout-${platform}`])
-  t.deepEqual(required.sort(), names.sort())
+test('the platforms of the loader are those that are published, and their packages are written out for tools', t => {
+  const written = [...text('dist/addon/load.js').matchAll(/join\(__dirname, '\.\.\/\.\.\/\.\.\/([^']+)'\)/g)].map(
+    ([, name]) => name,
+  )
+  t.deepEqual(
+    written.sort(),
+    PLATFORMS.map(platform => `@pageout/${platform}`),
+  )
 })
 
 test('the loader says the version and the Node of package.json', t => {
-  const constants = [...text('src/addon/load.ts').matchAll(/^const (VERSION|NODE_MIN) = '(.*)'$/gm)].map(
+  const constants = [...text('src/addon/load.ts').matchAll(/^const (VERSION|NODES) = '(.*)'$/gm)].map(
     ([, , value]) => value,
   )
-  t.deepEqual(constants, [manifest.version, manifest.engines.node.replace(/^>=/, '')])
+  t.deepEqual(constants, [manifest.version, manifest.engines.node])
 })
 
 test('what is published runs nothing when it is installed, and holds what it needs', async t => {
@@ -386,12 +514,14 @@ test('what is published runs nothing when it is installed, and holds what it nee
 })
 
 test('the types of the entry points need none of the addon', t => {
-  const reached = new Set(['./index.d.mts', './promises.d.mts', './index.d.ts', './promises.d.ts'])
+  const reached = new Set(['index.d.mts', 'promises.d.mts', 'index.d.ts', 'promises.d.ts'])
   for (const name of reached) {
     for (const [, from = ''] of text(join('dist', name)).matchAll(/(?:from|import) '([^']+)'/g)) {
-      t.regex(from, /^\.\/[\w-]+\.m?js$/, name)
-      reached.add(from.replace(/js$/, 'ts').replace(/(?=m?ts$)/, 'd.'))
+      t.regex(from, /^\.{1,2}\/[\w/-]+\.m?js$/, name)
+      const path = join(dirname(name), from)
+      t.false(path.startsWith('..'), `${name} leads to ${path}`)
+      reached.add(path.replace(/js$/, 'ts').replace(/(?=m?ts$)/, 'd.'))
     }
   }
-  t.true(reached.has('./addon.d.ts') && reached.has('./handle.d.ts'))
+  t.true(reached.has(join('addon', 'load.d.ts')) && reached.has(join('model', 'handle.d.ts')))
 })

@@ -1,7 +1,7 @@
 // What a user does: installs the package from a registry in an empty folder, and runs it there.
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { npmScript, run } from './packages.mjs'
+import { npmScript, packageOf, run } from './packages.mjs'
 import { platformHere, ROOT } from './prepare.mjs'
 
 const USE = `
@@ -18,7 +18,7 @@ const PROMISES = `
 
 /** What a user runs, by the name of its file. */
 function programs() {
-  const quickStart = /^```ts\n(.*?)^```$/ms.exec(readFileSync(`${ROOT}README.md`, 'utf8'))
+  const quickStart = /^```js\n(.*?)^```$/ms.exec(readFileSync(`${ROOT}README.md`, 'utf8'))
   if (!quickStart) throw new Error('README.md has no quick start')
   return {
     'import.mjs': `import { pageout, take } from 'pageout'\nconst how = 'import'\n${USE}`,
@@ -90,7 +90,7 @@ export function consume(place, registry, foreign) {
       said[name] = await node('--expose-gc', name)
     }
     if (foreign) {
-      cpSync(foreign, join(folder, 'node_modules', `pageout-${place.suffix}`, `pageout.${place.suffix}.node`))
+      cpSync(foreign, join(folder, 'node_modules', packageOf(place.suffix), `pageout.${place.suffix}.node`))
       await expectImport(node, 'ERR_PAGEOUT_ADDON ERR_DLOPEN_FAILED')
     }
     const version = (await node('--version')).trim()
@@ -113,11 +113,19 @@ async function expectImport(node, outcome) {
   if (said !== outcome) throw new Error(`importing the package came to ${said}, not ${outcome}`)
 }
 
+/** The packages of a scope. */
+function scoped(folder, scope) {
+  return readdirSync(join(folder, 'node_modules', scope)).map(name => `${scope}/${name}`)
+}
+
 /** The root package and the one of the platform are there, nothing else, and nothing ran. */
 function inspectInstalled(folder, suffix) {
   const lock = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages
-  const packages = readdirSync(join(folder, 'node_modules')).filter(name => !name.startsWith('.'))
-  const wanted = ['pageout', `pageout-${suffix}`]
+  const packages = readdirSync(join(folder, 'node_modules'))
+    .filter(name => !name.startsWith('.'))
+    .flatMap(name => (name.startsWith('@') ? scoped(folder, name) : [name]))
+    .sort()
+  const wanted = [packageOf(suffix), 'pageout']
   if (packages.join() !== wanted.join()) throw new Error(`npm installed ${packages}, not ${wanted}`)
   const scripted = Object.keys(lock).filter(path => lock[path].hasInstallScript)
   if (scripted.length > 0) throw new Error(`${scripted} run scripts when they are installed`)

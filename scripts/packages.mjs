@@ -56,6 +56,25 @@ export async function packAll(binaries, work) {
   return { folder, packed, platforms }
 }
 
+/**
+ * What the root package asks npm for: the package of each platform, in its own version.
+ *
+ * @param {string[]} platforms
+ * @param {string} version
+ */
+export function optionalDependencies(platforms, version) {
+  return Object.fromEntries(platforms.map(platform => [packageOf(platform), version]))
+}
+
+/**
+ * The name of the package of a platform.
+ *
+ * @param {string} platform
+ */
+export function packageOf(platform) {
+  return `@pageout/${platform}`
+}
+
 /** Makes a folder as it is when it is published: the root package there, the platforms' below npm/. */
 function layOut(root, binaries) {
   const manifest = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'))
@@ -63,8 +82,7 @@ function layOut(root, binaries) {
     cpSync(`${ROOT}${name}`, join(root, name), { recursive: true })
   }
   const platforms = readdirSync(join(root, 'npm'))
-  // As `napi pre-publish` does when all of them have their binaries.
-  manifest.optionalDependencies = Object.fromEntries(platforms.map(name => [`pageout-${name}`, manifest.version]))
+  manifest.optionalDependencies = optionalDependencies(platforms, manifest.version)
   writeFileSync(join(root, 'package.json'), JSON.stringify(manifest, null, 2))
   const built = platforms.filter(platform => existsSync(join(binaries, `pageout.${platform}.node`)))
   for (const platform of built) {

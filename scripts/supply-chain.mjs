@@ -3,6 +3,7 @@
 // look up known holes on top of that, where they can. `--all` makes it an error where they cannot.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { packageOf } from './packages.mjs'
 import { npmCommand, ROOT } from './prepare.mjs'
 
 const CRATES_IO = 'registry+https://github.com/rust-lang/crates.io-index'
@@ -90,7 +91,7 @@ function checkPublished() {
       check(Object.keys(manifest[list] ?? {}).length === 0, `${path}: has ${list}`)
     }
     for (const [name, wanted] of Object.entries(manifest.optionalDependencies ?? {})) {
-      const isOwn = platforms.some(platform => name === `pageout-${platform}`) && wanted === version
+      const isOwn = platforms.some(platform => name === packageOf(platform)) && wanted === version
       check(isOwn, `${path}: ${name} ${wanted} is none of our platforms at our version`)
     }
     check(manifest.license === 'Apache-2.0 OR MIT', `${path}: licence ${manifest.license}`)

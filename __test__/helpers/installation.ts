@@ -28,8 +28,8 @@ export function installation(t: ExecutionContext, addons: Addons, builtBeside: A
   const modules = join(folder, 'node_modules')
   copyPackage(join(modules, 'pageout'), builtBeside)
   for (const [platform, addon] of Object.entries(addons)) {
-    const at = join(modules, `pageout-${platform}`)
-    mkdirSync(at)
+    const at = join(modules, `@pageout/${platform}`)
+    mkdirSync(at, { recursive: true })
     cpSync(join(ROOT, 'npm', platform, 'package.json'), join(at, 'package.json'))
     if (addon !== undefined) writeFileSync(join(at, `pageout.${platform}.node`), addon)
   }
@@ -83,7 +83,7 @@ export async function importIn(
     const tried = []
     const resolve = Module._resolveFilename
     Module._resolveFilename = (...args) => {
-      if (/.node$|^pageout-/.test(args[0])) tried.push(args[0])
+      if (args[0].endsWith('.node') || args[0].startsWith('@pageout/')) tried.push(args[0])
       return resolve(...args)
     }
     const fieldsOf = ({ name, code, message, platform, packageName }) => ({ name, code, message, platform, packageName })

@@ -12,14 +12,15 @@ export function insist(isSo, what) {
   if (!isSo) throw new Broken(what)
 }
 
-const CALLERS = /^ERR_(INVALID_ARG_|OUT_OF_RANGE|PAGEOUT_(RELEASED|CLOSED|OVERLAP|NOT_DETACHABLE))|^ABORT_ERR$/
+/** Codes of what a try form throws: the caller's own errors, and defects. */
+const THROWN = /^ERR_(INVALID_ARG_|OUT_OF_RANGE|PAGEOUT_(RELEASED|CLOSED|OVERLAP|NOT_DETACHABLE|INTERNAL))|^ABORT_ERR$/
 
 /** What a call came to. */
 function outcomeOf(result, isTry) {
   if (!isTry) return { value: result }
   if (result.ok) return { value: result.value }
   insist(result.error instanceof PageoutError, `a try form returned ${result.error}`)
-  insist(!CALLERS.test(result.error.code), `a try form returned ${result.error.code} and did not throw it`)
+  insist(!THROWN.test(result.error.code), `a try form returned ${result.error.code} and did not throw it`)
   return { error: result.error }
 }
 
@@ -62,6 +63,8 @@ export class Verdict {
 export class Abortable extends Verdict {
   /** A code, or `ok`, once it has settled. */
   outcome
+  /** Whether an abort is told within the turn of the event loop, because there is nothing to give back first. */
+  isPrompt = false
   #controller
 
   constructor(random, world, isAsync) {
@@ -89,11 +92,17 @@ export class Abortable extends Verdict {
     this.#controller?.abort('enough')
   }
 
+  insistSettled() {
+    insist(this.outcome !== undefined, 'a call that was aborted is still pending')
+  }
+
   /** @param {Error | undefined} error what it failed with, if it did */
   end(error, name) {
     this.judge(error, name)
-    if (error?.code === 'ABORT_ERR')
+    if (error?.code === 'ABORT_ERR') {
+      insist(error.name === 'AbortError', `an abort is called ${error.name}`)
       insist(error.cause === this.#controller.signal.reason, 'an abort has another cause')
+    }
     this.outcome = error?.code ?? 'ok'
   }
 }

@@ -6,8 +6,8 @@
 import { Handle } from 'pageout'
 import { attempt, insist, Verdict } from './calls.mjs'
 import { putOut } from './pageouts.mjs'
-import { Entry, fetch, RELEASED, someRanges } from './payloads.mjs'
-import { bytesOf, KINDS, same } from './pieces.mjs'
+import { fetch, RELEASED, someRanges } from './payloads.mjs'
+import { bytesOf, KINDS, same, someRelative } from './pieces.mjs'
 import { Random } from './random.mjs'
 import { collect } from './sources.mjs'
 import { readStream } from './streams.mjs'
@@ -21,8 +21,12 @@ function out(scene, random) {
   const backend = verb === 'pageoutWith' || random.oneIn(2) ? random.pick(BACKENDS) : undefined
   const detach = random.pick([undefined, undefined, 'auto', 'never', 'required'])
   const slot = scene.entries.someSlot(random)
+  // Before its job has begun, if it ever does.
+  const isHasty = random.oneIn(8)
   scene.entries.put(slot, arrive => {
-    scene.track('pageout', putOut(random, world, pieces, { verb, backend, detach }, arrived))
+    const made = putOut(random, world, pieces, { verb, backend, detach }, arrived)
+    scene.track('pageout', made)
+    if (isHasty) made.call.abort()
     function arrived(entry) {
       arrive(entry)
       // Of what another thread wrote to, the first read says what all later ones have to say.
@@ -46,10 +50,11 @@ function outFrom(scene, random) {
 
 /** A piece of a slot, alone or with others, mostly of its class; now and then one twice. */
 function somePieces(scene, random) {
+  if (random.oneIn(20)) return []
   const first = scene.somePiece(random)
   const more = Array.from({ length: random.oneIn(2) ? 0 : random.below(4) }, () => {
     if (random.oneIn(12)) return first
-    return scene.pieces.make(random, random.oneIn(40) ? random.pick(KINDS) : first.kind)
+    return scene.pieces.make(random, random.oneIn(40) ? random.pick(KINDS) : someRelative(random, first.kind))
   })
   return [first, ...more]
 }
@@ -58,29 +63,48 @@ function read(verb) {
   return (scene, random) => {
     const isMany = verb === 'readAtMany'
     const targetChoice = someTarget(scene, random)
-    const foreign = random.oneIn(40) ? random.pick(scene.worlds) : undefined
+    const user = someUser(scene, random)
+    const isGivenUp = verb === 'take' && random.oneIn(6)
     scene.entries.use(random, entry => {
       const length = entry.handle.length
       const { ranges, code } =
-        verb === 'take' ? { ranges: [[0, length]] } : isMany ? someRanges(random, length) : oneRange(random, length)
+        verb === 'take' || verb === 'read'
+          ? { ranges: [[0, length]] }
+          : isMany
+            ? someRanges(random, length)
+            : oneRange(random, length)
       const target = targetChoice(entry, ranges)
-      scene.track(
-        verb,
-        fetch(random, foreign ?? entry.world, entry, { verb, ranges, code, target }, scene.keepers(random, entry)),
-      )
+      const request = { verb, ranges, code, target }
+      const made = fetch(random, user(entry), entry, request, scene.keepers(random, entry))
+      scene.track(verb, made)
+      if (!isGivenUp) return
+      // A take that is pending frees the payload in any case then.
+      letGo(entry, random.oneIn(2))
+      if (random.oneIn(2)) made.call.abort()
     })
   }
+}
+
+/** Whose verbs are used: those of the handle's pager, mostly, or the functions of the package, or those of any pager. */
+function someUser(scene, random) {
+  const isAny = random.oneIn(40)
+  if (isAny || random.oneIn(4)) {
+    const user = isAny ? random.pick(scene.worlds) : scene.shared
+    return () => user
+  }
+  return entry => entry.world
 }
 
 /** Many reads in one tick, most of them small, so that they ride together. */
 function readMuch(scene, random) {
   const count = 2 + random.below(random.pick([4, 24, 100]))
+  const user = someUser(scene, random)
   for (let number = 0; number < count; number += 1) {
     const own = new Random(random.below(2 ** 32))
     scene.entries.use(own, entry => {
       const { length } = entry.handle
       const { ranges, code } = own.oneIn(12) ? oneRange(own, length) : shortRange(own, length)
-      scene.track('readAt', fetch(own, entry.world, entry, { verb: 'readAt', ranges, code }, scene.keepers(own, entry)))
+      scene.track('readAt', fetch(own, user(entry), entry, { verb: 'readAt', ranges, code }, scene.keepers(own, entry)))
     })
   }
 }
@@ -91,8 +115,8 @@ function shortRange(random, length) {
 }
 
 function stream(scene, random) {
-  const foreign = random.oneIn(40) ? random.pick(scene.worlds) : undefined
-  scene.entries.use(random, entry => scene.track('stream', readStream(random, foreign ?? entry.world, entry)))
+  const user = someUser(scene, random)
+  scene.entries.use(random, entry => scene.track('stream', readStream(random, user(entry), entry)))
 }
 
 function oneRange(random, length) {
@@ -112,7 +136,7 @@ function someTarget(scene, random) {
     const elements = ranges.reduce((sum, [, length]) => sum + length, 0)
     const target = scene.pieces.make(
       random,
-      kind,
+      someRelative(random, kind),
       (Math.min(elements, 2 ** 20 / kind.elementBytes) + surplus) * kind.elementBytes,
     )
     scene.putPiece(random, target)
@@ -128,12 +152,16 @@ function readWhole(scene, random, entry) {
   )
 }
 
-function dispose(scene, random) {
-  scene.entries.use(random, entry => {
-    entry.handle[Symbol.dispose]()
-    entry.isReleased = true
-    insist(entry.handle.released, 'a handle that was disposed of is not released')
-  })
+function release(scene, random) {
+  const isDisposed = random.oneIn(2)
+  scene.entries.use(random, entry => letGo(entry, isDisposed))
+}
+
+function letGo(entry, isDisposed) {
+  if (isDisposed) entry.handle[Symbol.dispose]()
+  else entry.handle.release()
+  entry.release()
+  insist(entry.handle.released, 'a handle that was released is not')
 }
 
 /** A call of what needs no waiting. */
@@ -160,12 +188,13 @@ function checkStats(world, _, scene) {
 
 function prefetch(scene, random) {
   const isWhole = random.oneIn(3)
+  const user = someUser(scene, random)
   scene.entries.use(random, entry => {
     const { ranges, code } = isWhole ? {} : someRanges(random, entry.handle.length)
-    const verdict = new Verdict(entry.world)
+    const verdict = new Verdict(user(entry))
     entry.judgeHandle(verdict)
     if (code) verdict.faults.add(code)
-    const { error } = attempt(() => entry.world.controls.prefetch(entry.handle, ranges) ?? {})
+    const { error } = attempt(() => user(entry).controls.prefetch(entry.handle, ranges) ?? {})
     verdict.judge(error, 'prefetch')
   })
 }
@@ -174,14 +203,16 @@ function prefetch(scene, random) {
 function moveAndAdopt(scene, random) {
   const isSent = random.oneIn(2)
   scene.entries.replace(random, async entry => {
-    const isKnown = entry.world.isShared && entry.content !== undefined
-    // A stream that disposes of the handle may have done so.
-    if (!isKnown || entry.pending > 0 || entry.handle.released) return entry
-    const token = entry.handle.move()
-    entry.isReleased = true
+    if (entry.content === undefined) return entry
+    const { error, token } = attempt(() => ({ token: entry.handle.move() }))
+    const verdict = new Verdict(entry.world)
+    entry.judgeHandle(verdict)
+    verdict.judge(error, 'move')
+    if (error) return entry
+    entry.release()
     insist(entry.handle.released, 'a handle that was moved is not released')
     if (!isSent || !scene.adopter) {
-      const adopted = new Entry(entry.world, Handle.adopt(token), entry.kind, entry.content)
+      const adopted = entry.movedTo(Handle.adopt(token), scene.shared)
       refuseTwice(token)
       return adopted
     }
@@ -208,9 +239,10 @@ export const OPERATIONS = [
   { name: 'readAtMany', weight: 10, run: read('readAtMany') },
   { name: 'readMuch', weight: 2, run: readMuch },
   { name: 'stream', weight: 6, run: stream },
+  { name: 'read', weight: 6, run: read('read') },
   { name: 'take', weight: 12, run: read('take') },
   { name: 'abort', weight: 8, run: (scene, random) => scene.abortOne(random) },
-  { name: 'dispose', weight: 3, run: dispose },
+  { name: 'release', weight: 3, run: release },
   { name: 'drop', weight: 3, run: (scene, random) => scene.entries.drop(random) },
   { name: 'spoil', weight: 8, run: (scene, random) => scene.somePiece(random).spoil(random) },
   { name: 'scribble', weight: 4, run: (scene, random) => scene.scribble(random) },

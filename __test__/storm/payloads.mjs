@@ -1,33 +1,61 @@
 /** What the storm knows of a payload that is out, and the calls on it. */
 
-import { Call, insist } from './calls.mjs'
-import { bytesOf, classOf, same } from './pieces.mjs'
+import { Broken, Call, insist } from './calls.mjs'
+import { bytesOf, classOf, isSameFamily, same } from './pieces.mjs'
 
 export const RELEASED = 'ERR_PAGEOUT_RELEASED'
 
 /** A payload that is out. */
 export class Entry {
-  isReleased = false
+  #isReleased = false
+  #line
   /** Takes that are pending; the payload is released when one of them ends well. */
   takes = new Set()
-  /** Calls that are pending. */
-  pending = 0
   /** Streams that are being read and dispose of the handle in the end. */
   releasers = new Set()
   /** Counts what may make the handle unusable for a while: takes, and streams that dispose of it. */
   threats = 0
 
-  /** @param {Uint8Array | undefined} content undefined while only the pager knows it */
-  constructor(world, handle, kind, content) {
+  /**
+   * @param {Uint8Array | undefined} content undefined while only the pager knows it
+   * @param {World} origin whose payload it is, where that is another one than that of the handle
+   */
+  constructor(world, handle, kind, content, origin = world) {
     this.world = world
+    this.origin = origin
     this.handle = handle
     this.kind = kind
     this.content = content
+    this.#line = origin.ledger.enter(handle)
+  }
+
+  /** Whether the payload was taken, released or moved. */
+  get isReleased() {
+    return this.#isReleased
+  }
+
+  /** Its place is free, or will be as soon as a take that is pending ends. */
+  release() {
+    this.#isReleased = true
+    this.#line.strike()
+  }
+
+  /** What the handle has to say. */
+  get saysReleased() {
+    return this.isReleased || this.world.isClosed
+  }
+
+  /** Its payload was moved, and has another handle now, of the pager of the process. */
+  movedTo(handle, world) {
+    // Scratch space stays counted where it is; memory is that of the pager whose handle it has.
+    const origin = handle.backend === 'file' ? this.origin : world
+    return new Entry(world, handle, this.kind, this.content, origin)
   }
 
   /** What using the handle comes to, as things are now. */
   judgeHandle(call) {
-    if (call.world !== this.world) call.faults.add('ERR_INVALID_ARG_VALUE')
+    if (!call.world.serves(this.world)) call.faults.add('ERR_INVALID_ARG_VALUE')
+    if (this.world.isClosed) call.faults.add('ERR_PAGEOUT_CLOSED')
     if (this.isReleased) call.faults.add(RELEASED)
     if (this.releasers.size > 0) call.risk(() => [RELEASED])
     for (const take of this.takes) {
@@ -67,7 +95,7 @@ export function someRanges(random, length) {
 
 /** What a target makes of a call that writes `byteLength` bytes of class `kind` to it. */
 function judgeTarget(call, target, kind, byteLength) {
-  if (target.kind !== kind) call.faults.add('ERR_INVALID_ARG_TYPE')
+  if (!isSameFamily(target.kind, kind)) call.faults.add('ERR_INVALID_ARG_TYPE')
   else if (!target.isSpoiled && target.bytes.length < byteLength) call.faults.add('ERR_OUT_OF_RANGE')
   call.risk(() => (target.isSpoiled ? ['ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_VALUE'] : []))
 }
@@ -75,14 +103,17 @@ function judgeTarget(call, target, kind, byteLength) {
 /**
  * Reads or takes, and checks what comes back.
  *
- * @param {{ verb: 'readAt' | 'readAtMany' | 'take', ranges: number[][], code?: string, target?: Piece }} request
+ * @param {{ verb: 'readAt' | 'readAtMany' | 'read' | 'take', ranges: number[][], code?: string, target?: Piece }} request
  * @param {(value: Chunk) => void} keep gets a result that is new memory
  */
 export function fetch(random, world, entry, { verb, ranges, code, target }, keep) {
   const call = new Call(random, world)
+  call.isPrompt = call.isAsync
   const byteLength = ranges.reduce((sum, [, length]) => sum + length, 0) * entry.kind.elementBytes
   if (code) call.faults.add(code)
   entry.judgeHandle(call)
+  // A pager that has closed at once takes the payload away from calls that are pending with functions of the package.
+  if (entry.world.closesAtOnce) call.risk(() => (entry.world.isClosed ? ['ERR_PAGEOUT_CLOSED'] : []))
   if (target) judgeTarget(call, target, entry.kind, byteLength)
   target?.touch()
   const version = target?.version
@@ -91,23 +122,35 @@ export function fetch(random, world, entry, { verb, ranges, code, target }, keep
     entry.takes.add(call)
     entry.threats += 1
   }
-  entry.pending += 1
   const settled = ({ error, value }) => {
-    entry.pending -= 1
     entry.takes.delete(call)
     const isTouched = target !== undefined && wasTouched(target, version, call.isAsync)
     if (error) return
-    if (verb === 'take') entry.isReleased = true
+    if (verb === 'take') entry.release()
     checkResult(entry, value, ranges, byteLength, target, isTouched)
     if (!target) keep(value)
   }
-  const done = call.start(verb, argumentsOf(verb, entry.handle, ranges, target, call), settled)
+  const done = call.start(verb, argumentsOf(random, { verb, handle: entry.handle, ranges, target, call }), settled)
   return { call, done }
 }
 
-function argumentsOf(verb, handle, ranges, target, call) {
-  const last = call.isAsync ? [target?.chunk, call.signalOptions] : target ? [target.chunk] : []
-  if (verb === 'take') return [handle, ...last]
+/** Ways to say where a result goes and what aborts the call. */
+const LAST_ARGUMENTS = {
+  sync: [target => (target ? [target] : []), target => [target], target => [{ target }]],
+  promise: [
+    (target, options) => [target, options],
+    (target, options) => [{ target, ...options }],
+    (target, options) => [{ target }, options],
+    (target, options) => (target ? [target, options] : [options]),
+  ],
+}
+
+function argumentsOf(random, { verb, handle, ranges, target, call }) {
+  const last = random.pick(call.isAsync ? LAST_ARGUMENTS.promise : LAST_ARGUMENTS.sync)(
+    target?.chunk,
+    call.signalOptions,
+  )
+  if (verb === 'take' || verb === 'read') return [handle, ...last]
   if (verb === 'readAt') return [handle, ...ranges[0], ...last]
   return [handle, ranges, ...last]
 }
@@ -132,8 +175,10 @@ function checkResult(entry, value, ranges, byteLength, target, isTouched) {
   if (target?.isRacing) return
   const expected = entry.bytesAt(ranges)
   const got = bytes.subarray(0, byteLength)
-  if (expected) insist(same(got, expected), `other bytes came back: ${difference(got, expected)}`)
-  else if (byteLength === entry.handle.byteLength && ranges.length === 1) entry.content = Uint8Array.from(got)
+  // Where they differ takes a while to find.
+  if (expected && !same(got, expected)) throw new Broken(`other bytes came back: ${difference(got, expected)}`)
+  if (expected) return
+  if (byteLength === entry.handle.byteLength && ranges.length === 1) entry.content = Uint8Array.from(got)
 }
 
 function checkPlace(value, { chunk, kind }, isTouched) {

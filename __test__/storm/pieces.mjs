@@ -23,6 +23,21 @@ export const KINDS = [
   { name: 'ArrayBuffer', elementBytes: 1, over: buffer => buffer },
 ]
 
+/** The classes whose chunks may be in one payload, and be the target of each other. */
+const BYTES = ['Uint8Array', 'Buffer']
+
+export function isSameFamily(one, other) {
+  return one === other || (BYTES.includes(one.name) && BYTES.includes(other.name))
+}
+
+/** The class itself; now and then another one that goes with it. */
+export function someRelative(random, kind) {
+  return random.oneIn(4) ? random.pick(KINDS.filter(other => isSameFamily(kind, other))) : kind
+}
+
+/** The class of a payload without chunks. */
+export const EMPTY_KIND = KINDS.find(({ name }) => name === 'Uint8Array')
+
 export const classOf = chunk => Object.getPrototypeOf(chunk).constructor.name
 
 /** The bytes of a chunk, not copied; undefined when its memory is gone. */

@@ -1,6 +1,6 @@
 /** One interleaving: a few pieces, a few payloads, and the calls that are pending on them. */
 
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { insist } from './calls.mjs'
 import { OPERATIONS } from './operations.mjs'
 import { fetch } from './payloads.mjs'
@@ -10,6 +10,8 @@ import { Random } from './random.mjs'
 const PIECES = 4
 const ENTRIES = 3
 const STEPS_MAX = 24
+/** How long work goes on at most that was given up. */
+const GIVEN_UP_MS = 20_000
 /** Pieces that one interleaving makes at most. */
 const PIECES_MAX = 1024
 
@@ -70,7 +72,7 @@ class Entries {
   live(world) {
     const entries = this.#slots.map(held => held?.entry).filter(entry => entry !== undefined)
     const isLive = ({ isReleased, takes, releasers }) => !isReleased && takes.size === 0 && releasers.size === 0
-    return entries.filter(entry => isLive(entry) && (!world || entry.world === world))
+    return entries.filter(entry => isLive(entry) && entry.origin === world)
   }
 
   all() {
@@ -95,6 +97,7 @@ export class Scene {
     const [, interleaving] = keys
     this.keys = keys
     this.worlds = worlds
+    this.shared = worlds.find(({ isShared }) => isShared)
     this.adopter = adopter
     this.#tally = tally
     this.pieces = new Pieces(racing, interleaving * PIECES_MAX)
@@ -118,6 +121,7 @@ export class Scene {
     await this.settle()
     this.#checkPieces()
     await this.#checkEntries()
+    for (const world of this.worlds) await this.#checkLedger(world)
     this.pieces.recycle()
   }
 
@@ -178,12 +182,15 @@ export class Scene {
     const calls = [...this.#calls]
     // How many are pending is a matter of time; which of them it is does not change what is drawn.
     const place = random.below(2 ** 20)
-    calls[place % calls.length]?.abort()
+    const call = calls[place % calls.length]
+    call?.abort()
+    if (call?.isAborted && call.isPrompt) this.wait(setImmediate().then(() => call.insistSettled()))
   }
 
   closeOne(random) {
     const world = random.pick(this.worlds)
-    if (!world.isShared && !world.isClosed) this.wait(Promise.resolve(world.close()))
+    const isDisposed = random.oneIn(3)
+    if (!world.isShared && !world.isClosed) this.wait(Promise.resolve(world.close(isDisposed)))
   }
 
   async settle() {
@@ -200,19 +207,36 @@ export class Scene {
   async #checkEntries() {
     const random = new Random(...this.keys, this.steps)
     for (const entry of this.entries.all()) {
-      insist(entry.isReleased === entry.handle.released, `a handle says that released is ${entry.handle.released}`)
-      for (const verb of ['readAt', random.pick(['take', 'dispose', 'forget'])]) this.#end(random, entry, verb)
+      insist(entry.saysReleased === entry.handle.released, `a handle says that released is ${entry.handle.released}`)
+      insist(entry.handle.atRisk === false, 'a payload is said to be at risk')
+      const verbs = [random.pick(['read', 'readAt']), random.pick(['take', 'release', 'forget'])]
+      for (const verb of verbs) this.#end(random, entry, verb)
       await this.settle()
     }
   }
 
+  /** A pager knows of the payloads that are out, and of no others; work that was given up may go on for a moment. */
+  async #checkLedger(world) {
+    // Of what all threads share, they have some too.
+    if (world.isShared || world.isClosed) return
+    const handles = () => world.controls.stats().handles
+    for (let ms = 0; ms < GIVEN_UP_MS && handles() !== world.ledger.count(); ms += 1) await setTimeout(1)
+    insist(
+      handles() === world.ledger.count(),
+      `${world.ledger.count()} payloads are out, and the pager has ${handles()}`,
+    )
+  }
+
   #end(random, entry, verb) {
-    if (verb === 'dispose') entry.handle[Symbol.dispose]()
-    if (verb === 'dispose' || verb === 'forget') return
+    if (verb === 'release') {
+      entry.handle.release()
+      entry.release()
+    }
+    if (verb === 'release' || verb === 'forget') return
     const ranges = [[0, entry.handle.length]]
     this.track(
       verb,
-      fetch(random, entry.world, entry, { verb, ranges }, () => {}),
+      fetch(random, random.oneIn(4) ? this.shared : entry.world, entry, { verb, ranges }, () => {}),
     )
   }
 }

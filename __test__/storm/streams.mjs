@@ -19,7 +19,7 @@ const READERS = [readByDefault, readIntoOwn, readIntoOwn, iterate]
 export function readStream(random, world, entry) {
   const call = new Abortable(random, world, true)
   const { handle } = entry
-  const release = random.pick([undefined, false, true])
+  const release = random.pick([undefined, false, true, 'end'])
   const chunkBytes = random.pick([undefined, 1 + random.below(100), 4096, 1 + random.below(100_000)])
   const options = { release, ...call.signalOptions }
   if (chunkBytes !== undefined) options.chunkBytes = Math.max(chunkBytes, Math.ceil(handle.byteLength / CHUNKS_MAX))
@@ -41,11 +41,20 @@ export function readStream(random, world, entry) {
     const chunks = []
     const take = chunk => chunks.push(bytesOf(chunk))
     try {
+      for (let turn = 0; turn < manner.delay; turn += 1) await setImmediate()
+      if (handle.byteLength > 0) insistKept('before it was read')
       const isWhole = await reader(stream, manner, take)
       return { chunks, isWhole }
     } catch (error) {
       return { chunks, error }
     }
+  }
+
+  /** The handle has not been released, or not by this stream. */
+  function insistKept(when) {
+    const isReleasedByOthers =
+      entry.saysReleased || entry.takes.size > 0 || [...entry.releasers].some(other => other !== call)
+    insist(!handle.released || isReleasedByOthers, `a stream released its handle ${when}`)
   }
 
   function end({ chunks, isWhole, error }) {
@@ -58,8 +67,12 @@ export function readStream(random, world, entry) {
       'a chunk of a stream has another length',
     )
     if (!release || error) return
-    insist(handle.released, 'a stream that is over did not dispose of its handle')
-    entry.isReleased = true
+    const readBytes = chunks.reduce((sum, { length }) => sum + length, 0)
+    if (release === 'end' && !isWhole && readBytes < handle.byteLength) return insistKept('and was not read to its end')
+    // Whoever stops behind the last byte may or may not have been at the end.
+    if (release === 'end' && !isWhole && !handle.released) return
+    insist(handle.released, 'a stream that is over did not release its handle')
+    entry.release()
   }
 }
 
@@ -68,13 +81,14 @@ function judgeMeanwhile(call, entry) {
   const { threats } = entry
   const isThreatened = entry.takes.size > 0 || entry.releasers.size > 0
   call.risk(() => (isThreatened || entry.threats !== threats || entry.handle.released ? [RELEASED] : []))
-  call.risk(() => (call.world.isClosed ? ['ERR_PAGEOUT_CLOSED'] : []))
+  call.risk(() => (call.world.isClosed || entry.world.isClosed ? ['ERR_PAGEOUT_CLOSED'] : []))
 }
 
 /** How a stream is read; all that is left to chance. */
 function someManner(random, byteLength) {
   const Views = byteLength % 8 === 0 ? [Uint8Array, DataView, Float64Array] : [Uint8Array, DataView]
   return {
+    delay: random.pick([0, 0, 0, 1, 20]),
     stopAfter: random.oneIn(3) ? random.below(4) : Number.POSITIVE_INFINITY,
     pauses: random.below(2 ** 8),
     View: random.pick(Views),

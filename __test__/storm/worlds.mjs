@@ -2,8 +2,12 @@
 
 import * as sync from 'pageout'
 import * as promises from 'pageout/promises'
+import { insist } from './calls.mjs'
+import { Ledger } from './ledger.mjs'
 
 const KIB = 2 ** 10
+const DETACHES = [undefined, undefined, 'auto', 'never', 'never', 'required']
+const CAN_EXCLUDE = process.platform === 'linux'
 
 /** A pager with the forms of its verbs that it has. */
 class World {
@@ -27,6 +31,21 @@ class World {
     return this.#options?.capacityBytes
   }
 
+  /** What becomes of the chunks of pageouts that name nothing else. */
+  get detach() {
+    return this.#options?.detach ?? 'auto'
+  }
+
+  /** Whether its payloads are gone as soon as it is closed, without waiting for what is pending. */
+  get closesAtOnce() {
+    return this.#Pager === sync.Pager
+  }
+
+  /** Whether handles of another world work with it. */
+  serves(world) {
+    return this.isShared || world === this
+  }
+
   /** What needs no waiting. */
   get controls() {
     return this.sync ?? this.promises
@@ -34,20 +53,23 @@ class World {
 
   open() {
     this.isClosed = false
+    this.ledger = new Ledger()
     if (this.isShared) {
       this.sync = sync
       this.promises = promises
       return
     }
     const pager = new this.#Pager(this.#options)
+    insist((pager[Symbol.dispose] === undefined) === !this.closesAtOnce, 'a pager is disposed of in the wrong form')
     this.sync = this.#Pager === sync.Pager ? pager : undefined
     this.promises = this.#Pager === promises.Pager ? pager : undefined
   }
 
   /** Closes a pager of the storm's own; what it gives back is to be waited for. */
-  close() {
+  close(isDisposed = false) {
     this.isClosed = true
-    return this.controls.close()
+    if (!isDisposed) return this.controls.close()
+    return this.controls[this.closesAtOnce ? Symbol.dispose : Symbol.asyncDispose]()
   }
 }
 
@@ -55,8 +77,13 @@ class World {
 export function openWorlds(random) {
   const shared = new World()
   const own = [sync.Pager, promises.Pager].flatMap(Pager => [
-    new World(Pager, { integrity: random.pick(['checksum', 'none']) }),
     new World(Pager, {
+      integrity: random.pick(['checksum', 'none']),
+      detach: random.pick(DETACHES),
+      excludeFromCoreDumps: CAN_EXCLUDE && random.oneIn(2),
+    }),
+    new World(Pager, {
+      detach: random.pick(DETACHES),
       capacityBytes: random.pick([8, 64, 200]) * KIB,
       spareBytes: random.pick([0, 16 * KIB, 2 ** 20]),
       backend: random.pick(['file', 'file', 'swap']),

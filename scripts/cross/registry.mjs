@@ -53,6 +53,13 @@ class Refused extends Error {
   }
 }
 
+class Elsewhere extends Refused {
+  constructor(location) {
+    super(302, location)
+    this.location = location
+  }
+}
+
 /** What a registry answers. */
 async function answer(request, registry) {
   const path = decodeURIComponent(new URL(request.url, registry.origin).pathname).slice(1)
@@ -61,7 +68,10 @@ async function answer(request, registry) {
     return {}
   }
   if (path.startsWith('-/')) return readFileSync(join(registry.folder, basename(path)))
-  const found = packument(registry.folder, path, registry.origin)
+  const [, name, version] = /^((?:@[^/]+\/)?[^/]+)(?:\/(.+))?$/.exec(path) ?? []
+  const all = packument(registry.folder, name, registry.origin)
+  const found = version === undefined ? all : all?.versions[all['dist-tags'][version] ?? version]
+  if (!all && registry.upstream) throw new Elsewhere(new URL(request.url.slice(1), registry.upstream).href)
   if (!found) throw new Refused(404, 'there is no such package')
   return found
 }
@@ -70,15 +80,17 @@ async function answer(request, registry) {
  * Serves a folder of tarballs.
  *
  * @param {string} folder
+ * @param {string} [upstream] the registry that has all other packages, with a slash at its end
  * @returns the registry: its address, how many packages it takes, and what stops it
  */
-export async function serve(folder) {
-  const registry = { folder, origin: '', packagesMax: Number.POSITIVE_INFINITY, close: () => server.close() }
+export async function serve(folder, upstream) {
+  const registry = { folder, upstream, origin: '', packagesMax: Number.POSITIVE_INFINITY, close: () => server.close() }
   const server = createServer((request, response) => {
-    const end = (status, body) => response.writeHead(status).end(Buffer.isBuffer(body) ? body : JSON.stringify(body))
+    const end = (status, body, headers = {}) =>
+      response.writeHead(status, headers).end(Buffer.isBuffer(body) ? body : JSON.stringify(body))
     answer(request, registry).then(
       body => end(200, body),
-      error => end(error.status ?? 500, { error: error.message }),
+      error => end(error.status ?? 500, { error: error.message }, error.location && { location: error.location }),
     )
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { consume } from '../consume.mjs'
 import { nodeOf, VERSIONS } from '../nodes.mjs'
-import { packAll } from '../packages.mjs'
+import { packAll, packageOf } from '../packages.mjs'
 import { compileIfMissing } from '../prepare.mjs'
 import { inspect } from './binary.mjs'
 import { serve } from './registry.mjs'
@@ -83,7 +83,7 @@ async function tryTarget(target, packed, registry) {
   for (const place of places) tried.push(await attempt(target, place, registry))
   const good = tried.filter(Boolean)
   const { byteLength, floor } = inspect(path, target)
-  const { size } = packed.find(({ name }) => name === `pageout-${target.suffix}`)
+  const { size } = packed.find(({ name }) => name === packageOf(target.suffix))
   const where = good.length > 0 ? `Node ${good.map(({ where }) => where).join(', ')}` : 'no'
   return [target.triple, byteLength, size, good[0]?.bytes ?? '', floor, where]
 }

@@ -3,6 +3,6 @@
  * Node 20 ends the process, even when the caller of `import()` catches the error. An ES module may throw.
  */
 
-import { requireAddon } from './require-addon.js'
+import { requireAddon } from './entry.js'
 
-requireAddon()
+requireAddon(import.meta.url)

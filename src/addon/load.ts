@@ -1,118 +1,146 @@
 /**
- * Loads the addon of this platform. The entry points import this module before all others, so that where the package
- * cannot work, an error says why and what to do about it.
+ * Loads the addon of this platform. The entry points load this module before all others, so that where the package cannot
+ * work, an error says why and what to do about it.
+ *
+ * Bundlers must not see a `require` of the addon: most fail the build when they meet a `.node` file, even in a `try`. So the
+ * functions that require are made at run time, for the file that runs: a module of the package, or a bundle that holds it.
  */
 
 import type * as Addon from '../../index.d.ts'
-import { PageoutError } from '../model/errors.js'
+import { entryUrl } from './entry.js'
+import type { Found, Place } from './failures.js'
+import * as failures from './failures.js'
 import { platformOf } from './platform.js'
+
+const builtin = process.getBuiltinModule
 
 /** The version of the package, which the addon has to have too. */
 const VERSION = '0.1.0'
-/** The oldest Node that is supported. */
-const NODE_MIN = '20.19.0'
+/** The Nodes that are supported, as `engines` of package.json has them. */
+const NODES = '^20.16.0 || >=22.3.0'
 
-/** An addon's file: what a clone of the repository builds beside package.json, and the package that npm installs. */
-interface Places {
-  readonly built: () => unknown
-  readonly installed: () => unknown
+/** The platforms that have an addon. */
+const PLATFORMS = [
+  'darwin-arm64',
+  'darwin-x64',
+  'linux-arm64-gnu',
+  'linux-arm64-musl',
+  'linux-x64-gnu',
+  'linux-x64-musl',
+]
+
+/**
+ * Nobody calls this. Tools that copy what a program needs (@vercel/nft, Turbopack) read it, and find the packages of the
+ * platforms: all names are written out for them.
+ */
+export function foldersToCopy(): string[] {
+  const fs: typeof import('node:fs') = require('node:fs')
+  const path: typeof import('node:path') = require('node:path')
+  return [
+    fs.readdirSync(path.join(__dirname, '../../../@pageout/darwin-arm64')),
+    fs.readdirSync(path.join(__dirname, '../../../@pageout/darwin-x64')),
+    fs.readdirSync(path.join(__dirname, '../../../@pageout/linux-arm64-gnu')),
+    fs.readdirSync(path.join(__dirname, '../../../@pageout/linux-arm64-musl')),
+    fs.readdirSync(path.join(__dirname, '../../../@pageout/linux-x64-gnu')),
+    fs.readdirSync(path.join(__dirname, '../../../@pageout/linux-x64-musl')),
+  ].flat()
 }
 
-/** The platforms that have an addon. All names are written out, so that tools which trace or bundle files see them. */
-const PLATFORMS: Readonly<Record<string, Places>> = {
-  'linux-x64-gnu': {
-    built: () => require('../../pageout.linux-x64-gnu.node'),
-    installed: () => require('pageout-linux-x64-gnu'),
-  },
-  'linux-x64-musl': {
-    built: () => require('../../pageout.linux-x64-musl.node'),
-    installed: () => require('pageout-linux-x64-musl'),
-  },
-  'linux-arm64-gnu': {
-    built: () => require('../../pageout.linux-arm64-gnu.node'),
-    installed: () => require('pageout-linux-arm64-gnu'),
-  },
-  'linux-arm64-musl': {
-    built: () => require('../../pageout.linux-arm64-musl.node'),
-    installed: () => require('pageout-linux-arm64-musl'),
-  },
-  'darwin-x64': {
-    built: () => require('../../pageout.darwin-x64.node'),
-    installed: () => require('pageout-darwin-x64'),
-  },
-  'darwin-arm64': {
-    built: () => require('../../pageout.darwin-arm64.node'),
-    installed: () => require('pageout-darwin-arm64'),
-  },
+/** A place where the addon may be, and how it is loaded from there. */
+interface Candidate extends Found {
+  readonly load: () => unknown
 }
-
-/** What to do about an addon of a clone, and of an installation. */
-const REBUILD = 'build it again (npm run build), or remove it'
-const REINSTALL = 'install pageout again on this platform'
 
 /** @internal What the addon exports: the entry points' types lead here, and the types of the addon are not published. */
 export const native = load()
 
 function load(): typeof Addon {
-  const platform = platformOf(process)
-  const here = `Node ${process.versions.node} on ${platform}`
-  if (isOlder(process.versions.node, NODE_MIN)) {
-    throw unusable(`pageout needs Node ${NODE_MIN} or newer, and this is ${here}`, { platform })
-  }
-  const places = PLATFORMS[platform]
-  if (!places) throw unusable(notSupported(here), { platform })
-  const about = { platform, packageName: `pageout-${platform}` }
-  const ofClone = { name: `pageout.${platform}.node`, load: places.built, advice: REBUILD }
-  const ofPackage = { name: about.packageName, load: places.installed, advice: REINSTALL }
+  if (!isSupported(process.versions.node)) throw failures.oldNode(VERSION, NODES)
+  const [platform, file] = [platformOf(process), fileOfThis()]
+  const at: Place = { version: VERSION, platform, packageName: `@pageout/${platform}`, file }
+  const named = process.env.PAGEOUT_ADDON
+  if (named) return loadNamed(at, named)
+  if (!PLATFORMS.includes(platform)) throw failures.notSupported(at, PLATFORMS)
   let missing: unknown
-  for (const { name, load, advice } of [ofClone, ofPackage]) {
-    const { addon, error } = attempt(load)
-    if (addon?.version?.() === VERSION) return addon as typeof Addon
-    if (addon) throw unusable(`${otherVersion(name, addon.version?.(), here)}: ${advice}`, about)
-    if (!isMissing(error)) throw unusable(`${notLoaded(name, error, here)}. If so: ${advice}`, about, error)
-    missing = error
+  for (const candidate of candidates(at)) {
+    const { addon, error } = attempt(candidate)
+    if (addon) return ofThisVersion(at, candidate, addon)
+    if (!isMissing(error)) throw failures.notLoaded(at, candidate, error)
+    if (candidate.origin === 'package') missing ??= error
   }
-  throw unusable(notInstalled(platform, here), about, missing)
+  throw failures.notInstalled(at, missing)
 }
 
-function notSupported(here: string): string {
-  const platforms = Object.keys(PLATFORMS).join(', ')
-  return `pageout does not run under ${here}, only on ${platforms}. On Windows use it in WSL; a processor of 64 bit needs a Node of 64 bit too`
+/** The file that the environment names, and no other. */
+function loadNamed(at: Place, named: string): typeof Addon {
+  const name = builtin('path').resolve(named)
+  const candidate: Candidate = { origin: 'environment', name, load: () => requireFrom(name)(name) }
+  if (!name.endsWith('.node')) throw failures.wrongName(at, name)
+  const { addon, error } = attempt(candidate)
+  if (addon) return ofThisVersion(at, candidate, addon)
+  throw isMissing(error) ? failures.noSuchFile(at, name, error) : failures.notLoaded(at, candidate, error)
 }
 
-function otherVersion(name: string, version: string | undefined, here: string): string {
-  return `${name} is of version ${version}, and pageout of version ${VERSION}, under ${here}`
+/** Where the addon may be, in the order in which it is looked for. */
+function* candidates(at: Place): Generator<Candidate> {
+  const { join } = builtin('path')
+  const name = `pageout.${at.platform}.node`
+  if (at.file !== undefined) {
+    yield ofFile('clone', join(at.file, '../../..', name))
+    yield ofPackage(at, at.file)
+  }
+  if (!failures.isBundle(at)) return
+  for (const base of basesOfBundle(at.file)) {
+    yield ofFile('bundle', join(base, '..', name))
+    yield ofPackage(at, base)
+    yield ofPackage(at, base, 'pageout/package.json')
+  }
 }
 
-function notLoaded(name: string, error: unknown, here: string): string {
-  // Lines about who required it follow the first.
-  const [reason] = (error as Error).message.split(/\.?(?:\n|$)/, 1)
-  const why = 'It may be damaged, or made for another platform or C library, or for a newer system'
-  return `${name} does not load under ${here}: ${reason}. ${why}`
+function ofFile(origin: Candidate['origin'], name: string): Candidate {
+  return { origin, name, load: () => requireFrom(name)(name) }
 }
 
-function notInstalled(platform: string, here: string): string {
-  const [os, cpu, libc] = platform.split('-')
-  const options = [`--os=${os}`, `--cpu=${cpu}`, ...(libc ? [`--libc=${libc === 'gnu' ? 'glibc' : libc}`] : [])]
-  return [
-    `pageout-${platform} is not installed, which pageout needs under ${here}`,
-    'It is an optional dependency: install pageout again on this platform, without --omit=optional or --no-optional, and without the lock file or node_modules of another platform where these lack it',
-    `To install for this platform on another: npm install ${options.join(' ')}`,
-  ].join('. ')
+/** The package of the platform as a file sees it, or as another package does that the file sees. */
+function ofPackage({ packageName: name }: Place, from: string, through?: string): Candidate {
+  const load = () => requireFrom(through === undefined ? from : requireFrom(from).resolve(through))(name)
+  return { origin: 'package', name, load }
 }
 
-function unusable(message: string, about: { platform: string; packageName?: string }, cause?: unknown): PageoutError {
-  return new PageoutError('ERR_PAGEOUT_ADDON', message, about, cause === undefined ? {} : { cause })
+/** The file of this module, or of the bundle that holds it. A bundle that is an ES module has no such name. */
+function fileOfThis(): string | undefined {
+  return typeof __filename === 'string' && builtin('path').isAbsolute(__filename) ? __filename : undefined
 }
 
-function isOlder(version: string, than: string): boolean {
+/** What sees the packages that a bundle was made of: the bundle, the main script, or a program that holds both in itself. */
+function basesOfBundle(file: string | undefined): string[] {
+  if (failures.isCompiled()) return [process.execPath]
+  const url = entryUrl?.startsWith('file:') ? builtin('url').fileURLToPath(entryUrl) : undefined
+  const files = [file, url, process.argv[1]].filter(path => path !== undefined && builtin('fs').existsSync(path))
+  return files.length > 0 ? [...new Set(files as string[])] : [process.execPath]
+}
+
+function requireFrom(path: string): NodeJS.Require {
+  return builtin('module').createRequire(path)
+}
+
+function ofThisVersion(at: Place, found: Found, addon: Partial<typeof Addon>): typeof Addon {
+  const version = addon.version?.()
+  if (version !== VERSION) throw failures.otherVersion(at, found, version)
+  return addon as typeof Addon
+}
+
+/** Whether a version is one of the supported ones. */
+function isSupported(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [majorMin = 0, minorMin = 0] = than.split('.').map(Number)
-  return major < majorMin || (major === majorMin && minor < minorMin)
+  return [...NODES.matchAll(/(\^|>=)(\d+)\.(\d+)/g)].some(([, sign, majorMin, minorMin]) => {
+    const isLater = sign === '>=' && major > Number(majorMin)
+    return isLater || (major === Number(majorMin) && minor >= Number(minorMin))
+  })
 }
 
-/** What a call gives or throws. */
-function attempt(load: () => unknown): { addon?: Partial<typeof Addon>; error?: unknown } {
+/** What loading gives or throws. */
+function attempt({ load }: Candidate): { addon?: Partial<typeof Addon>; error?: unknown } {
   try {
     return { addon: load() as Partial<typeof Addon> }
   } catch (error) {

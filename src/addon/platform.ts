@@ -1,7 +1,5 @@
 /** What this process runs on, in the names that packages of addons have. */
 
-import { closeSync, openSync, readSync } from 'node:fs'
-
 type Libc = 'gnu' | 'musl'
 
 /** The platform, for example `linux-x64-musl` or `darwin-arm64`. */
@@ -30,6 +28,7 @@ const [PT_INTERP, ENTRY_BYTES] = [3, 56]
 
 /** The loader that a program names; nothing where the file cannot be read (it was replaced, or is out of bounds) or names none. */
 function loaderOf(path: string): string | undefined {
+  const { closeSync, openSync } = process.getBuiltinModule('fs')
   let file: number | undefined
   try {
     file = openSync(path, 'r')
@@ -56,7 +55,7 @@ const PATH_MAX = 4096
 
 function bytesOf(file: number, at: number, length: number): Buffer {
   const bytes = Buffer.alloc(length)
-  return bytes.subarray(0, readSync(file, bytes, 0, length, at))
+  return bytes.subarray(0, process.getBuiltinModule('fs').readSync(file, bytes, 0, length, at))
 }
 
 function libcOfReport(): Libc {

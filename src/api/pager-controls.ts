@@ -1,4 +1,4 @@
-/** What both classes of pagers have: what needs no waiting. */
+/** Functions that both classes of pagers have, and that return at once. */
 
 import { backendOf } from '../backends/choose.js'
 import type { Handle } from '../model/handle.js'

@@ -1,4 +1,4 @@
-/** The pager whose verbs have done their work when they return. */
+/** The pager with synchronous verbs. */
 
 import { destined } from '../chunks/arguments.js'
 import type { Result } from '../model/errors.js'
@@ -123,8 +123,8 @@ export class Pager extends PagerControls implements Verbs {
   }
 
   /**
-   * Frees all payloads and closes all descriptors; their handles are released, and the memory of the swap backend is given back.
-   * Disk space goes back in the background. Payloads that were moved stay. Later calls throw ERR_PAGEOUT_CLOSED; closing again
+   * Frees all payloads and closes all descriptors; their handles are released, and the memory of the swap backend is freed.
+   * Disk space is freed in the background. Payloads that were moved stay. Later calls throw ERR_PAGEOUT_CLOSED; closing again
    * does nothing.
    */
   close(): void {

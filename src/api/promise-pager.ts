@@ -152,8 +152,8 @@ export class Pager extends PagerControls implements PromiseVerbs {
   }
 
   /**
-   * Waits for what is pending, then frees all payloads and closes all descriptors, off the JavaScript thread; their handles are
-   * released from now on. Disk space goes back in the background. Payloads that were moved stay. Later calls reject with
+   * Waits for pending calls, then frees all payloads and closes all descriptors, off the JavaScript thread; their handles are
+   * released from now on. Disk space is freed in the background. Payloads that were moved stay. Later calls reject with
    * ERR_PAGEOUT_CLOSED from now on; closing again does nothing more. It does not fail.
    */
   close(): Promise<void> {

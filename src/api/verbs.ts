@@ -18,7 +18,7 @@ import type {
   TargetOptions,
 } from '../model/types.js'
 
-/** What needs no waiting, and is the same in both forms. */
+/** Functions that are the same in both forms, and return at once. */
 export interface Controls {
   /**
    * Starts bringing ranges into memory, for a read that comes soon. A hint: it reads nothing itself. Prefetch what comes after the
@@ -33,7 +33,7 @@ export interface Controls {
    * The bytes of a payload as a Web stream (a byte stream, so that readers may bring their own memory), which reads ahead by one
    * chunk, off the JavaScript thread. `for await` reads it too, and `Readable.fromWeb` makes a Node stream of it.
    *
-   * @param options `release` says when the handle is released; an error, as that of an abort, leaves it whole
+   * @param options `release`: when the handle is released; an error, also that of an abort, leaves it whole
    * @throws ERR_PAGEOUT_RELEASED, ERR_OUT_OF_RANGE
    * @example
    * const stream = toReadableStream(handle, { release: 'end' })
@@ -58,12 +58,12 @@ export interface Controls {
 export interface Verbs extends Controls {
   /**
    * Pages chunks out: they are concatenated in order and stored outside of memory. All chunks are of one class, which is the class
-   * that comes back; Buffer and Uint8Array count as one, and the first chunk decides. No chunks make an empty payload of class
+   * that is read back; Buffer and Uint8Array count as one, and the first chunk decides. No chunks make an empty payload of class
    * Uint8Array.
    *
    * A chunk that spans its whole, detachable ArrayBuffer is detached: its length becomes 0, and its memory is released before this
-   * returns. Any other chunk is copied and left as it was (`options.detach`). Detaching takes the memory away from whoever else
-   * uses it, for instance a write of `fs` or a socket that has not finished: wait for such work, or say `detach: 'never'`.
+   * returns. Any other chunk is copied and left as it was (`options.detach`). Detaching takes the memory away from all other
+   * users, for instance a write of `fs` or a socket that has not finished: wait for such work, or pass `detach: 'never'`.
    *
    * @param chunks one chunk, or an array of chunks
    * @returns the handle of the payload
@@ -81,7 +81,7 @@ export interface Verbs extends Controls {
   /**
    * Collects the chunks of an iterable into one payload while they come: at most 4 MiB of them are in memory at a time. The chunks,
    * all of one class, are copied and left as they are, so that a generator may give the same memory again and again. When it
-   * fails, what came before is freed.
+   * fails, what was collected before is freed.
    *
    * @returns the handle of the payload
    * @throws as {@link pageout}, and what the iterable throws
@@ -106,7 +106,7 @@ export interface Verbs extends Controls {
 
   /**
    * Reads several ranges, one behind the other in the order of `ranges`. They may come in any order and may touch, but not
-   * overlap. What is not in memory is asked of the device all at once.
+   * overlap. What is not in memory is requested from the device all at once.
    *
    * @throws as {@link readAt}, and ERR_PAGEOUT_OVERLAP
    * @example
@@ -182,7 +182,7 @@ export interface PromiseVerbs extends Controls {
    * their memory was not taken, else the same classes with the same content.
    *
    * @param chunks one chunk, or an array of chunks, all of one class
-   * @param options an abort by `signal` either comes too late or gives the chunks back in `error.chunks`
+   * @param options an abort by `signal` either comes too late or returns the chunks in `error.chunks`
    * @returns the handle of the payload
    * @example
    * const handle = await pageout(new Float64Array(1_000_000))
@@ -204,7 +204,7 @@ export interface PromiseVerbs extends Controls {
    * are in memory. A source is an iterable, an async iterable, a Node stream or a Web stream. The chunks, all of one class, are
    * copied and left as they are, so that a source may give the same memory again once it is asked for the next chunk. A source
    * that gives none makes an empty payload of class Uint8Array. When it fails or is aborted, the source is given up at once (a
-   * Node stream destroyed, a Web stream cancelled, an iterator returned), and what came before is freed.
+   * Node stream destroyed, a Web stream cancelled, an iterator returned), and what was collected before is freed.
    *
    * @returns the handle of the payload
    * @example

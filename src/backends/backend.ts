@@ -7,9 +7,9 @@ import type { Chunk } from '../model/types.js'
 
 type Signal = AbortSignal | undefined
 
-/** Where payloads are while they are out. What is called later works off the JavaScript thread, on private memory alone. */
+/** Where payloads are while they are out. The methods named `Later` work off the JavaScript thread, on private memory alone. */
 export interface PayloadBackend {
-  /** Stores the chunks of a request, and releases their memory as it says. Returns the payload's ticket. */
+  /** Stores the chunks of a request, and releases their memory as it asks. Returns the payload's ticket. */
   store(owner: Owner, request: PageoutRequest): number
   /** The same; after an abort nothing is stored. Its errors carry `chunks` where memory was taken. */
   storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number>

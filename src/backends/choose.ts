@@ -5,9 +5,7 @@ import type { PayloadBackend } from './backend.js'
 import { file } from './file.js'
 import { swap } from './swap.js'
 
-const BACKENDS: Readonly<Record<Backend, PayloadBackend>> = { file, swap }
-
 /** The backend that a payload or a request names. */
 export function backendOf({ backend }: { readonly backend: Backend }): PayloadBackend {
-  return BACKENDS[backend]
+  return backend === 'swap' ? swap : file
 }

@@ -8,7 +8,7 @@ import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } f
 import { destination } from '../chunks/target.js'
 import { giveBack } from '../memory/freeing.js'
 import { allocate, spareFor } from '../memory/results.js'
-import { abortError, fromAddon, guarded, withChunks } from '../model/errors.js'
+import { abortError, fromAddon, fromNative, guarded, withChunks } from '../model/errors.js'
 import type { Owner, Payload } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { isAborted } from '../runtime/signal.js'
@@ -24,13 +24,16 @@ export const file: PayloadBackend = {
   store(owner: Owner, request: PageoutRequest): number {
     const { parts } = request
     const [only] = parts
-    const ticket = guarded(() =>
-      only && parts.length === 1
-        ? native.pageoutOne(owner.ref, readableBytes(only))
-        : native.pageout(owner.ref, parts.map(readableBytes)),
-    )
-    if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
-    return ticket
+    try {
+      const ticket =
+        only && parts.length === 1
+          ? native.pageoutOne(owner.ref, readableBytes(only))
+          : native.pageout(owner.ref, parts.map(readableBytes))
+      if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
+      return ticket
+    } catch (thrown) {
+      throw fromNative(thrown)
+    }
   },
 
   async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
@@ -45,10 +48,12 @@ export const file: PayloadBackend = {
   },
 
   read({ owner, ticket }: Payload, { bytes }: Ranges, into: Uint8Array): void {
-    guarded(() => {
+    try {
       if (bytes.length === 2) native.read(owner.ref, ticket, bytes[0] ?? 0, into)
       else native.readMany(owner.ref, ticket, bytes, into)
-    })
+    } catch (thrown) {
+      throw fromNative(thrown)
+    }
   },
 
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
@@ -64,7 +69,11 @@ export const file: PayloadBackend = {
   take(payload: Payload, target: unknown): Chunk {
     const { owner, chunkClass, byteLength, ticket } = payload
     const { bytes, result } = destination(chunkClass, byteLength, target)
-    guarded(() => native.take(owner.ref, ticket, bytes))
+    try {
+      native.take(owner.ref, ticket, bytes)
+    } catch (thrown) {
+      throw fromNative(thrown)
+    }
     return result()
   },
 
@@ -94,7 +103,7 @@ export const file: PayloadBackend = {
   },
 }
 
-/** Gives the memory of a chunk back that was written, if it can be detached. One that was named twice is gone the second time. */
+/** Releases the memory of a written chunk, if it can be detached. A chunk that is listed twice is empty the second time. */
 function giveBackChunk(owner: Owner, part: Part): void {
   const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
   if (moved) giveBack(moved, owner.spareBytes)
@@ -165,13 +174,13 @@ async function fill(
   }, signal)
 }
 
-/** Runs a job with a ticket of its own, so that the payload is there until it ends, whatever becomes of the handle. */
+/** Runs a job with its own ticket, so that the payload exists until the job ends, whatever becomes of the handle. */
 async function held<T>({ owner, ticket }: Payload, job: (ticket: number) => Promise<T>): Promise<T> {
   const own = native.share(owner.ref, ticket)
   try {
     return await job(own)
   } catch (error) {
-    // Closing a pager at once frees the tickets of what still waits: that is no defect.
+    // A pager that is closed at once frees the tickets of jobs that still wait: that is no bug.
     owner.refuseFreed()
     throw error
   } finally {

@@ -7,8 +7,8 @@ import { native } from '../addon/load.js'
 import type { Ranges } from '../chunks/arguments.js'
 import { type PageoutRequest, type Preparation, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
-import { giveBack } from '../memory/freeing.js'
-import { allocate, isOurs, spareFor } from '../memory/results.js'
+import { giveBack, releaseExcluded } from '../memory/freeing.js'
+import { allocate, spareFor } from '../memory/results.js'
 import { fromAddon, guarded, withChunks } from '../model/errors.js'
 import type { Owner, Payload, SwapMemory } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
@@ -134,7 +134,7 @@ export function hintCold(memory: SwapMemory): void {
   for (const buffer of memory.buffers) native.hintCold(bytesOf(buffer))
 }
 
-/** Excludes memory from core dumps before it becomes that of a payload, where the options say so. */
+/** Excludes memory from core dumps before it becomes that of a payload, where the options ask for it. */
 export function preparation(excludes: boolean): Preparation | undefined {
   return excludes ? EXCLUSION : undefined
 }
@@ -150,14 +150,10 @@ export function freeMemory(memory: SwapMemory, spareBytes: number): void {
   else for (const buffer of memory.buffers) freeBuffer(buffer, memory.isExcluded, spareBytes)
 }
 
-/**
- * Of what was excluded from core dumps, memory that this package allocated is erased. Other memory is released as it is: only its
- * allocator may write to it.
- */
+/** Frees private memory. None of what was excluded from core dumps is kept. */
 export function freeBuffer(buffer: ArrayBuffer, isExcluded: boolean, spareBytes: number): void {
-  if (isExcluded && isOurs(buffer)) native.discardExcluded(bytesOf(buffer))
-  else if (isExcluded) native.includeInCoreDumps(bytesOf(buffer))
-  giveBack(buffer, isExcluded ? 0 : spareBytes)
+  if (isExcluded) releaseExcluded(buffer)
+  else giveBack(buffer, spareBytes)
 }
 
 function memoryOf({ owner, ticket }: Payload): SwapMemory {
@@ -216,7 +212,7 @@ function* piecesOf({ buffers, ends }: SwapMemory, { bytes }: Ranges): Generator<
   }
 }
 
-/** Index of the first of ascending ends that lies after an offset. */
+/** Index of the first of ascending ends that is greater than an offset. */
 function firstEndAfter(ends: readonly number[], offset: number): number {
   let [low, high] = [0, ends.length]
   while (low < high) {

@@ -29,7 +29,7 @@ export function isTrue(value: unknown, name: string): boolean {
   return value
 }
 
-/** One of some words. */
+/** One of a list of words. */
 export function oneOf<T extends string>(value: unknown, name: string, words: readonly T[]): T {
   const found = words.find(word => word === value)
   if (found === undefined) {
@@ -43,7 +43,7 @@ export function backendName(value: unknown, name: string): Backend {
   return oneOf(value, name, ['file', 'swap'])
 }
 
-/** What stands for options that were not given: not even what someone has put on the prototype of all objects. */
+/** Stands for options that were not given. It inherits nothing, in case the prototype of all objects was changed. */
 const NO_OPTIONS: object = Object.freeze(Object.create(null))
 
 /** Whether a value is an array; a revoked proxy is none. */
@@ -87,17 +87,21 @@ export interface Destined {
   readonly signal: AbortSignal | undefined
 }
 
+/** New memory, and nothing that aborts. */
+const NOWHERE: Destined = { target: undefined, signal: undefined }
+
 /** What stands in the place of `target`, a target itself or options, and the options behind it. */
 export function destined(
   given: Chunk | (TargetOptions<Chunk> & SignalOptions) | undefined,
   options?: SignalOptions,
 ): Destined {
+  if (given === undefined && options === undefined) return NOWHERE
   if (given === undefined || !isOptions(given)) return { target: given, signal: abortSignal(options) }
   const { target, signal } = given
   return { target, signal: checkedSignal(signal) ?? abortSignal(options) }
 }
 
-/** Whether a value in the place of a target is a bag of options. What looks like memory is taken for a target, and checked as one. */
+/** Whether a value in the place of a target is a bag of options. Anything that looks like memory is checked as a target. */
 function isOptions(given: unknown): given is TargetOptions<Chunk> & SignalOptions {
   if (typeof given !== 'object' || given === null || isArray(given)) return false
   const { isProxy, isAnyArrayBuffer, isArrayBufferView } = util.types
@@ -134,19 +138,19 @@ export function manyRanges(ranges: unknown, chunkClass: ChunkClass, payloadLengt
   return { bytes, byteLength }
 }
 
-/** A pair of a list, read once: what is checked is what is used, whatever the arrays are. */
+/** A pair of a list, read once: what is checked is what is used, even if the arrays have getters. */
 function pair(ranges: readonly unknown[], position: number, end: number): Range {
   const given: unknown = ranges[position]
   if (!isArray(given) || given.length !== 2) {
     throw invalidArgType(`ranges[${position}]`, 'a pair [offset, length]', given)
   }
   const range: Range = [given[0] as number, given[1] as number]
-  // Names cost more than the check, so they are made for those who need them.
+  // Names cost more than the check, so they are made only when an error needs them.
   if (!isWithin(range, end)) checkRange(range, end, `ranges[${position}][0]`, `ranges[${position}][1]`)
   return range
 }
 
-/** Whether a range of whatever was given is one, and ends within `end` elements. */
+/** Whether a pair of any values is a range that ends within `end` elements. */
 function isWithin([offset, length]: Range, end: number): boolean {
   return (
     Number.isInteger(offset) &&

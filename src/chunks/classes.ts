@@ -79,7 +79,7 @@ function isOfBytes(chunkClass: ChunkClass): boolean {
   return chunkClass === BUFFER || chunkClass === UINT8_ARRAY
 }
 
-/** The class of chunks with a name that {@link ChunkClass.name} gave. */
+/** The class of chunks whose {@link ChunkClass.name} this is. */
 export function classNamed(name: string): ChunkClass | undefined {
   return TYPED_ARRAYS.get(name) ?? [BUFFER, DATA_VIEW, ARRAY_BUFFER].find(chunkClass => chunkClass.name === name)
 }

@@ -2,7 +2,7 @@
 
 import { inherit } from '../memory/results.js'
 import { orUndefined } from '../runtime/captured.js'
-import { workers } from '../runtime/node.js'
+import { clone, workers } from '../runtime/node.js'
 import { isEmptied } from './classes.js'
 
 const transfer: ((this: ArrayBuffer) => ArrayBuffer) | undefined = ArrayBuffer.prototype.transfer
@@ -25,7 +25,7 @@ export function transferOut(buffer: ArrayBuffer): ArrayBuffer | undefined {
 function transferred(buffer: ArrayBuffer): ArrayBuffer | undefined {
   if (transfer && isMarked) return isMarked(buffer) ? undefined : orUndefined(() => Reflect.apply(transfer, buffer, []))
   // Older runtimes copy what they cannot transfer, and leave the source alive.
-  const moved = orUndefined(() => structuredClone(buffer, { transfer: [buffer] }))
+  const moved = orUndefined(() => clone(buffer, { transfer: [buffer] }))
   return isEmptied(buffer) ? moved : undefined
 }
 
@@ -34,7 +34,7 @@ export function isMovable(buffer: ArrayBuffer): boolean {
   // A transfer that fails after the list of buffers was checked detaches none of them. Where buffers that cannot be
   // transferred are refused, a value that cannot be cloned lets all others fail later; where they are skipped, naming a
   // buffer twice lets all others fail.
-  if (!isMarked) return orUndefined(() => structuredClone(null, { transfer: [buffer, buffer] })) === undefined
+  if (!isMarked) return orUndefined(() => clone(null, { transfer: [buffer, buffer] })) === undefined
   if (isMarked(buffer)) return false
   return FAILED_CLONES_DETACH ? failsForItsLength(buffer) : isListed(buffer)
 }
@@ -48,7 +48,7 @@ function isListed(buffer: ArrayBuffer): boolean {
       throw new Error('not to be cloned')
     },
   }
-  orUndefined(() => structuredClone(value, { transfer: [buffer] }))
+  orUndefined(() => clone(value, { transfer: [buffer] }))
   return reachedTheValue
 }
 

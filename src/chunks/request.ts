@@ -22,8 +22,11 @@ export function listOf(chunks: unknown): readonly unknown[] {
 
 /** What is known about all chunks of a call, which are of one class; no chunks are an empty payload of bytes. */
 export function inspectChunks(chunks: unknown, list: readonly unknown[]): PayloadShape & { parts: readonly Part[] } {
-  const isList = isArray(chunks)
-  const parts = list.map((chunk, position) => inspectChunk(chunk, isList ? `chunks[${position}]` : 'chunks'))
+  if (!isArray(chunks)) {
+    const part = inspectChunk(chunks, 'chunks')
+    return { chunkClass: part.chunkClass, parts: [part], byteLength: part.byteLength }
+  }
+  const parts = list.map((chunk, position) => inspectChunk(chunk, `chunks[${position}]`))
   return { chunkClass: commonClass(parts), parts, byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0) }
 }
 
@@ -36,7 +39,7 @@ function commonClass(parts: readonly Part[]): ChunkClass {
   return first
 }
 
-/** Refuses a chunk whose memory cannot be given back. */
+/** Refuses a chunk whose memory cannot be detached. */
 export function refuseNotDetachable(part: Part, position: number): void {
   if (part.byteLength === 0) return
   const name = `chunks[${position}]`
@@ -125,7 +128,7 @@ function chunksAgain(parts: readonly Part[], buffers: readonly ArrayBuffer[]): C
   })
 }
 
-/** The bytes of a part in memory of ours. */
+/** A copy of the bytes of a part, in private memory. */
 export function copied(part: Part): ArrayBuffer {
   const buffer = allocate(part.byteLength)
   new Uint8Array(buffer).set(bytesOf(part))

@@ -1,28 +1,55 @@
-/** Giving memory back that nobody needs any more. */
+/**
+ * Giving memory back. Memory that pageout allocated is kept for results or goes back to the operating system directly. Any other
+ * memory goes back to its owner, without a byte of it touched: after a transfer nothing tells V8's memory from an addon's.
+ */
 
 import { native } from '../addon/load.js'
-import { isOurs, keep, takeSpares } from './results.js'
+import { free, idleHeapBytes, trimHeapIfDue } from './heap.js'
+import { dropOldestSpare, isKeepable, isOwn, keep, spareStats } from './results.js'
 
-/** Shorter buffers hold no page of their own, so keeping them would keep more than is counted. */
-const SPARES_FROM_BYTES = 4096
+/** The part of `spareBytes` that spare buffers leave to memory that is freed, so that it need not be trimmed all the time. */
+const IDLE_SHARE = 1 / 8
 
 /**
- * Takes over a private buffer whose content nobody needs: keeps it for results if it was allocated by this package and fits
- * within `spareBytes`, else releases it now.
+ * Takes over a private buffer whose content nobody needs: keeps it for results, or gives its memory back now. Spare buffers and
+ * what is freed but still resident take at most `spareBytes` bytes together, in this thread, once this returns.
  */
 export function giveBack(buffer: ArrayBuffer, spareBytes: number): void {
-  const { byteLength } = buffer
-  const isKept = isOurs(buffer) && byteLength >= SPARES_FROM_BYTES && byteLength <= spareBytes
-  if (isKept) keep(buffer, spareBytes).forEach(release)
-  else release(buffer)
+  if (isKeepable(buffer)) {
+    if (makeRoom(buffer.byteLength, spareBytes)) keep(buffer)
+    else native.release(new Uint8Array(buffer))
+    return
+  }
+  if (buffer.byteLength === 0) return
+  // Where others keep more than `spareBytes`, theirs stays.
+  const sparesMax = spareBytes * (1 - IDLE_SHARE)
+  const isOthers = spareStats().spareBytes > spareBytes
+  while (!isOthers && spareStats().spareBytes > sparesMax && dropOldestSpare());
+  free(buffer, Math.max(0, spareBytes - spareStats().spareBytes))
 }
 
-/** Releases a private buffer now. */
-export function release(buffer: ArrayBuffer): void {
-  native.release(new Uint8Array(buffer))
+/** Makes room for a spare buffer. Where others keep more than `spareBytes`, there is none, and theirs stays. */
+function makeRoom(byteLength: number, spareBytes: number): boolean {
+  if (byteLength > spareBytes || spareStats().spareBytes > spareBytes) return false
+  while (spareStats().spareBytes + idleHeapBytes() + byteLength > spareBytes) {
+    const isTrimmed = idleHeapBytes() >= spareBytes * IDLE_SHARE && trimHeapIfDue()
+    if (!isTrimmed && !dropOldestSpare()) return false
+  }
+  return true
 }
 
-/** Releases all spare buffers. */
-export function clearSpares(): void {
-  takeSpares().forEach(release)
+/**
+ * Takes over a private buffer and gives its memory back now. For memory that was excluded from core dumps: it is let into them
+ * again, and erased where that is certain to touch nobody else's.
+ */
+export function releaseExcluded(buffer: ArrayBuffer): void {
+  if (buffer.byteLength === 0) return
+  const bytes = new Uint8Array(buffer)
+  if (isOwn(buffer)) {
+    native.discardExcluded(bytes)
+    native.release(bytes)
+  } else {
+    native.includeInCoreDumps(bytes)
+    native.detachAndDiscard(bytes, false)
+  }
 }

@@ -1,30 +1,63 @@
-/** The memory of results of this thread: one pool of spare buffers for all its pagers. */
+/**
+ * The memory of results: what pageout allocates, and the buffers that are kept for the results that come next. One pool for
+ * all pagers of a thread.
+ */
 
 import { native } from '../addon/load.js'
 import { outOfMemory } from '../model/errors.js'
 import { buffer as nodeBuffer, os } from '../runtime/node.js'
+import { noteAllocated, trimHeap } from './heap.js'
 
 /** From this size on there is a whole huge page in any memory; one of them costs as much as a few of the usual 512. */
 const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
 
-/** Buffers that were allocated here: only their memory is ever advised, kept or reused. */
-const ours = new WeakSet<ArrayBuffer>()
+/** Shorter buffers hold no page of their own, and allocating one costs less than keeping it. */
+const KEPT_FROM_BYTES = 4096
 
-/** Whether a buffer was allocated here. */
-export function isOurs(buffer: ArrayBuffer): boolean {
-  return ours.has(buffer)
+/** The upper limit on spare buffers by default, and their share of the memory limit. */
+const SPARE_BYTES_MAX = 32 * 2 ** 20
+const SPARE_SHARE = 1 / 16
+
+/** Returns the object that it is given, so that a class that extends it adds its private fields to that object. */
+const Identity = class {
+  constructor(object: object) {
+    // biome-ignore lint/correctness/noConstructorReturn: that is what it is for
+    return object
+  }
+} as new (
+  object: object,
+) => object
+
+/**
+ * Marks buffers whose memory pageout allocated. A private field cannot be forged or seen, is not copied to the buffer that the
+ * caller moves the memory to, and unlike an entry of a WeakSet costs the collector nothing.
+ */
+class Own extends Identity {
+  readonly #isOwn = true
+
+  static has(buffer: ArrayBuffer): boolean {
+    return #isOwn in buffer
+  }
 }
 
-/** Says that `moved` has, by a transfer of this package, the memory that `buffer` had. */
+/** Whether pageout itself allocated the memory of a buffer: only then may it be advised, kept or overwritten. */
+export function isOwn(buffer: ArrayBuffer): boolean {
+  return Own.has(buffer)
+}
+
+/** Notes that `moved` has, by a transfer of ours, the memory that `buffer` had. */
 export function inherit(moved: ArrayBuffer, buffer: ArrayBuffer): void {
-  if (ours.has(buffer)) ours.add(moved)
+  if (Own.has(buffer)) new Own(moved)
 }
 
 /** New memory with any content. */
 export function allocate(byteLength: number): ArrayBuffer {
   try {
-    const buffer = uncleared(byteLength)
-    ours.add(buffer)
+    if (byteLength > nodeBuffer.constants.MAX_LENGTH) return new ArrayBuffer(byteLength)
+    // Neither cleared nor part of the Buffer pool: exactly these bytes.
+    const buffer = Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer
+    noteAllocated(byteLength)
+    if (byteLength >= KEPT_FROM_BYTES) new Own(buffer)
     if (byteLength >= HUGE_PAGES_FROM_BYTES) native.preferHugePages(new Uint8Array(buffer))
     return buffer
   } catch (cause) {
@@ -32,64 +65,57 @@ export function allocate(byteLength: number): ArrayBuffer {
   }
 }
 
-function uncleared(byteLength: number): ArrayBuffer {
-  if (byteLength > nodeBuffer.constants.MAX_LENGTH) return new ArrayBuffer(byteLength)
-  // Neither cleared nor part of the Buffer pool: exactly these bytes.
-  return Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer
-}
-
-/** The most bytes that stay for results by default, and the share of the memory limit that they take at most. */
-const SPARE_BYTES_MAX = 32 * 2 ** 20
-const SPARE_SHARE = 1 / 16
-
-/** `spareBytes` unless an option says otherwise: 32 MiB, or a sixteenth of the memory limit where that is less. */
-export function defaultSpareBytes(): number {
-  // Zero or a huge number where no control group sets a limit.
-  const limit = Math.min(process.constrainedMemory() || os.totalmem(), os.totalmem())
-  return Math.min(SPARE_BYTES_MAX, Math.floor(limit * SPARE_SHARE))
-}
-
-/** By length; the length that was given back longest ago comes first. */
+/** Spare buffers by length; the length that was kept longest ago comes first. */
 const spares = new Map<number, ArrayBuffer[]>()
 let spareBytes = 0
 let spareHits = 0
 
-/** Bytes of spare buffers, and how often one became a result. */
-export function spareStats(): { spareBytes: number; spareHits: number } {
-  return { spareBytes, spareHits }
-}
-
-/** A spare buffer of exactly `byteLength` bytes with any content, if there is one. */
+/** A spare buffer of exactly `byteLength` bytes with any content, if there is one, for a result that fills it. */
 export function spareFor(byteLength: number): ArrayBuffer | undefined {
   const spare = remove(byteLength)
   if (spare) spareHits++
   return spare
 }
 
-/** Keeps a buffer for results, within `limitBytes` of spares; gives those that have to go for it. */
-export function keep(buffer: ArrayBuffer, limitBytes: number): ArrayBuffer[] {
-  const bytes = buffer.byteLength
-  const dropped: ArrayBuffer[] = []
-  while (spareBytes + bytes > limitBytes && spareBytes > 0) dropped.push(dropOne())
-  native.offerPages(new Uint8Array(buffer))
-  const sameLength = spares.get(bytes) ?? []
-  spares.delete(bytes)
-  spares.set(bytes, sameLength)
+/** Whether a private buffer can become a result. */
+export function isKeepable(buffer: ArrayBuffer): boolean {
+  return buffer.byteLength >= KEPT_FROM_BYTES && Own.has(buffer)
+}
+
+/** Keeps a private buffer for a result. */
+export function keep(buffer: ArrayBuffer): void {
+  const { byteLength } = buffer
+  const sameLength = spares.get(byteLength) ?? []
+  spares.delete(byteLength)
+  spares.set(byteLength, sameLength)
   sameLength.push(buffer)
-  spareBytes += bytes
-  return dropped
+  spareBytes += byteLength
 }
 
-/** Empties the pool; gives what was in it. */
-export function takeSpares(): ArrayBuffer[] {
-  const all: ArrayBuffer[] = []
-  while (spareBytes > 0) all.push(dropOne())
-  return all
-}
-
-function dropOne(): ArrayBuffer {
+/** Gives the memory of the oldest spare buffer back to the operating system; returns whether there was one. */
+export function dropOldestSpare(): boolean {
   const [byteLength = 0] = spares.keys()
-  return remove(byteLength) as ArrayBuffer
+  const dropped = remove(byteLength)
+  if (dropped) native.release(new Uint8Array(dropped))
+  return dropped !== undefined
+}
+
+/** Gives all memory back to the operating system that is kept for results or lies idle in the C library. */
+export function clearSpares(): void {
+  while (dropOldestSpare());
+  trimHeap()
+}
+
+/** Bytes of spare buffers, and how many of them became results. */
+export function spareStats(): { spareBytes: number; spareHits: number } {
+  return { spareBytes, spareHits }
+}
+
+/** The default of `spareBytes`: 32 MiB, or a sixteenth of the memory limit if that is less. */
+export function defaultSpareBytes(): number {
+  // Zero or a huge number where no control group sets a limit.
+  const limit = Math.min(process.constrainedMemory() || os.totalmem(), os.totalmem())
+  return Math.min(SPARE_BYTES_MAX, Math.floor(limit * SPARE_SHARE))
 }
 
 function remove(byteLength: number): ArrayBuffer | undefined {

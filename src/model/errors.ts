@@ -28,12 +28,12 @@ interface NativeFailure {
   tried?: { path: string; reason: NativeFailure }[]
 }
 
-/** Errors that were made here: only these get fields of ours. */
+/** Errors that were made here: only to these are fields added. */
 const ours = new WeakSet<object>()
 
 /**
- * A failure of the system, or a handle or pager that is no longer usable. `code` says which: a code of the operating
- * system such as `ENOSPC`, or one of the `ERR_PAGEOUT_` codes. The other fields are present where they apply.
+ * A failure of the OS or of the scratch space, or a handle or pager that is no longer usable. `code` names it: a code of the
+ * operating system such as `ENOSPC`, or one of the `ERR_PAGEOUT_` codes. The other fields are present where they apply.
  */
 export class PageoutError extends Error {
   /** The stable code. */
@@ -86,7 +86,7 @@ Object.defineProperty(PageoutError.prototype, 'name', { value: 'PageoutError', c
 export type Result<V> = { ok: true; value: V } | { ok: false; error: PageoutError }
 
 /** What the addon threw, as the error that the caller sees. What this package has made itself stays as it is. */
-function fromNative(thrown: unknown): unknown {
+export function fromNative(thrown: unknown): unknown {
   return typeof thrown === 'object' && thrown !== null && ours.has(thrown) ? thrown : translated(thrown)
 }
 
@@ -126,7 +126,7 @@ export async function fromAddon<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** Codes of errors that the try forms throw: the caller's own errors, and a defect of this package. */
-const THROWN = ['ERR_PAGEOUT_RELEASED', 'ERR_PAGEOUT_CLOSED', 'ERR_PAGEOUT_INTERNAL', 'ERR_PAGEOUT_BORROWED']
+const THROWN = ['ERR_PAGEOUT_RELEASED', 'ERR_PAGEOUT_CLOSED', 'ERR_PAGEOUT_INTERNAL']
 
 /** Whether the system failed, so that a `try` form returns the error. */
 export function isSystemFailure(error: unknown): error is PageoutError {

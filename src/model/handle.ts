@@ -5,7 +5,7 @@ import { invalidArgType } from './errors.js'
 import { lengthOf, type Payload, RELEASED } from './payload.js'
 import type { Backend, Chunk, HandleToken } from './types.js'
 
-/** Only this module has it: handles are made by pageout. */
+/** Known to this module alone, so that no one else can construct a handle. */
 const KEY = Symbol('pageout')
 
 let make: (payload: Payload) => Handle<Chunk>
@@ -17,8 +17,8 @@ let adopt: (token: unknown) => Handle<Chunk>
  * A payload that is out of memory, made by `pageout` only. Releasing it, or dropping the last reference to it, frees the
  * payload's slots.
  *
- * A handle belongs to its thread: {@link Handle.move} sends its payload to another. To clone it or post it is a DataCloneError
- * where the runtime can tell (Node 22.10 and later).
+ * A handle belongs to its thread: {@link Handle.move} sends its payload to another. Cloning or posting it is a DataCloneError
+ * where the runtime supports it (Node 22.10 and later).
  *
  * @example
  * const handle = pageout(new Float64Array(1_000_000))
@@ -28,7 +28,7 @@ let adopt: (token: unknown) => Handle<Chunk>
  */
 export class Handle<out C extends Chunk = Chunk> {
   readonly #payload: Payload
-  /** The class that comes back; for the compiler only. */
+  /** The class that is read back; for the compiler only. */
   declare protected readonly chunk?: C
 
   static {
@@ -53,7 +53,7 @@ export class Handle<out C extends Chunk = Chunk> {
     return this.#payload.byteLength
   }
 
-  /** Name of the class that comes back, for instance `Float64Array`. */
+  /** Name of the class that is read back, for instance `Float64Array`. */
   get type(): string {
     return this.#payload.chunkClass.name
   }
@@ -70,17 +70,17 @@ export class Handle<out C extends Chunk = Chunk> {
   }
 
   /**
-   * Whether the system has reported that the device could not write all of a file that the payload lies in. Its bytes may be
-   * lost, or the system may still have them in memory: to take such a payload back soon is the best chance. Always false
-   * for the swap backend and a released handle. What is lost is found in any case, by its checksum, when it is read.
+   * Whether the OS has reported that the device could not write all of a file that the payload lies in. Its bytes may be
+   * lost, or may still be in the page cache: take such a payload back soon. Always false for the swap backend and a released
+   * handle. Lost bytes are detected in any case, by their checksum, when they are read.
    */
   get atRisk(): boolean {
     return !this.released && this.#payload.owner.isAtRisk(this.#payload)
   }
 
   /**
-   * Sends the payload to whoever adopts the token, in this or another thread; its bytes stay where they are (the swap
-   * backend copies them). This handle is released. A payload whose token nobody adopts stays allocated until the process exits.
+   * Sends the payload to the thread that adopts the token, this one or another; its bytes stay where they are (the swap
+   * backend copies them). This handle is released. A payload whose token is never adopted stays allocated until the process exits.
    *
    * @returns a token for {@link Handle.adopt}, good for one use
    * @throws ERR_PAGEOUT_RELEASED, ERR_PAGEOUT_CLOSED
@@ -93,7 +93,8 @@ export class Handle<out C extends Chunk = Chunk> {
 
   /**
    * Makes a handle of this thread for the payload that {@link Handle.move} sent away. It works with the functions of the
-   * package, whatever pager it was made by; there its bytes stay counted.
+   * package, whatever pager it was made by. Scratch space stays counted there; memory of the swap backend is counted in the
+   * pager of the process from then on.
    *
    * @throws ERR_PAGEOUT_RELEASED when the token was used before or is of another process, ERR_INVALID_ARG_TYPE and
    * ERR_INVALID_ARG_VALUE when it is none
@@ -108,7 +109,7 @@ export class Handle<out C extends Chunk = Chunk> {
     return adopt(token) as Handle<C>
   }
 
-  /** Frees the payload's slots or memory. More than once is the same as once. */
+  /** Frees the payload's slots or memory. Calling it again does nothing. */
   release(): void {
     if (!this.released) this.#payload.owner.release(this.#payload)
   }

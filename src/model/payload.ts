@@ -1,4 +1,4 @@
-/** A payload as the layers between a handle and the addon know it. */
+/** A payload, as the layers between a handle and the addon see it. */
 
 import type { PagerRef } from '../../index.d.ts'
 import type { Backend, Chunk } from './types.js'
@@ -29,7 +29,7 @@ export interface SwapMemory {
   readonly isExcluded: boolean
   /** Jobs on other threads that use it now. */
   users: number
-  /** Who waits until there are none. */
+  /** Called when there are none. */
   waiting: (() => void)[]
 }
 
@@ -55,7 +55,7 @@ export interface Owner {
   release(payload: Payload): void
   /** Sends the payload away, and returns the token that stands for it. */
   move(payload: Payload): string
-  /** Whether the device has lost something of a file that the payload lies in. */
+  /** Whether the device has lost a part of a file that holds the payload. */
   isAtRisk(payload: Payload): boolean
 }
 

@@ -1,4 +1,4 @@
-/** The types of the package: what goes in, what comes out, and what can be chosen. */
+/** The types of the package: arguments, results and options. */
 
 type Float16 = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never
 
@@ -17,10 +17,10 @@ export type TypedArray =
   | BigUint64Array
   | Float16
 
-/** A piece of the caller's memory. A Buffer is one: it is a Uint8Array, and this needs no types of Node to say so. */
+/** A piece of the caller's memory. A Buffer is a Uint8Array, so it needs no mention, and no types of Node. */
 export type Chunk = TypedArray | DataView | ArrayBuffer
 
-/** A Buffer, where the types of Node are there. */
+/** A Buffer, where the types of Node are present. */
 type NodeBuffer = typeof globalThis extends { Buffer: { alloc(size: number): infer B extends Uint8Array } } ? B : never
 
 /** The built-in class of chunks of class `C`, over memory of class `B`. */
@@ -57,8 +57,8 @@ type BuiltIn<C extends Chunk, B extends ArrayBufferLike> = C extends Uint8Array 
                             : C
 
 /**
- * What comes back for chunks of class `C`: the built-in class itself, over an ordinary ArrayBuffer, also where the chunks were of a
- * class derived from it or over a SharedArrayBuffer.
+ * What is read back for chunks of class `C`: the built-in class itself, over an ordinary ArrayBuffer, also where the chunks were
+ * of a class derived from it or over a SharedArrayBuffer.
  */
 export type Stored<C extends Chunk> = BuiltIn<C, ArrayBuffer>
 
@@ -85,7 +85,7 @@ export type Detach = 'auto' | 'never' | 'required'
 export interface PageoutOptions {
   /** Where the payload is stored. Default: the pager's backend. */
   backend?: Backend | undefined
-  /** What becomes of the chunks. Default: the pager's `detach`, which is `auto` unless an option says otherwise. */
+  /** What becomes of the chunks. Default: the pager's `detach`, which is `auto` by default. */
   detach?: Detach | undefined
 }
 
@@ -115,8 +115,8 @@ export interface StreamOptions extends SignalOptions {
 declare const token: unique symbol
 
 /**
- * What `handle.move()` gives, for `Handle.adopt` in any thread of the process: a string, so that it goes through
- * `postMessage` and whatever else copies values.
+ * What `handle.move()` returns, for `Handle.adopt` in any thread of the process: a string, so that `postMessage` and everything
+ * else that copies values can carry it.
  */
 export type HandleToken<C extends Chunk = Chunk> = string & { readonly [token]: C }
 
@@ -130,13 +130,13 @@ export interface PagerOptions {
   /** Backend of pageouts that name none. Default: `file`. */
   backend?: Backend | undefined
   /**
-   * What becomes of the chunks of pageouts that name nothing else. Default: `auto`. A cache whose values others may still hold
-   * wants `never`.
+   * What becomes of the chunks of pageouts that do not set it. Default: `auto`. Use `never` for a cache whose values others may
+   * still hold.
    */
   detach?: Detach | undefined
   /**
-   * Upper limit on scratch space in use, in bytes. Default: what `PAGEOUT_CAPACITY_BYTES` says, and in any case no more than leaves
-   * a tenth of the file system free.
+   * Upper limit on scratch space in use, in bytes. Default: `PAGEOUT_CAPACITY_BYTES` of the environment, and in any case no
+   * more than leaves a tenth of the file system free.
    */
   capacityBytes?: number | undefined
   /** Whether the scratch directory may live in memory. Default: false. */
@@ -146,7 +146,7 @@ export interface PagerOptions {
   /**
    * Whether the memory of payloads of the swap backend is excluded from core dumps while they are out, however often they are
    * moved between threads; a pageout fails where that is not possible. Payloads of the file backend have no memory in the
-   * process; `spareBytes` is 0 by default then, so that none of what they had is kept. Linux only. Default: false.
+   * process; `spareBytes` is 0 by default then, so that none of their memory is kept. Linux only. Default: false.
    */
   excludeFromCoreDumps?: boolean | undefined
   /**
@@ -157,33 +157,33 @@ export interface PagerOptions {
   spareBytes?: number | undefined
 }
 
-/** What a pager holds and has done. Counters run from its beginning. */
+/** What a pager holds and has done. Counters start when it is made. */
 export interface PagerStats {
   /** Handles that exist, in all threads. */
   handles: number
   /** Bytes of their payloads. */
   payloadBytes: number
-  /** Handles of all pagers that `move()` has sent and nobody has adopted yet; each still counts in its own pager. */
+  /** Handles of all pagers that were moved and are not adopted yet; each still counts in its own pager. */
   movingHandles: number
   /** Bytes of scratch slots in use. */
   usedBytes: number
-  /** The most that `usedBytes` may become; 0 while neither an option nor an open scratch directory decides it. */
+  /** Upper limit on `usedBytes`; 0 until an option or an open scratch directory decides it. */
   capacityBytes: number
   /** Bytes of disk space that the scratch files hold, in use or ready for use. */
   scratchBytes: number
-  /** Bytes of slots in use that the device may not have yet, counted from above. */
+  /** Upper bound on the bytes of slots in use that may not be on the device yet. */
   dirtyBytes: number
-  /** Most of them that are left alone; past that, each pageout starts writing as much as it added. */
+  /** Upper limit on `dirtyBytes` without write-back; past it, each pageout starts writing as much as it added. */
   dirtyBudgetBytes: number
   /** Bytes whose writing was started because of that. */
   pushedBytes: number
-  /** Scratch files of which the device has lost something after it was written, as far as the system has said so. */
+  /** Scratch files of which the device has lost a part after it was written, as reported by the OS. */
   writeBackFailures: number
   /** Bytes of slots in use in such files: what may be lost (`handle.atRisk`). */
   atRiskBytes: number
   /** Bytes of buffers that this thread keeps for results, of all its pagers together. */
   spareBytes: number
-  /** Results of this thread that found a buffer among them, and so needed no fresh memory. */
+  /** Results of this thread that used one of them instead of new memory. */
   spareHits: number
   /** The scratch directory, once one is open. */
   scratchDir: string | null
@@ -191,15 +191,15 @@ export interface PagerStats {
   fileSystem: string | null
   /** Pageouts that succeeded. */
   pageouts: number
-  /** Bytes they put out. */
+  /** Bytes that they paged out. */
   pageoutBytes: number
   /** Reads of ranges that succeeded; a call with several ranges counts once. */
   reads: number
-  /** Bytes they brought back. */
+  /** Bytes that they read. */
   readBytes: number
   /** Takes that succeeded. */
   takes: number
-  /** Bytes they brought back. */
+  /** Bytes that they read. */
   takeBytes: number
   /** Bytes of swap space that the machine has. Without any, the swap backend frees nothing. */
   swapBytes: number
@@ -209,7 +209,7 @@ export interface PagerStats {
 
 /** The context of events of the tracing channels `pageout:pageout`, `pageout:read` and `pageout:take`. Never the payload. */
 export interface TraceContext {
-  /** Bytes that are paged out or asked for; of `pageoutFrom`, those that have come so far. */
+  /** Bytes that are paged out or requested; of `pageoutFrom`, those that have arrived so far. */
   readonly byteLength: number
   /** Where the payload lives. */
   readonly backend: Backend

@@ -1,12 +1,11 @@
-/** One pager as a thread sees it: its options, its payloads and its life. The verbs work on it (verbs/). */
+/** One pager as a thread sees it: its options, its payloads, how it opens and closes. The verbs (verbs/) work on it. */
 
 import type { PagerRef } from '../../index.d.ts'
 import { native } from '../addon/load.js'
 import { backendOf } from '../backends/choose.js'
 import { freeMemory } from '../backends/swap.js'
 import { backendName, detachName, directoryPath, isTrue, oneOf, optionsBag, wholeNumber } from '../chunks/arguments.js'
-import { clearSpares } from '../memory/freeing.js'
-import { defaultSpareBytes, spareStats } from '../memory/results.js'
+import { clearSpares, defaultSpareBytes, spareStats } from '../memory/results.js'
 import { closed, guarded, invalidArgValue, released } from '../model/errors.js'
 import { adoptBy, type Handle, handleOf, payloadOf } from '../model/handle.js'
 import { markReleased, type Owner, type Payload, type PayloadShape, type SwapMemory } from '../model/payload.js'
@@ -23,7 +22,7 @@ const NUMBERS = [
 /** Stands for the options of the process-wide pager. */
 export const PROCESS_WIDE: PagerOptions = Object.freeze({})
 
-/** What a pager's options come to in this thread. */
+/** The options of a pager that concern this thread. */
 interface Settings {
   readonly detach: Detach
   readonly excludes: boolean
@@ -43,7 +42,7 @@ export class PagerCore implements Owner {
   #isClosed = false
   #isFreed = false
   #pending = 0
-  /** Who waits until nothing is pending. */
+  /** Called when nothing is pending. */
   #waiting: (() => void)[] = []
 
   private constructor(ref: PagerRef, settings: Settings, isProcessWide: boolean) {
@@ -52,11 +51,11 @@ export class PagerCore implements Owner {
     this.excludes = settings.excludes
     this.spareBytes = settings.spareBytes
     this.#isProcessWide = isProcessWide
-    // No unregister token: a ticket says by its generation that it was freed before, and tokens make the collector slow.
+    // No unregister token: the generation in a ticket shows that it was freed before, and tokens make the collector slow.
     this.#registry = new FinalizationRegistry(ticket => this.#forget(ticket))
   }
 
-  /** The process-wide pager for {@link PROCESS_WIDE}, else a pager of its own. */
+  /** The process-wide pager for {@link PROCESS_WIDE}, else a new one. */
   static of(options: PagerOptions | undefined): PagerCore {
     return options === PROCESS_WIDE ? processWide : PagerCore.open(options)
   }
@@ -84,7 +83,7 @@ export class PagerCore implements Owner {
     const settings: Settings = {
       detach: detach === undefined ? 'auto' : detachName(detach, 'options.detach'),
       excludes,
-      // None of what an excluded payload had is kept.
+      // No memory of an excluded payload is kept.
       spareBytes:
         spareBytes === undefined
           ? Number(!excludes) * defaultSpareBytes()
@@ -129,8 +128,16 @@ export class PagerCore implements Owner {
 
   /** The handle of a payload that is out. */
   handle<C extends Chunk>({ chunkClass, byteLength }: PayloadShape, backend: Backend, ticket: number): Handle<C> {
-    const state = { ticket, isBeingTaken: false, isReleaseDue: false }
-    const handle = handleOf<C>({ owner: this, chunkClass, byteLength, backend, ...state })
+    const payload: Payload = {
+      owner: this,
+      chunkClass,
+      byteLength,
+      backend,
+      ticket,
+      isBeingTaken: false,
+      isReleaseDue: false,
+    }
+    const handle = handleOf<C>(payload)
     this.#registry.register(handle, ticket)
     return handle
   }
@@ -183,7 +190,7 @@ export class PagerCore implements Owner {
     return this.#isClosed
   }
 
-  /** Frees all payloads and closes all descriptors. More than once is the same as once. */
+  /** Frees all payloads and closes all descriptors. Closing again does nothing. */
   close(): void {
     this.#isClosed = true
     this.#isFreed = true
@@ -238,8 +245,8 @@ async function freeInTurns(all: readonly SwapMemory[]): Promise<void> {
 }
 
 /**
- * What a worker's own `env` says, which the addon cannot see. Nothing on the main thread, where the addon looks at the environment
- * itself, and when it needs it.
+ * The values of a worker's own `env`, which the addon cannot see. Nothing on the main thread, where the addon reads the
+ * environment itself, when it needs it.
  */
 function workerEnvironment(): string[] | undefined {
   if (workers.isMainThread) return undefined

@@ -1,4 +1,4 @@
-/** Payloads that move between threads: `move` leaves a token in place of the payload, `adopt` takes it in. */
+/** Payloads that move between threads: `move` exchanges a payload for a token, `adopt` a token for a payload. */
 
 import { native } from '../addon/load.js'
 import { backendOf } from '../backends/choose.js'

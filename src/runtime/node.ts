@@ -3,7 +3,7 @@
  * that esbuild makes has none), and in a test runner it may give a stand-in.
  */
 
-// A Node that is too old for that gets as far as the error of the loader, which says so.
+// A Node that is too old for that reaches the loader, whose error names the oldest supported one.
 const builtin: typeof process.getBuiltinModule = process.getBuiltinModule ?? require
 
 export const buffer = builtin('node:buffer')
@@ -14,6 +14,10 @@ export const os = builtin('node:os')
 export const util = builtin('node:util')
 export const webStreams = builtin('node:stream/web')
 export const workers = builtin('node:worker_threads')
+
+/** The runtime's `structuredClone`, which test environments may lack. What it gives is of the main realm there. */
+export const clone: typeof structuredClone =
+  globalThis.structuredClone ?? builtin('node:vm').runInThisContext('structuredClone')
 
 /** Refuses to let an object be cloned or posted, where the runtime can (Node 22.10 and later). */
 export const { markAsUncloneable = () => {} } = workers as { markAsUncloneable?: (object: object) => void }

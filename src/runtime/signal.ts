@@ -1,19 +1,27 @@
-/** Abort signals of callers, read and listened to in ways that run no code of theirs. */
+/**
+ * Abort signals of callers, read and listened to in ways that run no code of theirs. Where a test environment (jsdom, happy-dom)
+ * replaces `AbortSignal` by a class of its own, that has no such ways, and its signals are used as they are.
+ */
 
 import { inherits, method, property } from './captured.js'
+import { util } from './node.js'
 
-const abortedOf = property<boolean>(AbortSignal.prototype, 'aborted')
-const reasonOf = property<unknown>(AbortSignal.prototype, 'reason')
+/** The prototype of Node's own signals, whatever `AbortSignal` is here. Bun has no other way to it. */
+const SIGNAL: object = util.transferableAbortController
+  ? Object.getPrototypeOf(util.transferableAbortController().signal)
+  : AbortSignal.prototype
+const TARGET: object = Object.getPrototypeOf(SIGNAL)
 
-type Listening = (signal: object, event: 'abort', listener: (event: Event) => void) => void
-/** Calls `listener` when the signal is aborted. */
-export const listen: Listening = method(EventTarget.prototype, 'addEventListener')
-/** Removes a listener. */
-export const unlisten: Listening = method(EventTarget.prototype, 'removeEventListener')
+const abortedOf = property<boolean>(SIGNAL, 'aborted')
+const reasonOf = property<unknown>(SIGNAL, 'reason')
 
-/** Whether a value is a signal of this runtime, and not only looks like one. */
-export function isSignal(value: unknown): value is AbortSignal {
-  if (!inherits(value, AbortSignal.prototype)) return false
+type Listener = (event: Event) => void
+type Listening = (signal: object, event: 'abort', listener: Listener) => void
+const add: Listening = method(TARGET, 'addEventListener')
+const remove: Listening = method(TARGET, 'removeEventListener')
+
+/** Whether a value is one of Node's own signals, and not only looks like one. */
+function isOwn(value: object): boolean {
   try {
     abortedOf(value)
     return true
@@ -22,12 +30,35 @@ export function isSignal(value: unknown): value is AbortSignal {
   }
 }
 
+/** Whether a value is a signal: Node's own, or of the class that a test environment has in its place. */
+export function isSignal(value: unknown): value is AbortSignal {
+  if (inherits(value, SIGNAL)) return isOwn(value)
+  return AbortSignal.prototype !== SIGNAL && inherits(value, AbortSignal.prototype) && hasAborted(value)
+}
+
+function hasAborted(value: object): boolean {
+  return 'aborted' in value && typeof value.aborted === 'boolean'
+}
+
 /** Whether a signal, where there is one, is aborted. */
 export function isAborted(signal: AbortSignal | undefined): signal is AbortSignal {
-  return signal !== undefined && abortedOf(signal)
+  if (signal === undefined) return false
+  return isOwn(signal) ? abortedOf(signal) : signal.aborted
 }
 
 /** What an aborted signal says why. */
 export function abortReason(signal: AbortSignal): unknown {
-  return reasonOf(signal)
+  return isOwn(signal) ? reasonOf(signal) : signal.reason
+}
+
+/** Calls `listener` when the signal is aborted. */
+export function listen(signal: AbortSignal, listener: Listener): void {
+  if (isOwn(signal)) add(signal, 'abort', listener)
+  else signal.addEventListener('abort', listener)
+}
+
+/** Removes a listener. */
+export function unlisten(signal: AbortSignal, listener: Listener): void {
+  if (isOwn(signal)) remove(signal, 'abort', listener)
+  else signal.removeEventListener('abort', listener)
 }

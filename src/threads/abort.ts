@@ -1,4 +1,4 @@
-/** Reacting to abort signals: one listener for each signal, however many calls are pending with it. */
+/** Reactions to abort signals: one listener for each signal, however many calls are pending with it. */
 
 import { abortError } from '../model/errors.js'
 import { isAborted, listen, unlisten } from '../runtime/signal.js'
@@ -6,7 +6,7 @@ import { isAborted, listen, unlisten } from '../runtime/signal.js'
 /** What is done when a signal is aborted. */
 const watched = new WeakMap<AbortSignal, Set<() => void>>()
 
-/** Calls `react` when the signal is aborted; the function that is returned takes that back. */
+/** Calls `react` when the signal is aborted; the function that is returned undoes that. */
 export function onAbort(signal: AbortSignal | undefined, react: () => void): () => void {
   if (!signal) return nothing
   const reactions = watched.get(signal) ?? watch(signal)
@@ -20,8 +20,8 @@ export function onAbort(signal: AbortSignal | undefined, react: () => void): () 
 function nothing(): void {}
 
 function watch(signal: AbortSignal): Set<() => void> {
-  // First, because it may fail: what Node asks of the signal there may be the caller's.
-  listen(signal, 'abort', reactAll)
+  // First, because it may fail: Node reads properties of the signal there, which may be the caller's code.
+  listen(signal, reactAll)
   const reactions = new Set<() => void>()
   watched.set(signal, reactions)
   return reactions
@@ -29,7 +29,7 @@ function watch(signal: AbortSignal): Set<() => void> {
 
 function unwatch(signal: AbortSignal): void {
   watched.delete(signal)
-  unlisten(signal, 'abort', reactAll)
+  unlisten(signal, reactAll)
 }
 
 function reactAll(event: Event): void {
@@ -50,12 +50,12 @@ export async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal |
     const aborted = new Promise<never>((_, reject) => {
       forget = onAbort(signal, () => reject(abortError(signal)))
     })
-    // What began `result`, or what listening ran, may have aborted: no event comes after that.
+    // The code that started `result`, or that ran while listening began, may have aborted: then no event follows.
     refuseAborted(signal)
     return await Promise.race([result, aborted])
   } finally {
     forget()
-    // Whoever learned of the abort does not learn of the result.
+    // After an abort the result is not reported.
     result.catch(nothing)
   }
 }

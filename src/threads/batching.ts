@@ -42,9 +42,9 @@ export interface SmallPageout {
 
 /** The small calls of one pager. */
 export interface Batches {
-  /** Reads, which give their memory. */
+  /** Reads, which resolve to their memory. */
   readonly reads: Batching<SmallRead, ArrayBuffer>
-  /** Pageouts, which give their tickets. */
+  /** Pageouts, which resolve to their tickets. */
   readonly pageouts: Batching<SmallPageout, number>
 }
 
@@ -62,7 +62,7 @@ export function batchesOf(ref: PagerRef): Batches {
   }
 }
 
-/** Calls of one kind that share jobs. Those that fail among others are made again by themselves, which says why. */
+/** Calls of one kind that share jobs. Those that fail among others are repeated alone, to find out why. */
 export class Batching<J extends { readonly byteLength: number }, R> {
   readonly #together: (jobs: readonly J[]) => Promise<readonly (R | undefined)[]>
   readonly #alone: (job: J) => Promise<R>
@@ -184,7 +184,7 @@ async function readAlone(ref: PagerRef, read: SmallRead): Promise<ArrayBuffer> {
   return buffer
 }
 
-/** The memory of each read that succeeded. One without memory fails for itself, and not for the others. */
+/** The memory of each read that succeeded. One without memory fails alone. */
 async function readTogether(ref: PagerRef, all: readonly SmallRead[]): Promise<readonly (ArrayBuffer | undefined)[]> {
   const buffers = all.map(read => orUndefined(() => bufferFor(read)))
   const reads = all.filter((_, position) => buffers[position])

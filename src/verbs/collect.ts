@@ -32,7 +32,7 @@ export function collect(pager: PagerCore, source: Iterable<Chunk>, options: Coll
   })
 }
 
-/** Collects the chunks of a source that may have them later. */
+/** Collects chunks from an asynchronous source. */
 export async function collectLater(
   pager: PagerCore,
   source: ChunkSource<Chunk>,
@@ -56,7 +56,7 @@ export async function collectLater(
   return await pager.pending(() => tracedPromise('pageout', intake.context(backend), step))
 }
 
-/** Checks what a source gives. */
+/** Checks the chunks of a source. */
 class Intake {
   readonly #pager: PagerCore
   #chunkClass: ChunkClass | undefined
@@ -78,7 +78,7 @@ class Intake {
     }
   }
 
-  /** Checks the next chunk. The source, which gave it, may have done anything meanwhile. */
+  /** Checks the next chunk. The source may have done anything meanwhile. */
   next(chunk: unknown): Part {
     this.#pager.refuseFreed()
     const name = `source[${this.#count}]`
@@ -92,14 +92,14 @@ class Intake {
     return part
   }
 
-  /** What has come; a source that gave no chunks made an empty payload of bytes. */
+  /** What was collected; a source without chunks makes an empty payload of bytes. */
   shape(): PayloadShape {
     this.#pager.refuseFreed()
     return { chunkClass: this.#chunkClass ?? UINT8_ARRAY, byteLength: this.#byteLength }
   }
 }
 
-/** The chunks of a source until it ends. Whoever stops before that, or aborts, gives the source up. */
+/** The chunks of a source until it ends. Stopping before that, or aborting, gives the source up. */
 async function* unlessAbortedChunks(
   source: ChunkSource<Chunk>,
   signal: AbortSignal | undefined,

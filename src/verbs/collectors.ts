@@ -1,4 +1,4 @@
-/** Where collected chunks go: three ways to make one payload of them. Each has `append`, `finish`, and `end` in any case. */
+/** Where collected chunks go: three ways to make one payload of them. `end` is always called, also after `finish`. */
 
 import { native } from '../addon/load.js'
 import { freeBuffer, hintCold, keep, preparation } from '../backends/swap.js'
@@ -42,7 +42,7 @@ export class FileCollector {
 }
 
 /**
- * Gathers pieces in memory of its own, and appends one off the JavaScript thread while the next is gathered. It holds three pieces
+ * Gathers pieces in private memory, and appends one off the JavaScript thread while the next is gathered. It holds three pieces
  * at most, however long a chunk is.
  */
 export class StagedFileCollector {
@@ -107,7 +107,7 @@ export class StagedFileCollector {
     this.#usedBytes = 0
     await unlessAborted(this.#appended, this.#signal)
     this.#appended = this.#append(piece, bytes)
-    // Whoever waits for it next learns of a failure; nobody may be left to wait after an abort.
+    // A failure is reported to the next that waits for it; after an abort no one may wait.
     this.#appended.catch(() => {})
   }
 
@@ -141,7 +141,7 @@ export class SwapCollector {
     return ticket
   }
 
-  /** Gives back what was not finished. */
+  /** Frees what was not finished. */
   end(): void {
     for (const buffer of this.#buffers) freeBuffer(buffer, this.#owner.excludes, this.#owner.spareBytes)
   }

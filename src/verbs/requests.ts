@@ -28,12 +28,12 @@ export function pageoutRequest(pager: PagerCore, { chunks, list, options, named 
   const { detach: chosen } = bag
   const detach = chosen === undefined ? pager.detach : detachName(chosen, 'options.detach')
   const backend = named ? backendName(named.backend, 'backend') : chosenBackend(pager, bag.backend)
-  const inspected = inspectChunks(chunks, list)
+  const { chunkClass, parts, byteLength } = inspectChunks(chunks, list)
   // The caller's code, if any ran, is done.
   pager.refuseClosed()
-  if (detach === 'required') inspected.parts.forEach(refuseNotDetachable)
+  if (detach === 'required') parts.forEach(refuseNotDetachable)
   pager.prepare()
-  return { ...inspected, backend, detach }
+  return { chunkClass, parts, byteLength, backend, detach }
 }
 
 /** The checked backend of a payload that is about to be collected. */

@@ -1,4 +1,4 @@
-/** Sources of chunks for promise collecting: asked for one chunk at a time, and given up at once, also while they are asked. */
+/** Sources of chunks for promise collecting: read one chunk at a time, and given up at once, also while a chunk is awaited. */
 
 import { invalidArgType } from '../model/errors.js'
 import type { Chunk, ChunkSource } from '../model/types.js'
@@ -7,7 +7,7 @@ import type { Chunk, ChunkSource } from '../model/types.js'
 export interface SourceReader {
   /** The next chunk; undefined at the end. */
   next(): Promise<{ readonly chunk: unknown } | undefined>
-  /** Tells the source that nobody wants more, and waits for nothing. How it takes that is its own affair. */
+  /** Ends the source early, and waits for nothing. Its errors are ignored. */
   giveUp(reason: unknown): void
 }
 
@@ -30,7 +30,7 @@ function isWebStream(source: object): source is ReadableStream<Chunk> {
   return 'getReader' in source && typeof source.getReader === 'function' && 'locked' in source
 }
 
-/** A Web stream. Its own iterator would wait for the chunk that was asked for before it cancels. */
+/** A Web stream. Its own iterator would wait for the pending chunk before it cancels. */
 function webReader(stream: ReadableStream<Chunk>): SourceReader {
   const reader = stream.getReader()
   return {
@@ -66,7 +66,7 @@ function nodeReader(stream: NodeStream): SourceReader {
 type AnyIterator = AsyncIterator<unknown> | Iterator<unknown>
 
 function iteratorReader(iterator: AnyIterator): SourceReader {
-  /** An iterator that threw or ended is over. One that is being asked is not: it may never answer. */
+  /** An iterator that threw or ended is over. One with a pending `next()` is not: it may never settle. */
   let isOver = false
   return {
     async next() {
@@ -75,7 +75,7 @@ function iteratorReader(iterator: AnyIterator): SourceReader {
         throw error
       })
       isOver = given === undefined
-      // What a synchronous iterator gives may be a promise, and reject: the iterator itself is not over then.
+      // A value of a synchronous iterator may be a promise, and reject: the iterator itself is not over then.
       return given && { chunk: await given.chunk }
     },
     giveUp() {

@@ -44,18 +44,18 @@ interface Options {
 }
 
 /**
- * How an abort fails a stream. A signal may live as long as the process: it must not hold the stream, the handle and so the
- * payload of whoever dropped the stream half read.
+ * How an abort fails a stream. A signal may live as long as the process: it must not keep alive the stream, the handle
+ * and so the payload of a stream that was dropped half read.
  */
 function failWeakly(source: PayloadBytes, signal: AbortSignal): () => void {
   const weak = new WeakRef(source)
   return () => weak.deref()?.abort(signal)
 }
 
-/** Takes what is left at a signal for a stream that was dropped. */
+/** Removes the listener of a stream that was dropped from its signal. */
 const DROPPED = new FinalizationRegistry<() => void>(forget => forget())
 
-/** What the stream asks. An error leaves the handle whole. */
+/** The source of the stream. An error leaves the handle whole. */
 class PayloadBytes {
   readonly type = 'bytes'
   readonly #pager: PagerCore
@@ -86,28 +86,35 @@ class PayloadBytes {
   }
 
   async pull(controller: ReadableByteStreamController): Promise<void> {
-    // A reader that brought its own memory has given it up: nobody else knows it until it is handed out.
-    const { byobRequest } = controller
-    const view = byobRequest?.view
     try {
-      const request = this.#next(view?.byteLength)
-      const { byteLength } = request.ranges
-      const into = view ? new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset, byteLength) : undefined
-      const bytes = await readBytes(request, into, this.#options.signal)
-      this.#position += byteLength
-      if (byobRequest) byobRequest.respond(byteLength)
-      else controller.enqueue(bytes)
-      if (this.#position === this.#handle.byteLength) this.#end(controller)
+      if (this.#position < this.#handle.byteLength) await this.#give(controller)
+      // What was read ahead waits in the stream: it is read to its end when a reader has got the last of it, which asks once more.
+      const isAllHandedOut = controller.desiredSize === this.#options.chunkBytes
+      if (this.#position === this.#handle.byteLength && isAllHandedOut) this.#end(controller)
     } catch (error) {
       this.#fail(controller, error)
     }
+  }
+
+  /** Reads the next chunk. */
+  async #give(controller: ReadableByteStreamController): Promise<void> {
+    // The memory that a reader supplied is detached from it: no one else can reach it until it is handed out.
+    const { byobRequest } = controller
+    const view = byobRequest?.view
+    const request = this.#next(view?.byteLength)
+    const { byteLength } = request.ranges
+    const into = view ? new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset, byteLength) : undefined
+    const bytes = await readBytes(request, into, this.#options.signal)
+    this.#position += byteLength
+    if (byobRequest) byobRequest.respond(byteLength)
+    else controller.enqueue(bytes)
   }
 
   cancel(): void {
     this.#close(this.#options.release === true)
   }
 
-  /** The next bytes, as many as fit a chunk and whatever memory a reader brought. */
+  /** The next bytes, as many as fit a chunk and the memory that a reader supplied. */
   #next(roomBytes = Number.POSITIVE_INFINITY): ReadRequest {
     const payload = this.#pager.payload(this.#handle)
     const byteLength = Math.min(this.#options.chunkBytes, roomBytes, payload.byteLength - this.#position)
@@ -122,7 +129,7 @@ class PayloadBytes {
   #end(controller: ReadableByteStreamController): void {
     // Throws when a reader waits with elements that are wider than what is left.
     controller.close()
-    // Reads that brought their own memory and still wait are told by this alone.
+    // Only this ends reads that supplied their own memory and still wait.
     controller.byobRequest?.respond(0)
     this.#close(this.#options.release !== false)
   }

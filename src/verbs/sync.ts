@@ -1,12 +1,12 @@
-/** The verbs that have done their work when they return, each from its checks to its end. */
+/** The synchronous verbs, each from its checks to its end. */
 
 import { backendOf } from '../backends/choose.js'
-import type { Destined } from '../chunks/arguments.js'
+import type { Destined, Ranges } from '../chunks/arguments.js'
 import { listOf, type PageoutRequest, refuseChanged } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
 import { isSystemFailure, type Result, withChunks } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
-import { markReleased } from '../model/payload.js'
+import { markReleased, type Payload } from '../model/payload.js'
 import type { Chunk, PageoutOptions } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
 import { pageoutRequest, type ReadRequest } from './requests.js'
@@ -40,25 +40,35 @@ function store(pager: PagerCore, request: PageoutRequest): Handle<Chunk> {
 
 /** Reads checked ranges. */
 export function read({ payload, ranges }: ReadRequest, { target }: Destined): Chunk {
-  const step = () => {
+  if (isUnwatched('read')) return readNow(payload, ranges, target)
+  const context = { byteLength: ranges.byteLength, backend: payload.backend }
+  return traced('read', context, () => {
+    // Subscribers may have done anything.
     payload.owner.refuseUnusable(payload)
-    const { bytes, result } = destination(payload.chunkClass, ranges.byteLength, target)
-    backendOf(payload).read(payload, ranges, bytes)
-    return result()
-  }
-  return traced('read', { byteLength: ranges.byteLength, backend: payload.backend }, step)
+    return readNow(payload, ranges, target)
+  })
+}
+
+function readNow(payload: Payload, ranges: Ranges, target: unknown): Chunk {
+  const { bytes, result } = destination(payload.chunkClass, ranges.byteLength, target)
+  backendOf(payload).read(payload, ranges, bytes)
+  return result()
 }
 
 /** Takes the payload of a handle. */
 export function take(pager: PagerCore, handle: unknown, { target }: Destined): Chunk {
   const payload = pager.payload(handle)
-  const step = () => {
+  if (isUnwatched('take')) return takeNow(payload, target)
+  return traced('take', contextOf(payload), () => {
     payload.owner.refuseUnusable(payload)
-    const chunk = backendOf(payload).take(payload, target)
-    markReleased(payload)
-    return chunk
-  }
-  return traced('take', contextOf(payload), step)
+    return takeNow(payload, target)
+  })
+}
+
+function takeNow(payload: Payload, target: unknown): Chunk {
+  const chunk = backendOf(payload).take(payload, target)
+  markReleased(payload)
+  return chunk
 }
 
 /** Runs a verb; a failure of the system is returned, anything else is thrown. */

@@ -1,4 +1,4 @@
-/** Tracing channels of `node:diagnostics_channel`, by which a process can watch this package. */
+/** Tracing channels of `node:diagnostics_channel`, by which a process can observe this package. */
 
 import type { TraceContext } from '../model/types.js'
 import { diagnostics } from '../runtime/node.js'

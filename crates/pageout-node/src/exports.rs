@@ -28,7 +28,7 @@ pub fn open_default() -> PagerRef {
 }
 
 /// A pager of its own. A scratch directory that is given is opened now. `environment` is as for `useEnvironment`.
-#[allow(clippy::fn_params_excessive_bools, reason = "options, named where JavaScript passes them")]
+#[allow(clippy::fn_params_excessive_bools, clippy::too_many_arguments, reason = "options, named where JavaScript passes them")]
 #[napi(catch_unwind, ts_return_type = "PagerRef")]
 pub fn open(
     env: Env,

@@ -43,13 +43,47 @@ pub fn offer_pages(memory: &mut [MaybeUninit<u8>]) {
     advise_unused(memory, libc::MADV_FREE);
 }
 
-/// Gives memory that was freed and lies idle in the C library back to the system, where the library can do that.
+/// Gives memory that was freed and lies idle in the C library back to the system, where the library keeps such memory: glibc
+/// and macOS do; musl unmaps whole groups of blocks by itself.
 pub fn give_heap_back() {
     // SAFETY: malloc_trim may be called at any time; it touches only what nobody has allocated.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     unsafe {
         libc::malloc_trim(0);
     }
+    // SAFETY: may be called at any time; no zone means all zones, no goal means as much as possible.
+    #[cfg(target_os = "macos")]
+    unsafe {
+        malloc_zone_pressure_relief(std::ptr::null_mut(), 0);
+    }
+}
+
+#[cfg(target_os = "macos")]
+unsafe extern "C" {
+    /// Of `malloc/malloc.h`; the crate `libc` does not have it.
+    fn malloc_zone_pressure_relief(zone: *mut libc::malloc_zone_t, goal_bytes: libc::size_t) -> libc::size_t;
+}
+
+/// Gives back the pages of `len_bytes` bytes at `address` that were just freed, if glibc has them now: allocates as many bytes,
+/// which mostly are the same, and discards the pages of that allocation. Returns whether it was at `address`. Only memory that
+/// is allocated here is ever advised, so no harm is done if it was not. `is_excluded` lets the pages into core dumps again.
+///
+/// Unlike [`give_heap_back`] this does not walk all free blocks of the heap.
+pub fn discard_freed(address: usize, len_bytes: usize, is_excluded: bool) -> bool {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        return false;
+    }
+    // SAFETY: malloc has no precondition.
+    let start = unsafe { libc::malloc(len_bytes) };
+    let is_same = !start.is_null() && start.addr() == address;
+    if is_same {
+        // SAFETY: malloc gave these bytes to us, nobody else knows them, and any content is valid for `MaybeUninit`.
+        let memory = unsafe { std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<u8>>(), len_bytes) };
+        if is_excluded { discard_excluded(memory) } else { discard_pages(memory) }
+    }
+    // SAFETY: `start` is null or comes from malloc, is freed once, and the slice above is gone.
+    unsafe { libc::free(start) };
+    is_same
 }
 
 /// Whether memory can be kept out of core dumps here.
@@ -197,6 +231,26 @@ mod tests {
         assert!(zeros.is_multiple_of(page_bytes()), "{zeros} bytes were discarded");
         offer_pages(&mut []);
         prefer_huge_pages(&mut []);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+    fn memory_that_was_just_freed_is_given_back_and_its_neighbours_stay() {
+        let len_bytes = 64 * 1024;
+        let mut seen = 0;
+        for is_excluded in [false, true] {
+            let blocks: Vec<Vec<u8>> = (0..64).map(|_| vec![7; len_bytes]).collect();
+            let neighbours: Vec<Vec<u8>> = (0..64).map(|_| vec![9; 3000]).collect();
+            for block in blocks {
+                let address = block.as_ptr().addr();
+                drop(block);
+                seen += usize::from(discard_freed(address, len_bytes, is_excluded));
+            }
+            assert!(neighbours.iter().flatten().all(|&byte| byte == 9));
+        }
+        assert!(seen > 0, "the C library never gave the same block again");
+        assert!(!discard_freed(1, len_bytes, false), "no block is at an odd address");
+        give_heap_back();
     }
 
     #[test]

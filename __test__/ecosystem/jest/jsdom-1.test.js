@@ -1,0 +1,2 @@
+/** @jest-environment jsdom */
+require('./round-trip.js').describeRoundTrips('jsdom', true)

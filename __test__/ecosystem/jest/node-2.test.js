@@ -1,0 +1,1 @@
+require('./round-trip.js').describeRoundTrips('node', false)

@@ -1,0 +1,4 @@
+// @vitest-environment happy-dom
+import { describeRoundTrips } from './round-trip.mjs'
+
+describeRoundTrips('happy-dom', true)

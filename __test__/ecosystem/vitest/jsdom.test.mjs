@@ -1,0 +1,4 @@
+// @vitest-environment jsdom
+import { describeRoundTrips } from './round-trip.mjs'
+
+describeRoundTrips('jsdom', true)

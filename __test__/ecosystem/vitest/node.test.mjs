@@ -1,0 +1,4 @@
+// @vitest-environment node
+import { describeRoundTrips } from './round-trip.mjs'
+
+describeRoundTrips('node', false)
