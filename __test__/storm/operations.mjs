@@ -109,6 +109,18 @@ function readMuch(scene, random) {
   }
 }
 
+/** Reads and a take by the functions of the package, whose pager is closed at once while they are pending. */
+function closeBeside(scene, random) {
+  scene.entries.use(random, entry => {
+    if (!entry.world.closesAtOnce || entry.world.isClosed) return
+    for (const verb of ['read', 'read', 'take']) {
+      const request = { verb, ranges: [[0, entry.handle.length]] }
+      scene.track(verb, fetch(random, scene.shared, entry, request, scene.keepers(random, entry)))
+    }
+    entry.world.close()
+  })
+}
+
 function shortRange(random, length) {
   const at = random.below(length + 1)
   return { ranges: [[at, random.below(Math.min(length - at, 64) + 1)]] }
@@ -252,6 +264,7 @@ export const OPERATIONS = [
   { name: 'trim', weight: 1, run: control(world => world.controls.trim()) },
   { name: 'setBackend', weight: 1, run: control((world, backend) => world.controls.setBackend(backend)) },
   { name: 'close', weight: 1, run: (scene, random) => scene.closeOne(random) },
+  { name: 'closeBeside', weight: 1, run: closeBeside },
   { name: 'collect', weight: 1, run: (_, random) => globalThis.gc({ type: random.oneIn(8) ? 'major' : 'minor' }) },
   ...(typeof Handle.adopt === 'function' ? [{ name: 'move', weight: 4, run: moveAndAdopt }] : []),
 ]
