@@ -208,7 +208,9 @@ function codesIn(folder: string, ending: string): string[] {
 
 test('each code that the sources name has its row in docs/api.md, and each row a code', t => {
   const rust = ['crates/pageout/src', 'crates/pageout-node/src'].flatMap(folder => codesIn(folder, '.rs'))
-  const made = new Set([...rust, ...codesIn('src', '.ts')])
+  // Node's own, which the loader knows and never gives.
+  const ofNode = ['ERR_DLOPEN_DISABLED']
+  const made = new Set([...rust, ...codesIn('src', '.ts')].filter(code => !ofNode.includes(code)))
   const [, table = ''] =
     /^\| code \| when \|\n\| --- \| --- \|\n((?:\|.*\n)+)/m.exec(readFileSync(`${ROOT}docs/api.md`, 'utf8')) ?? []
   const rows = table
