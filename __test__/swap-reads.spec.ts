@@ -184,24 +184,16 @@ test.serial('ranges over 100,000 chunks are right, at once and later', async t =
   sameBytes(t, await promises.take(handle), bytes)
 })
 
-test.serial('a read of few bytes among very many chunks does not walk over them', t => {
-  const few = pageoutWith(
+// A walk would look at 10^10 chunks, for which no test has the time.
+test.serial('reads of few bytes among very many chunks do not walk over them', t => {
+  const handle = pageoutWith(
     'swap',
-    Array.from({ length: 100 }, () => new Float64Array(1)),
+    Array.from({ length: 100_000 }, (_, position) => Float64Array.of(position)),
   )
-  const many = pageoutWith(
-    'swap',
-    Array.from({ length: 100_000 }, () => new Float64Array(1)),
-  )
-  const took = (handle: Handle<Float64Array>) => {
-    const start = performance.now()
-    for (let read = 0; read < 1000; read += 1) readAt(handle, handle.length - 1, 1)
-    return performance.now() - start
+  for (let read = 0; read < 100_000; read += 1) {
+    const offset = (read * 7919) % 100_000
+    if (readAt(handle, offset, 1)[0] !== offset) return t.fail(`another element than ${offset}`)
   }
-  // The first rounds are those of the compiler; a walk would be a thousand times as slow.
-  took(few)
-  const [short, long] = [Math.min(took(few), took(few)), Math.min(took(many), took(many))]
-  t.true(long < 20 * short + 5, `${long} ms instead of ${short} ms`)
-  few.release()
-  many.release()
+  handle.release()
+  t.pass()
 })
