@@ -33,10 +33,24 @@ const Identity = class {
  * caller moves the memory to, and unlike an entry of a WeakSet costs the collector nothing.
  */
 class Own extends Identity {
-  readonly #isOwn = true
+  /** Whether all pages came after huge ones were asked for. */
+  #isInHugePages: boolean
+
+  constructor(buffer: ArrayBuffer, isInHugePages: boolean) {
+    super(buffer)
+    this.#isInHugePages = isInHugePages
+  }
 
   static has(buffer: ArrayBuffer): boolean {
-    return #isOwn in buffer
+    return #isInHugePages in buffer
+  }
+
+  static isInHugePages(buffer: ArrayBuffer): boolean {
+    return #isInHugePages in buffer && buffer.#isInHugePages
+  }
+
+  static setInHugePages(buffer: ArrayBuffer): void {
+    if (#isInHugePages in buffer) buffer.#isInHugePages = true
   }
 }
 
@@ -47,7 +61,7 @@ export function isOwn(buffer: ArrayBuffer): boolean {
 
 /** Notes that `moved` has, by a transfer of ours, the memory that `buffer` had. */
 export function inherit(moved: ArrayBuffer, buffer: ArrayBuffer): void {
-  if (Own.has(buffer)) new Own(moved)
+  if (Own.has(buffer)) new Own(moved, Own.isInHugePages(buffer))
 }
 
 /** New memory with any content. */
@@ -57,7 +71,7 @@ export function allocate(byteLength: number): ArrayBuffer {
     // Neither cleared nor part of the Buffer pool: exactly these bytes.
     const buffer = Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer
     noteAllocated(byteLength)
-    if (byteLength >= KEPT_FROM_BYTES) new Own(buffer)
+    if (byteLength >= KEPT_FROM_BYTES) new Own(buffer, false)
     if (byteLength >= HUGE_PAGES_FROM_BYTES) native.preferHugePages(new Uint8Array(buffer))
     return buffer
   } catch (cause) {
@@ -85,6 +99,11 @@ export function isKeepable(buffer: ArrayBuffer): boolean {
 /** Keeps a private buffer for a result. */
 export function keep(buffer: ArrayBuffer): void {
   const { byteLength } = buffer
+  if (byteLength >= HUGE_PAGES_FROM_BYTES && !Own.isInHugePages(buffer)) {
+    // The heap had usual pages there; filling huge ones once costs less than using usual ones again and again.
+    native.discardPages(new Uint8Array(buffer))
+    Own.setInHugePages(buffer)
+  }
   const sameLength = spares.get(byteLength) ?? []
   spares.delete(byteLength)
   spares.set(byteLength, sameLength)
