@@ -76,7 +76,7 @@ export declare function discardExcluded(view: ArrayBufferView): void
 
 /**
  * Gives a view's memory back to the operating system now; the view stays, and is zero when it is read. Only for memory
- * that V8 allocated itself and that nobody uses any more.
+ * that pageout allocated and that nobody uses any more.
  */
 export declare function discardPages(view: ArrayBufferView): void
 
@@ -118,12 +118,6 @@ export declare function lookUp(token: string): [kind: string, byteLength: number
 
 /** Something to stop a pageout with. */
 export declare function makeStop(): StopRef
-
-/**
- * Lets the operating system take the whole pages of a view's memory whenever it wants. Its content is lost. Only for
- * memory that V8 allocated itself and that nobody uses any more.
- */
-export declare function offerPages(view: ArrayBufferView): void
 
 /** A pager of its own. A scratch directory that is given is opened now. `environment` is as for `useEnvironment`. */
 export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean, environment?: Array<string> | undefined | null): PagerRef
@@ -184,8 +178,8 @@ export declare function readMany(pager: PagerRef, ticket: number, ranges: Float6
 export declare function receive(pager: PagerRef, token: string, target: ArrayBufferView): number
 
 /**
- * Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory that V8 allocated
- * itself and that nobody uses any more. False when the buffer could not be detached: then the collector frees it.
+ * Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory
+ * that pageout allocated and that nobody uses any more. False when the buffer could not be detached: then the collector frees it.
  */
 export declare function release(view: ArrayBufferView): boolean
 

@@ -7,8 +7,8 @@ use napi_derive::napi;
 use crate::error::throw;
 use crate::view::ArrayBufferView;
 
-/// Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory that V8 allocated
-/// itself and that nobody uses any more. False when the buffer could not be detached: then the collector frees it.
+/// Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory
+/// that pageout allocated and that nobody uses any more. False when the buffer could not be detached: then the collector frees it.
 #[napi(catch_unwind)]
 pub fn release(env: Env, mut view: ArrayBufferView) -> bool {
     // Detaching alone leaves most of it resident: the C library keeps freed memory below its own threshold.
@@ -43,15 +43,8 @@ pub fn trim_heap() -> f64 {
     pageout::memory::thread_cpu_time().saturating_sub(start).as_secs_f64() * 1e6
 }
 
-/// Lets the operating system take the whole pages of a view's memory whenever it wants. Its content is lost. Only for
-/// memory that V8 allocated itself and that nobody uses any more.
-#[napi(catch_unwind)]
-pub fn offer_pages(mut view: ArrayBufferView) {
-    pageout::memory::offer_pages(view.unused());
-}
-
 /// Gives a view's memory back to the operating system now; the view stays, and is zero when it is read. Only for memory
-/// that V8 allocated itself and that nobody uses any more.
+/// that pageout allocated and that nobody uses any more.
 #[napi(catch_unwind)]
 pub fn discard_pages(mut view: ArrayBufferView) {
     pageout::memory::discard_pages(view.unused());

@@ -37,12 +37,6 @@ pub fn discard_pages(memory: &mut [MaybeUninit<u8>]) {
     advise_unused(memory, DISCARD);
 }
 
-/// Lets the system take the whole pages of `memory` whenever it wants, until they are written again; what they held is
-/// lost. The memory stays counted as resident until the system does so.
-pub fn offer_pages(memory: &mut [MaybeUninit<u8>]) {
-    advise_unused(memory, libc::MADV_FREE);
-}
-
 /// Gives memory that was freed and lies idle in the C library back to the system, where the library keeps such memory: glibc
 /// and macOS do; musl unmaps whole groups of blocks by itself.
 pub fn give_heap_back() {
@@ -238,7 +232,6 @@ mod tests {
         assert!(memory[..skip].iter().chain(&memory[skip + len_bytes..]).all(|&byte| byte == 7));
         let zeros: usize = memory.iter().map(|&byte| usize::from(byte == 0)).sum();
         assert!(zeros.is_multiple_of(page_bytes()), "{zeros} bytes were discarded");
-        offer_pages(&mut []);
         prefer_huge_pages(&mut []);
     }
 
