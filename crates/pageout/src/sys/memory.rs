@@ -73,6 +73,7 @@ pub fn thread_cpu_time() -> std::time::Duration {
 /// is allocated here is ever advised, so no harm is done if it was not.
 ///
 /// Unlike [`give_heap_back`] this does not walk all free blocks of the heap.
+#[must_use]
 pub fn discard_freed(address: usize, len_bytes: usize) -> bool {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return false;
