@@ -60,10 +60,10 @@ export const file: PayloadBackend = {
     const { owner } = payload
     const { bytes, byteLength } = ranges
     const filled = held(payload, ticket => {
-      if (!into && isSmall(byteLength)) return readSmall(owner, { ticket, ranges: bytes, byteLength, isPeek: false })
+      if (!into && isSmall(byteLength)) return readSmall(owner, ticket, bytes, byteLength, false)
       return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
     })
-    return unlessAborted(filled, signal)
+    return signal ? unlessAborted(filled, signal) : filled
   },
 
   take(payload: Payload, target: unknown): Chunk {
@@ -81,11 +81,11 @@ export const file: PayloadBackend = {
     const { owner, byteLength } = payload
     const whole = held(payload, ticket => {
       if (isSmall(byteLength)) {
-        return readSmall(owner, { ticket, ranges: Float64Array.of(0, byteLength), byteLength, isPeek: true })
+        return readSmall(owner, ticket, Float64Array.of(0, byteLength), byteLength, true)
       }
       return fill(byteLength, undefined, view => native.peekAsync(owner.ref, ticket, view), signal)
     })
-    const chunk = handOut(payload, await unlessAborted(whole, signal), target)
+    const chunk = handOut(payload, await (signal ? unlessAborted(whole, signal) : whole), target)
     native.finishTake(owner.ref, payload.ticket)
     return chunk
   },
@@ -117,7 +117,7 @@ async function write(
   signal: Signal,
 ): Promise<number> {
   const ticket = isSmall(byteLength)
-    ? await fromAddon(batches(owner).pageouts.do({ buffers, byteLength }, signal))
+    ? await batches(owner).pageouts.do({ buffers, byteLength }, signal)
     : await writeAlone(owner, buffers, signal)
   if (!isAborted(signal)) return ticket
   native.free(owner.ref, ticket)
@@ -150,12 +150,15 @@ function batches(owner: Owner): Batches {
   return made
 }
 
-async function readSmall(
+function readSmall(
   owner: Owner,
-  read: { ticket: number; ranges: Float64Array; byteLength: number; isPeek: boolean },
+  ticket: number,
+  ranges: Float64Array,
+  byteLength: number,
+  isPeek: boolean,
 ): Promise<Uint8Array> {
-  const job = { ...read, spare: spareFor(read.byteLength) }
-  return new Uint8Array(await fromAddon(batches(owner).reads.do(job, undefined)))
+  const spare = spareFor(byteLength)
+  return batches(owner).reads.do({ ticket, ranges, byteLength, isPeek, spare }, undefined)
 }
 
 /** Lets a job fill `into`, or new memory. */

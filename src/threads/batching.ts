@@ -6,7 +6,7 @@
 import type { PagerRef } from '../../index.d.ts'
 import { native } from '../addon/load.js'
 import { allocate } from '../memory/results.js'
-import { abortError } from '../model/errors.js'
+import { abortError, fromNative } from '../model/errors.js'
 import { orUndefined } from '../runtime/captured.js'
 import { onAbort } from './abort.js'
 import { run } from './pool-share.js'
@@ -43,7 +43,7 @@ export interface SmallPageout {
 /** The small calls of one pager. */
 export interface Batches {
   /** Reads, which resolve to their memory. */
-  readonly reads: Batching<SmallRead, ArrayBuffer>
+  readonly reads: Batching<SmallRead, Uint8Array>
   /** Pageouts, which resolve to their tickets. */
   readonly pageouts: Batching<SmallPageout, number>
 }
@@ -74,17 +74,13 @@ export class Batching<J extends { readonly byteLength: number }, R> {
   }
 
   /**
-   * Does a job with the others of this tick. Rejects with what the addon throws, or at once when `signal` is aborted before the
+   * Does a job with the others of this tick. Rejects with what the addon throws, as an error of this package, or at once when `signal` is aborted before the
    * job has started, in which case it never does.
    */
   do(job: J, signal: AbortSignal | undefined): Promise<R> {
     return new Promise((resolve, reject) => {
-      const call: Call<J, R> = { job, signal, resolve, reject, isOver: false, forget: () => {} }
-      call.forget = onAbort(signal, () => {
-        call.isOver = true
-        call.forget()
-        reject(abortError(signal as AbortSignal))
-      })
+      const call: Call<J, R> = { job, signal, resolve, reject, isOver: false, forget: nothing }
+      if (signal) call.forget = onAbort(signal, () => giveUp(call, signal))
       if (this.#waiting.length === 0) queueMicrotask(() => this.#start())
       this.#waiting.push(call)
     })
@@ -111,7 +107,7 @@ export class Batching<J extends { readonly byteLength: number }, R> {
         else call.resolve(result)
       }
     } catch (thrown) {
-      for (const { reject } of calls) reject(thrown)
+      for (const { reject } of calls) reject(fromNative(thrown))
     }
   }
 
@@ -125,7 +121,7 @@ export class Batching<J extends { readonly byteLength: number }, R> {
       // A call that was aborted has been rejected already: it does not start.
       resolve(await run(alone, signal))
     } catch (thrown) {
-      reject(thrown)
+      reject(fromNative(thrown))
     }
   }
 }
@@ -138,6 +134,15 @@ interface Call<J, R> {
   /** Whether it was aborted before it started. */
   isOver: boolean
   forget: () => void
+}
+
+function nothing(): void {}
+
+/** Rejects a call that was aborted before it started. */
+function giveUp<J, R>(call: Call<J, R>, signal: AbortSignal): void {
+  call.isOver = true
+  call.forget()
+  call.reject(abortError(signal))
 }
 
 /** The calls of a batch that go on; an abort does not stop them any more. */
@@ -177,33 +182,31 @@ function bufferFor({ spare, byteLength }: SmallRead): ArrayBuffer {
   return spare ?? allocate(byteLength)
 }
 
-async function readAlone(ref: PagerRef, read: SmallRead): Promise<ArrayBuffer> {
-  const buffer = bufferFor(read)
-  if (read.isPeek) await native.peekAsync(ref, read.ticket, bytesOf(buffer))
-  else await native.readAsync(ref, read.ticket, read.ranges, bytesOf(buffer))
-  return buffer
+async function readAlone(ref: PagerRef, read: SmallRead): Promise<Uint8Array> {
+  const bytes = bytesOf(bufferFor(read))
+  if (read.isPeek) await native.peekAsync(ref, read.ticket, bytes)
+  else await native.readAsync(ref, read.ticket, read.ranges, bytes)
+  return bytes
 }
 
-/** The memory of each read that succeeded. One without memory fails alone. */
-async function readTogether(ref: PagerRef, all: readonly SmallRead[]): Promise<readonly (ArrayBuffer | undefined)[]> {
-  const buffers = all.map(read => orUndefined(() => bufferFor(read)))
-  const reads = all.filter((_, position) => buffers[position])
+/** The memory of each read that succeeded. One that gets no memory fails for itself, and not for the others. */
+async function readTogether(ref: PagerRef, all: readonly SmallRead[]): Promise<readonly (Uint8Array | undefined)[]> {
+  const results = all.map(read => orUndefined(() => bytesOf(bufferFor(read))))
+  const reads = all.filter((_, position) => results[position])
+  const targets = results.filter(target => target !== undefined)
   const tickets = new Float64Array(reads.length)
   const counts = new Uint32Array(reads.length)
   const peeks = new Uint8Array(reads.length)
-  const ranges = new Float64Array(reads.reduce((sum, read) => sum + read.ranges.length, 0))
-  let filled = 0
-  reads.forEach((read, position) => {
+  const ranges: number[] = []
+  for (const [position, read] of reads.entries()) {
     tickets[position] = read.ticket
     counts[position] = read.ranges.length / 2
     peeks[position] = Number(read.isPeek)
-    ranges.set(read.ranges, filled)
-    filled += read.ranges.length
-  })
-  const targets = buffers.flatMap(buffer => (buffer ? [bytesOf(buffer)] : []))
-  const failed = await native.readBatchAsync(ref, tickets, counts, ranges, peeks, targets)
-  const failures = new Set(failed.map(position => targets[position]?.buffer))
-  return buffers.map(buffer => (failures.has(buffer) ? undefined : buffer))
+    for (const number of read.ranges) ranges.push(number)
+  }
+  const failed = await native.readBatchAsync(ref, tickets, counts, Float64Array.from(ranges), peeks, targets)
+  for (const position of failed) results[results.indexOf(targets[position])] = undefined
+  return results
 }
 
 async function pageoutTogether(

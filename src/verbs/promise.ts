@@ -17,7 +17,7 @@ import type { Chunk, PageoutOptions, SignalOptions } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
 import { onAbort, refuseAborted } from '../threads/abort.js'
 import { pageoutRequest, type ReadRequest } from './requests.js'
-import { contextOf, tracedPromise } from './tracing.js'
+import { contextOf, isUnwatched, tracedPromise } from './tracing.js'
 
 type Signal = AbortSignal | undefined
 
@@ -60,6 +60,7 @@ export function read({ payload, ranges }: ReadRequest, { target, signal }: Desti
     refuseBadTarget(chunkClass, ranges.byteLength, target)
     return handOut(payload, await backendOf(payload).readLater(payload, ranges, undefined, signal), target)
   }
+  if (isUnwatched('read')) return owner.pending(step)
   return owner.pending(() => tracedPromise('read', { byteLength: ranges.byteLength, backend }, step))
 }
 
@@ -99,6 +100,7 @@ export function take(pager: PagerCore, handle: unknown, { target, signal }: Dest
       if (payload.isReleaseDue && payload.ticket !== RELEASED) owner.release(payload)
     }
   }
+  if (isUnwatched('take')) return owner.pending(step)
   return owner.pending(() => tracedPromise('take', contextOf(payload), step))
 }
 
