@@ -12,6 +12,7 @@ export const IDS = [
   'threads',
   'handles',
   'tracing',
+  'closing',
   'resident',
 ]
 
