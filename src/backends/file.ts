@@ -117,7 +117,7 @@ async function write(
   signal: Signal,
 ): Promise<number> {
   const ticket = isSmall(byteLength)
-    ? await batches(owner).pageouts.do({ buffers, byteLength }, signal)
+    ? await fromAddon(batches(owner).pageouts.do({ buffers, byteLength }, signal))
     : await writeAlone(owner, buffers, signal)
   if (!isAborted(signal)) return ticket
   native.free(owner.ref, ticket)
@@ -185,7 +185,8 @@ async function held<T>({ owner, ticket }: Payload, job: (ticket: number) => Prom
   } catch (error) {
     // A pager that is closed at once frees the tickets of jobs that still wait: that is no bug.
     owner.refuseFreed()
-    throw error
+    // Here, so that its stack leads to whoever waits.
+    throw fromNative(error)
   } finally {
     native.free(owner.ref, own)
   }

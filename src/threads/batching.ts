@@ -6,7 +6,7 @@
 import type { PagerRef } from '../../index.d.ts'
 import { native } from '../addon/load.js'
 import { allocate } from '../memory/results.js'
-import { abortError, fromNative } from '../model/errors.js'
+import { abortError } from '../model/errors.js'
 import { orUndefined } from '../runtime/captured.js'
 import { onAbort } from './abort.js'
 import { run } from './pool-share.js'
@@ -74,7 +74,7 @@ export class Batching<J extends { readonly byteLength: number }, R> {
   }
 
   /**
-   * Does a job with the others of this tick. Rejects with what the addon throws, as an error of this package, or at once when `signal` is aborted before the
+   * Does a job with the others of this tick. Rejects with what the addon throws, or at once when `signal` is aborted before the
    * job has started, in which case it never does.
    */
   do(job: J, signal: AbortSignal | undefined): Promise<R> {
@@ -107,7 +107,7 @@ export class Batching<J extends { readonly byteLength: number }, R> {
         else call.resolve(result)
       }
     } catch (thrown) {
-      for (const { reject } of calls) reject(fromNative(thrown))
+      for (const { reject } of calls) reject(thrown)
     }
   }
 
@@ -121,7 +121,7 @@ export class Batching<J extends { readonly byteLength: number }, R> {
       // A call that was aborted has been rejected already: it does not start.
       resolve(await run(alone, signal))
     } catch (thrown) {
-      reject(fromNative(thrown))
+      reject(thrown)
     }
   }
 }
