@@ -4,7 +4,7 @@
  */
 
 import { native } from '../addon/load.js'
-import { outOfMemory } from '../model/errors.js'
+import { longerThanArrays, outOfMemory } from '../model/errors.js'
 import { buffer as nodeBuffer, os } from '../runtime/node.js'
 import { noteAllocated, trimHeap } from './heap.js'
 
@@ -64,10 +64,13 @@ export function inherit(moved: ArrayBuffer, buffer: ArrayBuffer): void {
   if (Own.has(buffer)) new Own(moved, Own.isInHugePages(buffer))
 }
 
+/** The longest array that this runtime has, in bytes: 4 GiB on Node 20. */
+const ARRAY_BYTES_MAX = nodeBuffer.constants.MAX_LENGTH
+
 /** New memory with any content. */
 export function allocate(byteLength: number): ArrayBuffer {
+  if (byteLength > ARRAY_BYTES_MAX) throw longerThanArrays(byteLength, ARRAY_BYTES_MAX)
   try {
-    if (byteLength > nodeBuffer.constants.MAX_LENGTH) return new ArrayBuffer(byteLength)
     // Neither cleared nor part of the Buffer pool: exactly these bytes.
     const buffer = Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer
     noteAllocated(byteLength)

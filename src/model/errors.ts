@@ -169,6 +169,12 @@ export function outOfMemory(byteLength: number, cause?: unknown): PageoutError {
   return new PageoutError('ENOMEM', `ENOMEM: cannot allocate ${byteLength} bytes`, {}, options)
 }
 
+/** A result is longer than any array of the runtime. */
+export function longerThanArrays(byteLength: number, limitBytes: number): PageoutError {
+  const message = `ENOMEM: cannot allocate ${byteLength} bytes: an array has at most ${limitBytes} bytes here. Read ranges, or a stream`
+  return new PageoutError('ENOMEM', message)
+}
+
 function coded<E extends Error>(error: E, code: string): E {
   ours.add(error)
   return Object.assign(error, { code })
