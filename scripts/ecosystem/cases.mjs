@@ -180,10 +180,10 @@ async function yarn(project) {
   project.copy('app.mjs', 'app.cjs')
   const yarn = await toolOutside(project, '@yarnpkg/cli-dist')
   project.write('yarn.lock', '')
-  // No mirror: it would have the package of this version as it was packed before.
+  // What Yarn remembers of all projects would have the package of this version as it was packed before.
   project.write(
     '.yarnrc.yml',
-    `nodeLinker: pnp\nnpmRegistryServer: ${project.registry}\nunsafeHttpWhitelist: [127.0.0.1]\nenableGlobalCache: false\nenableMirror: false\nenableTelemetry: false\nnpmMinimalAgeGate: 0\n`,
+    `nodeLinker: pnp\nnpmRegistryServer: ${project.registry}\nunsafeHttpWhitelist: [127.0.0.1]\nenableGlobalCache: false\nglobalFolder: ./.yarn/global\nenableTelemetry: false\nnpmMinimalAgeGate: 0\n`,
   )
   const script = join(yarn, 'bin/yarn.js')
   project.env = { YARN_ENABLE_IMMUTABLE_INSTALLS: '0' }
