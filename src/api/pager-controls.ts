@@ -2,11 +2,10 @@
 
 import { backendOf } from '../backends/choose.js'
 import type { Handle } from '../model/handle.js'
-import { lengthOf } from '../model/payload.js'
 import type { Backend, Chunk, PagerStats, Range, StreamOptions } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
 import { markAsUncloneable, util } from '../runtime/node.js'
-import { rangeRequest, rangesRequest } from '../verbs/requests.js'
+import { rangesRequest, wholeRequest } from '../verbs/requests.js'
 import { toReadableStream } from '../verbs/streams.js'
 import type { Controls } from './verbs.js'
 
@@ -21,11 +20,7 @@ export abstract class PagerControls implements Controls {
   }
 
   prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void {
-    const whole = this.#core.payload(handle)
-    const request =
-      ranges === undefined
-        ? rangeRequest(this.#core, handle, 0, lengthOf(whole))
-        : rangesRequest(this.#core, handle, ranges)
+    const request = ranges === undefined ? wholeRequest(this.#core, handle) : rangesRequest(this.#core, handle, ranges)
     backendOf(request.payload).prefetch(request.payload, request.ranges)
   }
 

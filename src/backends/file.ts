@@ -63,7 +63,7 @@ export const file: PayloadBackend = {
       if (!into && isSmall(byteLength)) return readSmall(owner, ticket, bytes, byteLength, false)
       return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
     })
-    return signal ? unlessAborted(filled, signal) : filled
+    return unlessAborted(filled, signal)
   },
 
   take(payload: Payload, target: unknown): Chunk {
@@ -85,7 +85,7 @@ export const file: PayloadBackend = {
       }
       return fill(byteLength, undefined, view => native.peekAsync(owner.ref, ticket, view), signal)
     })
-    const chunk = handOut(payload, await (signal ? unlessAborted(whole, signal) : whole), target)
+    const chunk = handOut(payload, await unlessAborted(whole, signal), target)
     native.finishTake(owner.ref, payload.ticket)
     return chunk
   },
@@ -172,7 +172,7 @@ async function fill(
   const spare = into ? undefined : spareFor(byteLength)
   return await run(async () => {
     const view = into ?? new Uint8Array(spare ?? allocate(byteLength))
-    await fromAddon(job(view))
+    await job(view)
     return view
   }, signal)
 }

@@ -4,7 +4,7 @@
  */
 
 import { native } from '../addon/load.js'
-import type { Ranges } from '../chunks/arguments.js'
+import { type Ranges, wholeOf } from '../chunks/arguments.js'
 import { type PageoutRequest, type Preparation, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
 import { giveBack, releaseExcluded } from '../memory/freeing.js'
@@ -71,7 +71,7 @@ export const swap: PayloadBackend = {
     if (only) return takeOver(payload, memory, only)
     const { chunkClass, byteLength } = payload
     const { bytes, result } = destination(chunkClass, byteLength, target)
-    copy(memory, whole(payload), bytes)
+    copy(memory, wholeOf(payload), bytes)
     finish(payload, memory)
     return result()
   },
@@ -85,7 +85,7 @@ export const swap: PayloadBackend = {
     payload.owner.refuseFreed()
     const only = target === undefined ? onlyBuffer(memory) : undefined
     if (only) return takeOver(payload, memory, only)
-    const bytes = await unlessAborted(fill(memory, whole(payload), undefined, signal), signal)
+    const bytes = await unlessAborted(fill(memory, wholeOf(payload), undefined, signal), signal)
     payload.owner.refuseFreed()
     const chunk = handOut(payload, bytes, target)
     finish(payload, memory)
@@ -178,10 +178,6 @@ function finish({ owner, ticket }: Payload, memory: SwapMemory): void {
   native.finishTake(owner.ref, ticket)
   owner.swapped.delete(ticket)
   freeMemory(memory, owner.spareBytes)
-}
-
-function whole({ byteLength }: Payload): Ranges {
-  return { bytes: Float64Array.of(0, byteLength), byteLength }
 }
 
 function bytesOf(buffer: ArrayBuffer): Uint8Array {

@@ -115,6 +115,11 @@ export function directoryPath(value: unknown, name: string): string {
   return value
 }
 
+/** All of a payload. */
+export function wholeOf({ byteLength }: { readonly byteLength: number }): Ranges {
+  return { bytes: Float64Array.of(0, byteLength), byteLength }
+}
+
 /** One range of a payload of `length` elements. */
 export function singleRange(offset: unknown, length: unknown, chunkClass: ChunkClass, payloadLength: number): Ranges {
   const range: Range = [offset as number, length as number]

@@ -9,7 +9,6 @@ const builtin = process.getBuiltinModule ?? ((() => ({})) as unknown as typeof p
 export const buffer = builtin('node:buffer')
 export const crypto = builtin('node:crypto')
 export const diagnostics = builtin('node:diagnostics_channel')
-export const fs = builtin('node:fs')
 export const os = builtin('node:os')
 export const util = builtin('node:util')
 export const webStreams = builtin('node:stream/web')

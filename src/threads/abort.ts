@@ -43,8 +43,11 @@ export function refuseAborted(signal: AbortSignal | undefined): void {
 }
 
 /** Settles as `result` does, or rejects at once when `signal` is aborted; `result` goes on by itself then. */
-export async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return await result
+export function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return signal ? orAborted(result, signal) : result
+}
+
+async function orAborted<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
   let forget = nothing
   try {
     const aborted = new Promise<never>((_, reject) => {

@@ -1,6 +1,14 @@
 /** The checks that synchronous and promise verbs share, before anything happens. */
 
-import { backendName, detachName, manyRanges, optionsBag, type Ranges, singleRange } from '../chunks/arguments.js'
+import {
+  backendName,
+  detachName,
+  manyRanges,
+  optionsBag,
+  type Ranges,
+  singleRange,
+  wholeOf,
+} from '../chunks/arguments.js'
 import { inspectChunks, type PageoutRequest, refuseNotDetachable } from '../chunks/request.js'
 import { lengthOf, type Payload } from '../model/payload.js'
 import type { Backend, CollectOptions, PageoutOptions } from '../model/types.js'
@@ -67,6 +75,5 @@ export function rangesRequest(pager: PagerCore, handle: unknown, given: unknown)
 /** All of a handle's payload. */
 export function wholeRequest(pager: PagerCore, handle: unknown): ReadRequest {
   const payload = pager.payload(handle)
-  const { byteLength } = payload
-  return { payload, ranges: { bytes: Float64Array.of(0, byteLength), byteLength } }
+  return { payload, ranges: wholeOf(payload) }
 }
