@@ -111,6 +111,10 @@ pub enum Error {
     ForeignHandle,
     /// The pager is closed. Caller's error.
     Closed,
+    /// The payload is borrowed, so that it cannot be taken. Caller's error.
+    Borrowed,
+    /// All of the memory budget is borrowed.
+    Budget(Box<BudgetFacts>),
     /// An option has a value that it cannot have. Caller's error.
     #[non_exhaustive]
     Option {
@@ -133,6 +137,20 @@ pub struct SpaceFacts {
     pub capacity_bytes: u64,
     /// Payloads that are out, where the capacity is the reason.
     pub payloads: u64,
+}
+
+/// Memory asked for, borrowed, in use, and allowed, in bytes: part of [`Error::Budget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetFacts {
+    /// Bytes that the call needs in memory.
+    pub requested_bytes: u64,
+    /// Bytes of payloads that are borrowed.
+    pub borrowed_bytes: u64,
+    /// Bytes of payloads that are in memory, the borrowed ones included.
+    pub resident_bytes: u64,
+    /// The most there may be.
+    pub limit_bytes: u64,
 }
 
 /// A directory that cannot serve as scratch directory.
@@ -175,6 +193,8 @@ impl Error {
             Self::OutOfRange { .. } | Self::TargetLength { .. } => "ERR_OUT_OF_RANGE",
             Self::ForeignHandle | Self::Option { .. } => "ERR_INVALID_ARG_VALUE",
             Self::Closed => "ERR_PAGEOUT_CLOSED",
+            Self::Borrowed => "ERR_PAGEOUT_BORROWED",
+            Self::Budget(_) => "ERR_PAGEOUT_BUDGET",
         }
     }
 
@@ -184,7 +204,7 @@ impl Error {
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             Self::System { errno, .. } => io::Error::from_raw_os_error(*errno).kind(),
-            Self::Capacity(_) => io::ErrorKind::QuotaExceeded,
+            Self::Capacity(_) | Self::Budget(_) => io::ErrorKind::QuotaExceeded,
             Self::ScratchDir { tried } => tried.last().map_or(io::ErrorKind::NotFound, |refused| refused.reason.kind()),
             Self::ScratchDirInUse { .. } => io::ErrorKind::AlreadyExists,
             Self::Exposed { .. } => io::ErrorKind::PermissionDenied,
@@ -195,6 +215,7 @@ impl Error {
             | Self::TargetLength { .. }
             | Self::ForeignHandle
             | Self::Closed
+            | Self::Borrowed
             | Self::Option { .. } => io::ErrorKind::InvalidInput,
         }
     }
@@ -333,6 +354,15 @@ impl fmt::Display for Error {
             }
             Self::ForeignHandle => write!(out, "the handle belongs to another pager"),
             Self::Closed => write!(out, "the pager is closed"),
+            Self::Borrowed => write!(out, "the payload is borrowed"),
+            Self::Budget(facts) => {
+                let BudgetFacts { requested_bytes, borrowed_bytes, resident_bytes, limit_bytes } = **facts;
+                write!(
+                    out,
+                    "no room in the memory budget: {requested_bytes} bytes asked for, {borrowed_bytes} borrowed and \
+                     {resident_bytes} of {limit_bytes} in use"
+                )
+            }
             Self::Option { name, problem } => write!(out, "the option {name} {problem}"),
         }
     }

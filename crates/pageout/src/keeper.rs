@@ -7,7 +7,7 @@
 //! what is gone needs no looking after.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sys::device::Remainder;
 use crate::sys::{fork, thread};
@@ -24,6 +24,8 @@ pub(crate) trait Chore: Send + Sync {
 /// What is left to the thread.
 struct Work {
     chores: Vec<Weak<dyn Chore>>,
+    /// To be looked after at once, and then in turns as the others.
+    urgent: Vec<Weak<dyn Chore>>,
     remainders: Vec<Remainder>,
     is_running: bool,
 }
@@ -52,6 +54,22 @@ pub(crate) fn tend(chore: Weak<dyn Chore>) -> bool {
     true
 }
 
+/// Looks after `chore` now, and again each turn until it is done. Says whether somebody will.
+pub(crate) fn urge(chore: Weak<dyn Chore>) -> bool {
+    // A model knows its own threads alone.
+    if cfg!(pageout_loom) {
+        return true;
+    }
+    let keeper = Keeper::of_this_process();
+    let mut work = keeper.lock();
+    if work.urgent.try_reserve(1).is_err() || !work.start() {
+        return false;
+    }
+    work.urgent.push(chore);
+    keeper.arrived.notify_one();
+    true
+}
+
 /// Drops what keeps the space of a closed file, in the background where there can be a thread.
 pub(crate) fn drop_remainder(remainder: Remainder) {
     let keeper = Keeper::of_this_process();
@@ -72,7 +90,7 @@ pub(crate) fn drop_remainders() -> bool {
 
 impl Keeper {
     const fn new() -> Self {
-        let work = Work { chores: Vec::new(), remainders: Vec::new(), is_running: false };
+        let work = Work { chores: Vec::new(), urgent: Vec::new(), remainders: Vec::new(), is_running: false };
         Self { work: Mutex::new(work), arrived: Condvar::new(), dropping: Mutex::new(()) }
     }
 
@@ -87,15 +105,26 @@ impl Keeper {
     /// What the thread does.
     fn run(&self) {
         let mut tended: Vec<Weak<dyn Chore>> = Vec::new();
+        let mut next_turn = Instant::now();
         let mut work = self.lock();
         while !(work.is_empty() && tended.is_empty()) {
-            if tended.try_reserve(work.chores.len()).is_ok() {
+            if tended.try_reserve(work.chores.len() + work.urgent.len()).is_ok() {
                 tended.append(&mut work.chores);
             }
+            let urgent = std::mem::take(&mut work.urgent);
             drop(work);
             self.drop_remainders();
-            tended.retain(|chore| chore.upgrade().is_some_and(|chore| chore.tend()));
-            work = self.wait(self.lock());
+            for chore in urgent {
+                tended.retain(|other| !other.ptr_eq(&chore));
+                if tend_one(&chore) && tended.len() < tended.capacity() {
+                    tended.push(chore);
+                }
+            }
+            if Instant::now() >= next_turn {
+                tended.retain(tend_one);
+                next_turn = Instant::now() + TURN;
+            }
+            work = self.wait(self.lock(), next_turn);
         }
         work.is_running = false;
     }
@@ -106,16 +135,22 @@ impl Keeper {
         !remainders.is_empty()
     }
 
-    /// Waits for a turn, or for less where a remainder arrives.
-    fn wait<'a>(&self, work: MutexGuard<'a, Work>) -> MutexGuard<'a, Work> {
-        let waited = self.arrived.wait_timeout_while(work, TURN, |work| work.remainders.is_empty());
+    /// Waits for the next turn, or for less where something arrives that does not wait.
+    fn wait<'a>(&self, work: MutexGuard<'a, Work>, next_turn: Instant) -> MutexGuard<'a, Work> {
+        let time = next_turn.saturating_duration_since(Instant::now());
+        let is_idle = |work: &mut Work| work.remainders.is_empty() && work.urgent.is_empty();
+        let waited = self.arrived.wait_timeout_while(work, time, is_idle);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
+fn tend_one(chore: &Weak<dyn Chore>) -> bool {
+    chore.upgrade().is_some_and(|chore| chore.tend())
+}
+
 impl Work {
     fn is_empty(&self) -> bool {
-        self.chores.is_empty() && self.remainders.is_empty()
+        self.chores.is_empty() && self.urgent.is_empty() && self.remainders.is_empty()
     }
 
     /// Starts the thread where it is not running. Says whether it runs.

@@ -122,6 +122,7 @@ compile_error!("pageout supports Linux and macOS only: it is built on unnamed fi
 compile_error!("pageout supports 64-bit targets only: its payloads may be longer than a 32-bit address space");
 
 mod block;
+mod budget;
 mod error;
 mod global;
 mod keeper;
@@ -143,14 +144,15 @@ pub use pager::{BatchRead, Environment, read_batch};
 #[doc(hidden)]
 pub use sys::{device, memory};
 
+pub use budget::{MemoryBudget, Resident};
 /// The crate whose [`Pod`](bytemuck::Pod) the elements are, in the version that this crate uses.
 pub use bytemuck;
-pub use error::{Error, RefusedDir, SpaceFacts};
+pub use error::{BudgetFacts, Error, RefusedDir, SpaceFacts};
 pub use global::{
     backend, pageout, pageout_with, pager, prefetch, read_at, read_at_many, set_backend, set_scratch_dir, take, trim,
     try_pageout, try_pageout_with, try_read_at, try_read_at_many, try_set_scratch_dir, try_take,
 };
-pub use pager::{Backend, Collector, Handle, PageoutError, Pager, PagerBuilder, PagerStats, Reader, TakeError};
+pub use pager::{Backend, Borrowed, Collector, Handle, PageoutError, Pager, PagerBuilder, PagerStats, Reader, TakeError};
 pub use sys::device::Exposure;
 
 /// The examples of the README, run as tests.

@@ -13,13 +13,13 @@ pub(crate) use std::sync::Arc as UnsizedArc;
 
 #[cfg(not(pageout_loom))]
 pub(crate) use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, RwLock,
+    Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock,
     atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64},
 };
 
 #[cfg(pageout_loom)]
 pub(crate) use loom::sync::{
-    Arc, Mutex, MutexGuard, RwLock,
+    Arc, Condvar, Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64},
 };
 #[cfg(pageout_loom)]
@@ -28,6 +28,11 @@ pub(crate) use once_lock::OnceLock;
 /// Locks `mutex`. Poisoning is ignored: critical sections do not panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until it is told, with the lock given up meanwhile.
+pub(crate) fn wait<'a, T>(told: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    told.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A number that identifies this thread.

@@ -159,6 +159,11 @@ impl Disk {
         state.hits = 0;
     }
 
+    /// From now on calls of the background thread are listed, and hit by faults, as those of verbs are.
+    pub fn hear_background(&self) {
+        self.state().hears_background = true;
+    }
+
     /// How many calls the fault hit so far.
     pub fn hits(&self) -> u64 {
         self.state().hits

@@ -16,6 +16,8 @@ pub(super) const PAGE_BYTES: u64 = 4096;
 pub(super) struct State {
     pub(super) log: Vec<Entry>,
     pub(super) fault: Option<Fault>,
+    /// Whether calls of the background thread are listed, and hit by faults, as those of verbs are.
+    pub(super) hears_background: bool,
     /// Calls of each kind since the fault was armed.
     pub(super) seen: BTreeMap<Call, u64>,
     pub(super) hits: u64,
@@ -88,6 +90,7 @@ impl State {
         Self {
             log: Vec::new(),
             fault: None,
+            hears_background: false,
             seen: BTreeMap::new(),
             hits: 0,
             room_pages: (1 << 40) / PAGE_BYTES,
@@ -120,7 +123,7 @@ impl State {
     /// Records a call and says what goes wrong with it.
     pub(super) fn begin(&mut self, call: Call, file: u64, offset: u64, len_bytes: u64) -> Outcome<Option<Effect>> {
         self.let_neighbour_act(call);
-        let effect = if is_in_background() {
+        let effect = if is_in_background() && !self.hears_background {
             self.lasting_effect(call)
         } else {
             self.log.push(Entry { call, file, offset, len_bytes });

@@ -40,7 +40,12 @@ pub fn read_batch<T: Pod>(reads: &mut [BatchRead<'_, T>]) -> Result<Vec<u32>, Er
     }
     // What is read next is not prefetched: the read itself brings it.
     for (position, request) in missed.iter().skip(1) {
-        reads[units::index(*position)].handle.payload().prefetch(&request.extents);
+        let handle = reads[units::index(*position)].handle;
+        // A hint: whether the payload is still there shows itself below.
+        let _ = handle.with_payload(false, |payload| {
+            payload.prefetch(&request.extents);
+            Ok(())
+        });
     }
     for (position, request) in missed {
         if reads[units::index(position)].wait(&request).is_err() {
@@ -65,23 +70,31 @@ impl<T: Pod> BatchRead<'_, T> {
             self.count(&request);
             return Ok(None);
         }
-        let payload = self.handle.payload();
-        let outcome = destination::overwrite(self.target, |whole| match payload.read_cached(&request.extents, whole) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(None),
-            Err(error) => Err(Some(error)),
-        });
-        match outcome {
-            Ok(()) => self.count(&request),
-            Err(None) => return Ok(Some(request)),
-            Err(Some(error)) => return Err(error),
+        let target = &mut *self.target;
+        let is_read = self.handle.with_payload(true, |payload| {
+            let outcome = destination::overwrite(target, |whole| match payload.read_cached(&request.extents, whole) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(None),
+                Err(error) => Err(Some(error)),
+            });
+            match outcome {
+                Ok(()) => Ok(true),
+                Err(None) => Ok(false),
+                Err(Some(error)) => Err(error),
+            }
+        })?;
+        if !is_read {
+            return Ok(Some(request));
         }
+        self.count(&request);
         Ok(None)
     }
 
     fn wait(&mut self, request: &Request) -> Result<(), Error> {
-        let payload = self.handle.payload();
-        destination::overwrite(self.target, |whole| payload.read(&request.extents, whole))?;
+        let target = &mut *self.target;
+        // It was counted when it was not in the cache.
+        self.handle
+            .with_payload(false, |payload| destination::overwrite(target, |whole| payload.read(&request.extents, whole)))?;
         self.count(request);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::stats::Counters;
 use super::{AtomicBackend, Backend, Environment, Pager, Shared};
+use crate::budget::{Account, MemoryBudget, Resident};
 use crate::error::Error;
 use crate::store::StoreOptions;
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
@@ -39,6 +40,7 @@ pub struct PagerBuilder {
     integrity: bool,
     exclude_from_core_dumps: bool,
     environment: Option<Environment>,
+    resident: Resident,
     device: UnsizedArc<dyn Device>,
 }
 
@@ -51,6 +53,7 @@ impl Default for PagerBuilder {
             integrity: true,
             exclude_from_core_dumps: false,
             environment: None,
+            resident: Resident::Bytes(0),
             device: UnsizedArc::new(Native),
         }
     }
@@ -109,6 +112,30 @@ impl PagerBuilder {
         self
     }
 
+    /// The most bytes of its payloads that may stay in memory while they are out: a number, [`Resident::Auto`], or a
+    /// [`MemoryBudget`] that several pagers share. Default 0: each pageout writes and frees.
+    ///
+    /// With a budget a pageout of the file backend moves the vectors into the pager, which leaves them without capacity, and returns;
+    /// the coldest payloads are written in the background when room gets short, and leave memory. A payload that is taken back
+    /// before comes as the same allocation, without a copy and without a system call. Disk space is claimed by the pageout
+    /// itself, so that a full disk is told by that call.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().resident_bytes(64 << 20).build()?;
+    /// let vec = vec![7u64; 1 << 17];
+    /// let address = vec.as_ptr();
+    /// let handle = pager.pageout_vec(vec)?;
+    /// assert_eq!(pager.stats().resident_bytes, 1 << 20);
+    /// assert_eq!(handle.take()?.as_ptr(), address);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resident_bytes(mut self, bytes: impl Into<Resident>) -> Self {
+        self.resident = bytes.into();
+        self
+    }
+
     /// What the environment says, instead of the process's own.
     #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
@@ -153,6 +180,11 @@ impl PagerBuilder {
     }
 
     fn assemble(self) -> Pager {
+        let budget = match self.resident {
+            Resident::Bytes(0) => None,
+            resident => Some(MemoryBudget::new(resident)),
+        };
+        let account = budget.map(|budget| Arc::new(Account::new(&budget, self.integrity, self.exclude_from_core_dumps)));
         Pager {
             shared: Arc::new(Shared {
                 device: self.device,
@@ -163,6 +195,7 @@ impl PagerBuilder {
                 store: OnceLock::new(),
                 opening: Mutex::new(self.environment),
                 closed: AtomicBool::new(false),
+                account,
                 counters: Counters::default(),
             }),
         }

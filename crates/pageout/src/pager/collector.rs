@@ -119,7 +119,7 @@ impl<T: Pod> Collector<T> {
         let pieces_before = self.pieces.len();
         let stored = self.join().inspect_err(|_| self.take_back(pieces_before))?;
         self.staged = Vec::new();
-        Ok(self.pager.handle(Body::File(stored), len_bytes))
+        self.pager.stored(stored, len_bytes)
     }
 
     /// Whether the pager is open and nothing that was given to `extend` is missing.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Range, RangeBounds};
+use std::sync::Weak;
 
 use bytemuck::Pod;
 
@@ -11,10 +12,11 @@ use bytemuck::Pod;
 use super::Pager;
 use super::ranges::{self, Request};
 use super::reader::{Reader, Source};
-use super::{Backend, Shared};
+use super::{Backend, Borrowed, Shared};
+use crate::budget::{ResidentMemory, Ticket};
 use crate::error::Error;
-use crate::payload::{Extent, Extents, Memory, Payload, Stored};
-use crate::sync::Arc;
+use crate::payload::{Extent, Extents, Payload, Stored};
+use crate::sync::{Arc, Mutex, UnsizedArc, lock};
 use crate::sys::{Destination, destination};
 use crate::units;
 
@@ -50,6 +52,8 @@ use crate::units;
 #[must_use = "dropping a handle frees its payload: where it is ignored, the data is gone"]
 pub struct Handle<T = u64> {
     body: Body,
+    /// Memory with the whole payload that somebody borrows, where it has to be copied for that.
+    lent: Mutex<Weak<ResidentMemory>>,
     membership: Membership,
     elements: PhantomData<T>,
 }
@@ -57,13 +61,15 @@ pub struct Handle<T = u64> {
 /// Where the payload is.
 pub(super) enum Body {
     File(Stored),
-    Swap(Memory),
+    Swap(UnsizedArc<ResidentMemory>),
+    /// In memory or in scratch, as a memory budget decides.
+    Kept(Ticket),
 }
 
 impl<T> Handle<T> {
     pub(super) fn new(body: Body, membership: Membership) -> Self {
         const { assert!(size_of::<T>() > 0, "elements without bytes cannot be paged out") };
-        Self { body, membership, elements: PhantomData }
+        Self { body, lent: Mutex::default(), membership, elements: PhantomData }
     }
 
     /// Elements of the payload.
@@ -88,7 +94,7 @@ impl<T> Handle<T> {
     #[must_use]
     pub fn backend(&self) -> Backend {
         match self.body {
-            Body::File(_) => Backend::File,
+            Body::File(_) | Body::Kept(_) => Backend::File,
             Body::Swap(_) => Backend::Swap,
         }
     }
@@ -98,7 +104,11 @@ impl<T> Handle<T> {
     /// the swap backend. What is lost is noticed in any case, by its checksum, when it is read.
     #[must_use]
     pub fn is_at_risk(&self) -> bool {
-        matches!(&self.body, Body::File(stored) if stored.is_at_risk())
+        match &self.body {
+            Body::File(stored) => stored.is_at_risk(),
+            Body::Swap(_) => false,
+            Body::Kept(ticket) => ticket.is_at_risk(),
+        }
     }
 
     /// The pager that the payload belongs to.
@@ -252,8 +262,9 @@ impl<T: Pod> Handle<T> {
         let request = self.request(ranges)?;
         if request.elements > 0 {
             dst.try_reserve(request.elements)?;
-            let payload = self.payload();
-            destination::append_to(dst, request.elements, |whole| payload.read(&request.extents, whole))?;
+            self.with_payload(true, |payload| {
+                destination::append_to(dst, request.elements, |whole| payload.read(&request.extents, whole))
+            })?;
         }
         self.membership.pager.counters.read(request.len_bytes());
         Ok(())
@@ -270,34 +281,40 @@ impl<T: Pod> Handle<T> {
     pub(super) fn copy_ranges(&self, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
         let request = self.target_request(ranges, target.len())?;
         if request.elements > 0 {
-            let payload = self.payload();
-            destination::overwrite(target, |whole| payload.read(&request.extents, whole))?;
+            self.with_payload(true, |payload| destination::overwrite(target, |whole| payload.read(&request.extents, whole)))?;
         }
         Ok(())
     }
 
     pub(super) fn prefetch_ranges(&self, ranges: &[(usize, usize)]) -> Result<(), Error> {
         let request = self.request(ranges)?;
-        self.payload().prefetch(&request.extents);
+        match &self.body {
+            Body::Kept(ticket) if request.elements == self.len() => ticket.want::<T>(),
+            _ => self.with_payload(false, |payload| {
+                payload.prefetch(&request.extents);
+                Ok(())
+            })?,
+        }
         Ok(())
     }
 
     /// Brings the whole payload back into `dst`: its only chunk as it is, where it lives in memory and `dst` would have to grow;
     /// else a copy behind the cleared content.
-    pub(super) fn take_into(self, dst: &mut Vec<T>) -> Result<(), TakeError<T>> {
+    pub(super) fn take_into(mut self, dst: &mut Vec<T>) -> Result<(), TakeError<T>> {
         if let Err(error) = self.membership.pager.check_open() {
             return Err(TakeError::new(error, self));
         }
         let (pager, len_bytes) = (Arc::clone(&self.membership.pager), self.membership.len_bytes);
         let must_grow = dst.capacity() < self.len().max(1);
-        match self.into_only_chunk(must_grow) {
-            Ok(only) => *dst = only,
-            Err(handle) => {
+        match self.take_only_chunk(must_grow) {
+            Ok(Some(only)) => *dst = only,
+            Ok(None) => {
                 dst.clear();
-                if let Err(error) = handle.read_whole(dst) {
-                    return Err(TakeError::new(error, handle));
+                if let Err(error) = self.read_whole(dst) {
+                    return Err(TakeError::new(error, self));
                 }
             }
+            Err(error) => return Err(TakeError::new(error, self)),
         }
         pager.counters.take(len_bytes);
         Ok(())
@@ -306,8 +323,7 @@ impl<T: Pod> Handle<T> {
     fn read_whole(&self, dst: &mut Vec<T>) -> Result<(), Error> {
         let whole = Extents::whole(self.membership.len_bytes);
         dst.try_reserve_exact(self.len())?;
-        let payload = self.payload();
-        destination::append_to(dst, self.len(), |into| payload.read(&whole, into))
+        self.with_payload(true, |payload| destination::append_to(dst, self.len(), |into| payload.read(&whole, into)))
     }
 
     /// A checked request.
@@ -325,19 +341,84 @@ impl<T: Pod> Handle<T> {
         Ok(request)
     }
 
-    pub(super) fn payload(&self) -> &dyn Payload {
+    /// Gives `use_it` the payload where it is now. `is_counted` where that is a hit or a miss of the memory budget.
+    pub(super) fn with_payload<R>(
+        &self,
+        is_counted: bool,
+        use_it: impl FnOnce(&dyn Payload) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         match &self.body {
-            Body::File(stored) => stored,
-            Body::Swap(memory) => memory,
+            Body::File(stored) => use_it(stored),
+            Body::Swap(resident) => use_it(&resident.memory),
+            Body::Kept(ticket) => use_it(&ticket.look(is_counted)?),
         }
     }
 
-    /// The payload's only chunk when it lives in memory as one and `wanted`; else the handle as it was.
-    pub(super) fn into_only_chunk(mut self, wanted: bool) -> Result<Vec<T>, Self> {
-        match &mut self.body {
-            Body::Swap(memory) if wanted => memory.take_only_chunk().ok_or(self),
-            _ => Err(self),
+    /// The payload's only chunk when it lives in memory as one and `is_wanted`: the handle has no payload then.
+    fn take_only_chunk(&mut self, is_wanted: bool) -> Result<Option<Vec<T>>, Error> {
+        if lock(&self.lent).strong_count() > 0 {
+            return Err(Error::Borrowed);
         }
+        match &mut self.body {
+            Body::Swap(resident) => {
+                let resident = UnsizedArc::get_mut(resident).ok_or(Error::Borrowed)?;
+                Ok(if is_wanted { resident.memory.take_only_chunk() } else { None })
+            }
+            Body::Kept(ticket) if is_wanted => ticket.take_only_chunk(),
+            Body::Kept(ticket) => ticket.refuse_borrowed().map(|()| None),
+            Body::File(_) => Ok(None),
+        }
+    }
+
+    /// Lends the whole payload: to look at, in memory, without giving its place up.
+    ///
+    /// Within a memory budget ([`PagerBuilder::resident_bytes`](crate::PagerBuilder::resident_bytes)) the payload comes into memory
+    /// where it is not, and stays there as long as it is borrowed. All who borrow it share one memory. Without a budget it is read
+    /// whole, and its memory is freed with the last [`Borrowed`]; a payload of the swap backend is lent where it is.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pager = pageout::Pager::builder().resident_bytes(1 << 20).build()?;
+    /// let handle = pager.pageout_vec(vec![1u32, 2, 3])?;
+    /// let borrowed = handle.borrow()?;
+    /// assert_eq!(borrowed.iter().sum::<u32>(), 6);
+    /// let failed = handle.take().unwrap_err();
+    /// assert!(matches!(failed.error(), pageout::Error::Borrowed));
+    /// drop(borrowed);
+    /// assert_eq!(failed.into_handle().take()?, [1, 2, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Budget`] where all of the budget is borrowed, and as [`Self::read`].
+    pub fn borrow(&self) -> Result<Borrowed<T>, Error> {
+        self.membership.pager.check_open()?;
+        let pager = Arc::clone(&self.membership.pager);
+        match &self.body {
+            Body::Kept(ticket) => ticket.lend::<T>().map(|(loan, memory)| Borrowed::new(memory, Some(loan), pager)),
+            Body::Swap(resident) if resident.memory.as_one().is_some() => {
+                Ok(Borrowed::new(UnsizedArc::clone(resident), None, pager))
+            }
+            Body::Swap(_) | Body::File(_) => Ok(Borrowed::new(self.lend_copy()?, None, pager)),
+        }
+    }
+
+    /// A copy of the payload that all borrowers share.
+    fn lend_copy(&self) -> Result<UnsizedArc<ResidentMemory>, Error> {
+        let mut lent = lock(&self.lent);
+        if let Some(resident) = lent.upgrade() {
+            return Ok(resident);
+        }
+        let (len_bytes, exclude) = (self.membership.len_bytes, self.membership.pager.exclude_from_core_dumps);
+        let memory = match &self.body {
+            Body::File(stored) => ResidentMemory::read::<T>(stored, len_bytes, exclude)?,
+            Body::Swap(resident) => ResidentMemory::joined::<T>(&resident.memory, len_bytes, exclude)?,
+            Body::Kept(_) => unreachable!("lent by its budget"),
+        };
+        let resident = UnsizedArc::new(ResidentMemory::roomless(memory, 0));
+        *lent = UnsizedArc::downgrade(&resident);
+        Ok(resident)
     }
 }
 
@@ -348,7 +429,7 @@ impl<T: Pod + Send + Sync> Source for Handle<T> {
 
     fn fill(&self, extent: Extent, whole: Destination<'_>) -> Result<(), Error> {
         self.membership.pager.check_open()?;
-        self.payload().read(&Extents::One(extent), whole)?;
+        self.with_payload(true, |payload| payload.read(&Extents::One(extent), whole))?;
         self.membership.pager.counters.read(extent.len_bytes);
         Ok(())
     }
@@ -468,6 +549,6 @@ mod tests {
         fn assert_send_sync<T: Send + Sync>() {}
         assert_send_sync::<Handle<f32>>();
         assert_send_sync::<TakeError<u64>>();
-        assert!(size_of::<Handle>() <= 72, "{} bytes", size_of::<Handle>());
+        assert!(size_of::<Handle>() <= 88, "{} bytes", size_of::<Handle>());
     }
 }

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "addon-internals")]
 mod batch;
+mod borrowed;
 mod builder;
 mod collector;
 mod environment;
@@ -25,6 +26,7 @@ use bytemuck::Pod;
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
 pub use batch::{BatchRead, read_batch};
+pub use borrowed::Borrowed;
 pub use builder::PagerBuilder;
 pub use collector::Collector;
 pub use environment::Environment;
@@ -33,6 +35,7 @@ pub use pageout_error::PageoutError;
 pub use reader::Reader;
 pub use stats::PagerStats;
 
+use crate::budget::{Account, ResidentMemory};
 use crate::error::Error;
 use crate::payload::{Memory, Stored};
 use crate::store::{Store, StoreOptions};
@@ -112,12 +115,23 @@ pub(crate) struct Shared {
     opening: Mutex<Option<Environment>>,
     /// Set for good by [`Pager::close`].
     closed: AtomicBool,
+    /// Its part of a memory budget, where it has one.
+    account: Option<Arc<Account>>,
     counters: Counters,
 }
 
 impl Shared {
     fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Relaxed) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Keeps the store that was opened, unless another thread was faster.
+    fn keep_store(&self, store: UnsizedArc<Store>) -> &Store {
+        let store = self.store.get_or_init(|| store);
+        if let Some(account) = &self.account {
+            account.use_store(store);
+        }
+        store
     }
 }
 
@@ -227,15 +241,36 @@ impl Pager {
         let len_bytes = total_bytes(chunks)?;
         match backend {
             Backend::Swap => {
-                Ok(self.handle(Body::Swap(Memory::pageout(chunks, self.shared.exclude_from_core_dumps)?), len_bytes))
+                let memory = Memory::pageout(chunks, self.shared.exclude_from_core_dumps)?;
+                Ok(self.handle(Body::Swap(UnsizedArc::new(ResidentMemory::roomless(memory, 0))), len_bytes))
             }
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
-            Backend::File => {
-                let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
-                chunks.iter_mut().for_each(Vec::clear);
-                Ok(handle)
-            }
+            Backend::File => match &self.shared.account {
+                Some(account) => self.admit(account, chunks, len_bytes),
+                None => {
+                    let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
+                    chunks.iter_mut().for_each(Vec::clear);
+                    Ok(handle)
+                }
+            },
         }
+    }
+
+    /// Moves the chunks into the budget where there is room for them, else writes them. They have no capacity then.
+    fn admit<T: Pod>(&self, account: &Arc<Account>, chunks: &mut [Vec<T>], len_bytes: u64) -> Result<Handle<T>, Error> {
+        let held_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.capacity() * size_of::<T>())).sum();
+        let Ok(room) = account.room(held_bytes) else {
+            let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
+            chunks.iter_mut().for_each(|chunk| *chunk = Vec::new());
+            return Ok(handle);
+        };
+        let claim = self.store()?.claim(len_bytes).map_err(|error| self.with_payloads(error))?;
+        let exclude = self.shared.exclude_from_core_dumps;
+        let ticket = account.admit(len_bytes, || {
+            let memory = Memory::moved_in(chunks, exclude)?;
+            Ok((claim.keep(), ResidentMemory::new(memory, room)))
+        })?;
+        Ok(self.handle(Body::Kept(ticket), len_bytes))
     }
 
     /// Copies borrowed chunks, concatenated in order, to the file backend. The chunks stay as they are.
@@ -379,6 +414,14 @@ impl Pager {
         self.own(handle)?.prefetch_ranges(ranges)
     }
 
+    /// Lends the whole payload, in memory. As [`Handle::borrow`].
+    ///
+    /// # Errors
+    /// As [`Handle::borrow`], and [`Error::ForeignHandle`].
+    pub fn borrow<T: Pod>(&self, handle: &Handle<T>) -> Result<Borrowed<T>, Error> {
+        self.own(handle)?.borrow()
+    }
+
     /// Gives all disk space back that no payload uses, which happens in the background for most of it. Space that the file system cannot take back stays ready for use.
     ///
     /// # Errors
@@ -403,6 +446,9 @@ impl Pager {
     pub fn close(&self) {
         let _turn = lock(&self.shared.opening);
         self.shared.closed.store(true, Relaxed);
+        if let Some(account) = &self.shared.account {
+            account.close();
+        }
         if let Some(store) = self.shared.store.get() {
             store.close();
         }
@@ -415,6 +461,9 @@ impl Pager {
         let capacity_bytes = self.shared.store_options.capacity_bytes.unwrap_or(0);
         let mut stats = PagerStats { capacity_bytes, swap_bytes, swap_free_bytes, ..PagerStats::default() };
         self.shared.counters.fill(&mut stats);
+        if let Some(account) = &self.shared.account {
+            stats.fill_residents(account);
+        }
         if let Some(store) = self.shared.store.get() {
             let (space, write_behind) = (store.space(), store.write_behind());
             stats.used_bytes = store.used_bytes();
@@ -436,7 +485,16 @@ impl Pager {
         let bytes = chunks.iter().map(|chunk| bytemuck::cast_slice(chunk.as_ref()));
         let stored = Stored::pageout(store, bytes, len_bytes, self.shared.integrity, stop);
         let stored = stored.map_err(|error| self.with_payloads(error))?;
-        Ok(self.handle(Body::File(stored), len_bytes))
+        self.stored(stored, len_bytes)
+    }
+
+    /// The handle of a payload that is written.
+    fn stored<T>(&self, stored: Stored, len_bytes: u64) -> Result<Handle<T>, Error> {
+        let body = match &self.shared.account {
+            Some(account) => Body::Kept(account.admit_stored(stored, len_bytes)?),
+            None => Body::File(stored),
+        };
+        Ok(self.handle(body, len_bytes))
     }
 
     /// An error of the capacity also says how many payloads hold what is in use.

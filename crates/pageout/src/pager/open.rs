@@ -23,7 +23,7 @@ impl Pager {
             return Err(Error::ScratchDirInUse { requested: root, current: store.path().into() });
         }
         let store = self.open_named(root, &known(environment.as_ref()))?;
-        self.shared.store.get_or_init(|| store);
+        self.shared.keep_store(store);
         Ok(())
     }
 
@@ -62,7 +62,7 @@ impl Pager {
             return Ok(store);
         }
         let store = self.open_first_usable(&known(environment.as_ref()))?;
-        Ok(self.shared.store.get_or_init(|| store))
+        Ok(self.shared.keep_store(store))
     }
 
     fn open_first_usable(&self, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {

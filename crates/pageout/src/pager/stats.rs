@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
+use crate::budget::Account;
 use crate::sync::{AtomicU64, thread_number};
 
 /// What a pager holds and has done, from [`Pager::stats`](crate::Pager::stats). Counters run from the pager's beginning.
@@ -62,10 +63,47 @@ pub struct PagerStats {
     pub takes: u64,
     /// Bytes of their payloads.
     pub take_bytes: u64,
+    /// Bytes of its payloads that are in memory within its budget, borrowed ones included.
+    pub resident_bytes: u64,
+    /// Bytes of those that are borrowed.
+    pub borrowed_bytes: u64,
+    /// The most that its budget allows, for all pagers that share it; 0 without one.
+    pub resident_limit_bytes: u64,
+    /// Reads, borrows and takes of the file backend that memory served. These counters need a budget.
+    pub resident_hits: u64,
+    /// Those that the disk served; borrows that shared a read count once.
+    pub resident_misses: u64,
+    /// Payloads that left memory for lack of room.
+    pub evictions: u64,
+    /// Those of them whose copy on disk was good already when they came into memory.
+    pub evictions_without_write: u64,
+    /// Payloads that were taken or freed before they were written.
+    pub writes_elided: u64,
+    /// Writes in the background that failed; their payloads are in memory.
+    pub background_write_failures: u64,
+    /// Payloads that were changed while they were borrowed, against the rule, which Rust does not allow.
+    pub changed_borrows: u64,
     /// Bytes of swap space that the machine has. Without any, the swap backend frees nothing.
     pub swap_bytes: u64,
     /// Bytes of it that are free.
     pub swap_free_bytes: u64,
+}
+
+impl PagerStats {
+    /// Writes in what a pager has of a budget.
+    pub(super) fn fill_residents(&mut self, account: &Account) {
+        let counters = account.counters();
+        self.resident_bytes = account.resident_bytes();
+        self.borrowed_bytes = account.borrowed_bytes();
+        self.resident_limit_bytes = account.budget().limit_bytes();
+        self.resident_hits = counters.hits.load(Acquire);
+        self.resident_misses = counters.misses.load(Acquire);
+        self.evictions = counters.evictions.load(Acquire);
+        self.evictions_without_write = counters.evictions_without_write.load(Acquire);
+        self.writes_elided = counters.writes_elided.load(Acquire);
+        self.background_write_failures = counters.background_write_failures.load(Acquire);
+        self.changed_borrows = counters.changed_borrows.load(Acquire);
+    }
 }
 
 /// Threads that count apart, so that they do not wait for each other's cache lines.

@@ -17,18 +17,27 @@ use crate::sys::{Destination, PlainVec, memory};
 use crate::units;
 
 /// Memory of one piece of a payload, whatever its elements are.
-trait Chunk: Any + Send + Sync {
+pub trait Chunk: Any + Send + Sync {
     /// The piece.
     fn bytes(&self) -> &[u8];
 
+    /// Bytes of memory that it takes, at least those of the piece.
+    fn held_bytes(&self) -> usize {
+        self.bytes().len()
+    }
+
     /// Gives the whole pages, which were excluded from core dumps, back to the system, and lets them into core dumps again.
     /// Has no bytes then.
-    fn discard_excluded(&mut self);
+    fn discard_excluded(&mut self) {}
 }
 
 impl<T: Pod> Chunk for PlainVec<T> {
     fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<T>()
     }
 
     fn discard_excluded(&mut self) {
@@ -48,11 +57,13 @@ enum Chunks {
     /// A payload of one chunk: no list.
     One(Box<dyn Chunk>),
     /// A payload of several, or of none.
-    Many {
-        chunks: Box<[Box<dyn Chunk>]>,
-        /// Where each chunk ends in the payload, in bytes.
-        ends: Box<[u64]>,
-    },
+    Many(Box<Pieces>),
+}
+
+struct Pieces {
+    chunks: Box<[Box<dyn Chunk>]>,
+    /// Where each chunk ends in the payload, in bytes.
+    ends: Box<[u64]>,
 }
 
 impl Memory {
@@ -62,6 +73,16 @@ impl Memory {
     /// # Errors
     /// When the memory for the list cannot be allocated, or the chunks cannot be excluded; they are as before.
     pub(crate) fn pageout<T: Pod>(chunks: &mut [Vec<T>], exclude: bool) -> Result<Self, Error> {
+        let this = Self::moved_in(chunks, exclude)?;
+        this.chunks().for_each(memory::hint_cold);
+        Ok(this)
+    }
+
+    /// The same without the hint, for memory that may be used soon.
+    ///
+    /// # Errors
+    /// As [`Self::pageout`].
+    pub(crate) fn moved_in<T: Pod>(chunks: &mut [Vec<T>], exclude: bool) -> Result<Self, Error> {
         let mut moved = Vec::new();
         let mut ends = Vec::new();
         if chunks.len() != 1 {
@@ -70,9 +91,6 @@ impl Memory {
         }
         if exclude {
             exclude_all(chunks)?;
-        }
-        for chunk in &*chunks {
-            memory::hint_cold(bytemuck::cast_slice(chunk));
         }
         if let [only] = chunks {
             return Ok(Self { chunks: Chunks::One(moved_in(only)), is_excluded: exclude });
@@ -83,16 +101,16 @@ impl Memory {
             ends.push(end);
             moved.push(moved_in(chunk));
         }
-        let chunks = Chunks::Many { chunks: moved.into_boxed_slice(), ends: ends.into_boxed_slice() };
-        Ok(Self { chunks, is_excluded: exclude })
+        let pieces = Pieces { chunks: moved.into_boxed_slice(), ends: ends.into_boxed_slice() };
+        Ok(Self { chunks: Chunks::Many(Box::new(pieces)), is_excluded: exclude })
     }
 
     /// Takes out the chunk with all the elements, which are of type `T`, if there is one. The payload has no bytes then.
     pub(crate) fn take_only_chunk<T: Pod>(&mut self) -> Option<Vec<T>> {
         let only = match &mut self.chunks {
             Chunks::One(only) => only,
-            Chunks::Many { chunks, .. } => {
-                let mut filled = chunks.iter_mut().filter(|chunk| !chunk.bytes().is_empty());
+            Chunks::Many(pieces) => {
+                let mut filled = pieces.chunks.iter_mut().filter(|chunk| !chunk.bytes().is_empty());
                 filled.next().filter(|_| filled.next().is_none())?
             }
         };
@@ -104,12 +122,45 @@ impl Memory {
         Some(std::mem::take(elements))
     }
 
+    /// Memory of one chunk that somebody else lends, until it is dropped.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn lent(chunk: Box<dyn Chunk>) -> Self {
+        Self { chunks: Chunks::One(chunk), is_excluded: false }
+    }
+
+    /// All chunks, in order.
+    pub(crate) fn chunks(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.list().iter().map(|chunk| chunk.bytes())
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.list().iter().map(|chunk| units::to_u64(chunk.held_bytes())).sum()
+    }
+
+    /// The payload as one piece of memory, where it lies in one.
+    pub(crate) fn as_one(&self) -> Option<&[u8]> {
+        let mut filled = self.chunks().filter(|bytes| !bytes.is_empty());
+        match (filled.next(), filled.next()) {
+            (None, _) => Some(&[]),
+            (only, None) => only,
+            _ => None,
+        }
+    }
+
+    fn list(&self) -> &[Box<dyn Chunk>] {
+        match &self.chunks {
+            Chunks::One(only) => std::slice::from_ref(only),
+            Chunks::Many(pieces) => &pieces.chunks,
+        }
+    }
+
     /// Calls `visit` with the memory of an extent, piece by piece.
     fn pieces(&self, extent: Extent, mut visit: impl FnMut(&[u8])) {
         let mut start = extent.start;
         let (chunks, ends) = match &self.chunks {
             Chunks::One(only) => return visit(&only.bytes()[units::to_usize(start)..units::to_usize(extent.end())]),
-            Chunks::Many { chunks, ends } => (chunks, ends),
+            Chunks::Many(pieces) => (&pieces.chunks, &pieces.ends),
         };
         let mut position = ends.partition_point(|&end| end <= start);
         while start < extent.end() {
@@ -144,7 +195,7 @@ impl Drop for Memory {
         if self.is_excluded {
             let chunks = match &mut self.chunks {
                 Chunks::One(only) => std::slice::from_mut(only),
-                Chunks::Many { chunks, .. } => chunks,
+                Chunks::Many(pieces) => &mut pieces.chunks,
             };
             for chunk in chunks {
                 chunk.discard_excluded();

@@ -15,6 +15,8 @@ mod reading;
 mod stored;
 
 pub(crate) use extents::{Extent, Extents};
+#[cfg(feature = "addon-internals")]
+pub use memory::Chunk;
 pub(crate) use memory::Memory;
 pub(crate) use reading::Payload;
 pub(crate) use stored::Stored;

@@ -56,6 +56,43 @@ impl Stored {
         })
     }
 
+    /// A payload of `chunks` in a place that was claimed before, written in steps between which `stop` is looked at.
+    ///
+    /// # Errors
+    /// What the operating system said, ECANCELED, and the place.
+    pub(crate) fn write<'a, C>(
+        store: &Store,
+        place: Place,
+        chunks: C,
+        len_bytes: u64,
+        integrity: bool,
+        stop: &AtomicBool,
+    ) -> Result<Self, (Error, Place)>
+    where
+        C: ExactSizeIterator<Item = &'a [u8]>,
+    {
+        let written = with_slices(chunks, &PADDING[..padding_bytes(len_bytes)], |slices| {
+            let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
+            store.write_kept(&place, slices, stop)?;
+            Ok(checksums)
+        });
+        match written {
+            Ok(checksums) => Ok(Self { place, checksums, len_bytes }),
+            Err(error) => Err((error, place)),
+        }
+    }
+
+    /// Whether `chunks` still are what was written, as far as checksums tell.
+    ///
+    /// # Errors
+    /// When the memory for checksums cannot be allocated.
+    pub(crate) fn has_content<'a>(&self, chunks: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<bool, Error> {
+        if !self.checksums.are_kept() {
+            return Ok(true);
+        }
+        with_slices(chunks, &[], |slices| Ok(Checksums::of(slices, self.len_bytes)? == self.checksums))
+    }
+
     /// One payload of `pieces`, of which each but the last has `piece_bytes` bytes, whole pages. Leaves none in the list.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::{Place, Slot, Store};
 use crate::error::Error;
 use crate::slots::{Class, FreeSlots, Run, classes_for, slot_bytes_for};
 use crate::sync::{Arc, lock, thread_number};
+use crate::units;
 
 /// Slots that a payload is about to be written to. Dropped, they go back, and so does the disk space they were got with.
 #[derive(Debug)]
@@ -36,6 +37,9 @@ pub(super) enum Order {
     /// One that was written before, of any file: it has its space also where none can be promised.
     Written,
 }
+
+/// What is written in the background is written in steps of so many bytes, so that nobody waits for more than one.
+const STEP_BYTES: usize = units::to_usize(4 * units::MIB);
 
 impl Store {
     /// Claims slots for a payload of `len_bytes`, which is not zero.
@@ -69,6 +73,14 @@ impl Store {
             outcome => outcome,
         };
         self.with_space(len_bytes, written)
+    }
+
+    /// Writes a payload to a place that was [kept](Claim::keep), in steps between which `stop` is looked at.
+    ///
+    /// # Errors
+    /// What the operating system said, ECANCELED. The content of the place is unspecified then.
+    pub(crate) fn write_kept(&self, place: &Place, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<(), Error> {
+        place.write_in_steps(sources, STEP_BYTES, stop, || self.push_what_is_due())
     }
 
     /// Frees slots, and gives their disk space back as far as nobody has claimed them again.
@@ -140,6 +152,12 @@ impl Store {
 }
 
 impl Claim<'_> {
+    /// The slots, for a payload that is written later: a full disk was told by the claim.
+    pub(crate) fn keep(mut self) -> Place {
+        self.grown.forget();
+        self.place.take().expect("a claim has slots until it is published")
+    }
+
     /// Writes the payload, and pushes what is too much to stay dirty slot by slot.
     pub(super) fn write(mut self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
         let place = self.place.as_ref().expect("a claim has slots until it is published");

@@ -112,6 +112,44 @@ impl Place {
         }
     }
 
+    /// As [`Self::write`], in pieces of at most `step_bytes`, between which `stop` is looked at.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn write_in_steps(
+        &self,
+        sources: &[IoSlice<'_>],
+        step_bytes: usize,
+        stop: &AtomicBool,
+        written: impl Fn(),
+    ) -> Result<(), Error> {
+        let mut rest = copied(sources)?;
+        let mut rest = &mut rest[..];
+        for slot in self.slots() {
+            let mut start = 0;
+            while start < self.piece_bytes() && !rest.is_empty() {
+                if stop.load(Relaxed) {
+                    return Err(Failure::new("pwritev", libc::ECANCELED).into());
+                }
+                let max_bytes = units::to_usize(self.piece_bytes() - start).min(step_bytes);
+                let window = window(rest, max_bytes)?;
+                slot.write_part(&window, start)?;
+                let window_bytes = window.iter().map(|slice| slice.len()).sum();
+                drop(window);
+                IoSlice::advance_slices(&mut rest, window_bytes);
+                start += units::to_u64(window_bytes);
+            }
+            slot.set_dirty();
+            written();
+        }
+        Ok(())
+    }
+
+    /// Whether this process may write there.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.slots().iter().all(Slot::is_writable)
+    }
+
     /// The slots, in payload order.
     pub(super) fn slots(&self) -> &[Slot] {
         match self {

@@ -36,18 +36,35 @@ impl Slot {
     /// # Errors
     /// What the operating system said. The file takes no new payload unless only room or memory is short.
     pub(super) fn write(&self, sources: &[IoSlice<'_>]) -> Result<(), Error> {
-        self.write_all(sources).map_err(|failure| {
+        self.write_part(sources, 0)?;
+        self.set_dirty();
+        Ok(())
+    }
+
+    /// Writes all of `sources` from the slot's byte `start` on; who writes a slot in parts says when it is dirty.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn write_part(&self, sources: &[IoSlice<'_>], start: u64) -> Result<(), Error> {
+        self.write_all(sources, self.file.offset(self.index) + start).map_err(|failure| {
             if !failure.is_out_of_space() && failure.errno != libc::ENOMEM {
                 self.file.set_failed();
             }
             self.file.error(failure)
-        })?;
-        self.file.add_dirty(self.index);
-        Ok(())
+        })
     }
 
-    fn write_all(&self, sources: &[IoSlice<'_>]) -> Outcome<()> {
-        let mut offset = self.file.offset(self.index);
+    /// All of the payload's part is written.
+    pub(super) fn set_dirty(&self) {
+        self.file.add_dirty(self.index);
+    }
+
+    /// Whether this process may write to the slot: its file is the process's own and has not failed.
+    pub(super) fn is_writable(&self) -> bool {
+        self.file.is_own() && !self.file.has_failed()
+    }
+
+    fn write_all(&self, sources: &[IoSlice<'_>], mut offset: u64) -> Outcome<()> {
         let mut remaining_bytes: usize = sources.iter().map(|source| source.len()).sum();
         let written = self.write_some(sources, offset)?;
         remaining_bytes -= written;

@@ -108,6 +108,11 @@ impl SlotFile {
         self.failed.load(Relaxed)
     }
 
+    /// Whether this process made the file.
+    pub(super) fn is_own(&self) -> bool {
+        self.process == fork::process()
+    }
+
     /// Whether the file may still become longer.
     pub(super) fn can_grow(&self) -> bool {
         !self.full.load(Relaxed) && !self.has_failed()

@@ -9,7 +9,8 @@
 //! program (`vfork`, `posix_spawn`) runs no handler and shares nothing for long.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 
 use super::failure::{Failure, Outcome};
@@ -108,6 +109,31 @@ impl<T> PerProcess<T> {
     }
 }
 
+/// That no fork happens in this process, until it is dropped. For the keeper's thread, which the child does not have: what it does
+/// meanwhile is a matter of microseconds, and whoever forks waits for that.
+#[must_use]
+pub(crate) struct Hold(());
+
+/// Held by the keeper or by whoever forks.
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// Puts forks off.
+pub(crate) fn hold() -> Hold {
+    // A model knows its own threads alone.
+    if !cfg!(pageout_loom) {
+        while HELD.swap(true, Acquire) {
+            std::thread::yield_now();
+        }
+    }
+    Hold(())
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        HELD.store(false, Release);
+    }
+}
+
 /// That a store is open: forks are watched as long as one of these exists.
 #[derive(Debug)]
 pub(crate) struct Watch(());
@@ -160,11 +186,13 @@ fn register() -> Outcome<()> {
 
 /// Runs before a fork, in the thread that forks.
 extern "C" fn before() {
+    std::mem::forget(hold());
     PIPE.set(if stores() > 0 { new_pipe() } else { NO_PIPE });
 }
 
 /// Runs behind a fork in the parent, in the thread that forks.
 extern "C" fn in_parent() {
+    HELD.store(false, Release);
     let moment = FORKS.fetch_add(1, Relaxed) + 1;
     let (reading, writing) = PIPE.replace(NO_PIPE);
     close(writing);
@@ -177,6 +205,7 @@ extern "C" fn in_parent() {
 /// Runs behind a fork in the child, which has this thread alone. Only what a signal handler may do is allowed here: no lock,
 /// no allocation. The writing end stays open.
 extern "C" fn in_child() {
+    HELD.store(false, Release);
     let moment = FORKS.fetch_add(1, Relaxed) + 1;
     BEGINNING.store(moment, Relaxed);
     let (reading, _) = PIPE.replace(NO_PIPE);

@@ -4,6 +4,7 @@
 
 mod accounting;
 mod batch;
+mod budget;
 mod collector;
 mod contract;
 mod core_dumps;

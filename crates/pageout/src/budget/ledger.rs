@@ -1,0 +1,418 @@
+//! The entries of a budget, behind its lock: where each payload is, and who uses it. No I/O, and nothing is freed here: what leaves
+//! is handed to the caller, who drops it without the lock.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+
+use super::Account;
+use super::account::count;
+use super::policy::Policy;
+use super::resident::ResidentMemory;
+use crate::error::Error;
+use crate::payload::Stored;
+use crate::store::Place;
+use crate::sync::{Arc, UnsizedArc};
+use crate::sys::fork;
+
+/// A payload: in memory, on disk, or both.
+pub(super) struct Entry {
+    pub(super) account: Arc<Account>,
+    pub(super) memory: Option<UnsizedArc<ResidentMemory>>,
+    pub(super) copy: Copy,
+    pub(super) len_bytes: u64,
+    pub(super) borrows: u32,
+    pub(super) flags: Flags,
+}
+
+/// The payload on disk.
+pub(super) enum Copy {
+    /// There is none, and no place for one.
+    None,
+    /// A place was claimed, nothing is written there.
+    Claimed(Place),
+    /// This process is writing it, or looking whether it is still good.
+    Busy(u32),
+    /// It is there. Good, unless the memory was changed since.
+    Written(UnsizedArc<Stored>),
+}
+
+/// What else is true of an entry.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Flags {
+    /// Nobody has a handle any more; whoever is done with the entry last removes it.
+    pub(super) is_freed: bool,
+    /// Somebody is reading it into memory.
+    pub(super) is_arriving: bool,
+    /// Somebody else than this crate may write to its memory now.
+    pub(super) is_exposed: bool,
+    /// Somebody may have changed its memory since it was written.
+    pub(super) is_suspect: bool,
+    /// It was written since it came into memory.
+    is_written: bool,
+    /// It is listed among those that are to be written next.
+    is_due: bool,
+    /// Writing it failed, and nobody has tried again with success.
+    is_failed: bool,
+}
+
+impl Entry {
+    /// Whether this process is writing it. What another process was doing when it forked this one is not done.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.copy, Copy::Busy(process) if process == fork::process())
+    }
+
+    fn is_clean(&self) -> bool {
+        matches!(self.copy, Copy::Written(_)) && !self.flags.is_suspect
+    }
+
+    fn may_leave(&self) -> bool {
+        let is_unused = self.memory.as_ref().is_some_and(|memory| UnsizedArc::strong_count(memory) == 1);
+        is_unused && self.borrows == 0 && self.is_clean()
+    }
+
+    /// Whether it may be written now.
+    fn is_writable(&self) -> bool {
+        self.memory.is_some() && !self.is_clean() && !self.is_busy() && !self.flags.is_exposed
+    }
+
+    /// Bytes that it takes in memory.
+    pub(super) fn bytes(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |memory| memory.bytes())
+    }
+
+    fn dirty_bytes(&self) -> u64 {
+        if self.is_clean() { 0 } else { self.bytes() }
+    }
+}
+
+/// What is removed of an entry, to be dropped without the lock.
+pub(super) struct Removed {
+    pub(super) memory: Option<UnsizedArc<ResidentMemory>>,
+    _copy: Copy,
+}
+
+/// What somebody writes, or looks at again, without the lock.
+pub(super) struct Job {
+    pub(super) id: u32,
+    pub(super) account: Arc<Account>,
+    pub(super) memory: UnsizedArc<ResidentMemory>,
+    pub(super) copy: Copy,
+    pub(super) len_bytes: u64,
+}
+
+pub(super) struct Ledger {
+    entries: Vec<Option<Entry>>,
+    /// Positions of none.
+    free: Vec<u32>,
+    policy: Policy,
+    /// Cold ones to be written, coldest first.
+    due: VecDeque<u32>,
+    /// To be read into memory by the keeper.
+    pub(super) wanted: VecDeque<super::writer::Wanted>,
+    /// Bytes in memory without a good copy.
+    dirty_bytes: u64,
+    borrowed_bytes: u64,
+    /// Why payloads could not be written; nothing once they were.
+    failure: Option<Error>,
+    /// How many these are.
+    failed: u32,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            policy: Policy::new(),
+            due: VecDeque::new(),
+            wanted: VecDeque::new(),
+            dirty_bytes: 0,
+            borrowed_bytes: 0,
+            failure: None,
+            failed: 0,
+        }
+    }
+
+    /// Makes room for one more entry.
+    pub(super) fn prepare(&mut self) -> Result<(), Error> {
+        if self.free.is_empty() {
+            self.entries.try_reserve(1)?;
+            // For the day on which all entries are gone.
+            let count = self.entries.len() + 1;
+            self.free.try_reserve(count)?;
+            self.due.try_reserve(count.saturating_sub(self.due.len()))?;
+            self.policy.prepare(u32::try_from(self.entries.len()).map_err(|_| Error::out_of_memory())?)?;
+        }
+        Ok(())
+    }
+
+    /// Adds an entry, for which room was made.
+    pub(super) fn add(&mut self, entry: Entry) -> u32 {
+        let (bytes, dirty_bytes) = (entry.bytes(), entry.dirty_bytes());
+        let id = if let Some(id) = self.free.pop() {
+            self.entries[id as usize] = Some(entry);
+            id
+        } else {
+            self.entries.push(Some(entry));
+            u32::try_from(self.entries.len() - 1).expect("fewer entries than handles fit into memory")
+        };
+        if bytes > 0 {
+            self.policy.insert(id, bytes);
+            self.dirty_bytes += dirty_bytes;
+        }
+        id
+    }
+
+    /// The entry of a ticket.
+    pub(super) fn entry(&mut self, id: u32) -> &mut Entry {
+        self.entries[id as usize].as_mut().expect("an entry is there as long as its ticket")
+    }
+
+    /// The memory of an entry that is about to be read, where it is in memory.
+    pub(super) fn touch(&mut self, id: u32) -> Option<UnsizedArc<ResidentMemory>> {
+        let memory = self.entry(id).memory.clone();
+        if memory.is_some() {
+            self.policy.touch(id);
+        }
+        memory
+    }
+
+    /// Removes an entry that nobody uses.
+    pub(super) fn remove(&mut self, id: u32) -> Removed {
+        let mut entry = self.entries[id as usize].take().expect("an entry is there as long as its ticket");
+        self.policy.forget(id);
+        self.free.push(id);
+        self.dirty_bytes -= entry.dirty_bytes();
+        if entry.flags.is_failed {
+            self.end_failure();
+        }
+        if entry.memory.is_some() && !entry.is_clean() {
+            count(&entry.account.counters.writes_elided);
+        }
+        Removed { memory: entry.memory.take(), _copy: entry.copy }
+    }
+
+    /// Removes an entry whose ticket is gone, if nobody uses it.
+    pub(super) fn remove_if_unused(&mut self, id: u32) -> Option<Removed> {
+        let entry = self.entry(id);
+        let is_used = entry.borrows > 0 || entry.is_busy() || entry.flags.is_arriving;
+        (entry.flags.is_freed && !is_used).then(|| self.remove(id))
+    }
+
+    /// A payload has come into memory.
+    pub(super) fn arrive(&mut self, id: u32, memory: UnsizedArc<ResidentMemory>) {
+        let bytes = memory.bytes();
+        let entry = self.entry(id);
+        entry.flags.is_written = false;
+        entry.memory = Some(memory);
+        self.policy.insert(id, bytes);
+    }
+
+    /// Gives an entry other memory with the same bytes, and gives back what it had.
+    pub(super) fn replace(&mut self, id: u32, memory: UnsizedArc<ResidentMemory>) -> Option<UnsizedArc<ResidentMemory>> {
+        let bytes = memory.bytes();
+        let entry = self.entry(id);
+        let was_dirty_bytes = entry.dirty_bytes();
+        let old = entry.memory.replace(memory);
+        let is_dirty_bytes = entry.dirty_bytes();
+        self.dirty_bytes = self.dirty_bytes - was_dirty_bytes + is_dirty_bytes;
+        self.policy.remove(id);
+        self.policy.insert(id, bytes);
+        old
+    }
+
+    /// Somebody borrows an entry, which is in memory, or looks at it from elsewhere (`is_exposed`).
+    pub(super) fn borrow(&mut self, id: u32, is_exposed: bool) {
+        let entry = self.entry(id);
+        entry.borrows += 1;
+        entry.flags.is_exposed |= is_exposed;
+        if entry.borrows == 1 {
+            let bytes = entry.bytes();
+            entry.account.borrowed_bytes.fetch_add(bytes, Release);
+            self.borrowed_bytes += bytes;
+        }
+    }
+
+    /// A borrow ends.
+    pub(super) fn end_borrow(&mut self, id: u32) {
+        let entry = self.entry(id);
+        entry.borrows -= 1;
+        if entry.borrows > 0 {
+            return;
+        }
+        let bytes = entry.bytes();
+        entry.account.borrowed_bytes.fetch_sub(bytes, AcqRel);
+        let was_dirty_bytes = entry.dirty_bytes();
+        // Without checksums nobody could tell.
+        entry.flags.is_suspect |= entry.flags.is_exposed && entry.account.integrity;
+        entry.flags.is_exposed = false;
+        let is_dirty_bytes = entry.dirty_bytes();
+        self.borrowed_bytes -= bytes;
+        self.dirty_bytes = self.dirty_bytes - was_dirty_bytes + is_dirty_bytes;
+    }
+
+    /// The memory of an entry is gone that was borrowed: its owner took it away. Says whether there is a copy.
+    pub(super) fn lose_memory(&mut self, id: u32) -> (bool, Option<UnsizedArc<ResidentMemory>>) {
+        let entry = self.entry(id);
+        let (bytes, dirty_bytes) = (entry.bytes(), entry.dirty_bytes());
+        let has_copy = matches!(entry.copy, Copy::Written(_));
+        if entry.borrows > 0 {
+            entry.account.borrowed_bytes.fetch_sub(bytes, AcqRel);
+            self.borrowed_bytes -= bytes;
+        }
+        let entry = self.entry(id);
+        let memory = entry.memory.take();
+        entry.borrows = 0;
+        entry.flags.is_exposed = false;
+        entry.flags.is_suspect = false;
+        self.dirty_bytes -= dirty_bytes;
+        self.policy.remove(id);
+        (has_copy, memory)
+    }
+
+    /// Lets the coldest clean payload leave memory.
+    pub(super) fn evict(&mut self) -> Option<UnsizedArc<ResidentMemory>> {
+        let Self { entries, policy, due, .. } = self;
+        let id = policy.evict(|id| {
+            let entry = entries[id as usize].as_mut().expect("what is in memory has an entry");
+            let may_leave = entry.may_leave();
+            if !may_leave && entry.is_writable() && !entry.flags.is_due && due.len() < due.capacity() {
+                entry.flags.is_due = true;
+                due.push_back(id);
+            }
+            may_leave
+        })?;
+        let entry = self.entry(id);
+        count(&entry.account.counters.evictions);
+        if !std::mem::take(&mut entry.flags.is_written) {
+            count(&entry.account.counters.evictions_without_write);
+        }
+        entry.memory.take()
+    }
+
+    /// The coldest payload that needs to be written.
+    pub(super) fn next_due(&mut self) -> Option<u32> {
+        while let Some(id) = self.due.pop_front() {
+            if let Some(entry) = self.entries[id as usize].as_mut() {
+                entry.flags.is_due = false;
+                if entry.is_writable() && !entry.flags.is_failed {
+                    return Some(id);
+                }
+            }
+        }
+        while let Some(id) = self.policy.cool() {
+            let entry = self.entry(id);
+            if entry.is_writable() && !entry.flags.is_failed {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Lists all that needs to be written and was cold once, what failed included.
+    pub(super) fn list_due(&mut self) {
+        for (id, entry) in (0u32..).zip(&mut self.entries) {
+            let Some(entry) = entry else { continue };
+            entry.flags.is_failed = false;
+            if entry.is_writable() && !entry.flags.is_due && self.due.len() < self.due.capacity() {
+                entry.flags.is_due = true;
+                self.due.push_back(id);
+            }
+        }
+        self.failed = 0;
+    }
+
+    /// Begins to write an entry, if that is to be done.
+    pub(super) fn begin(&mut self, id: u32) -> Option<Job> {
+        let entry = self.entries[id as usize]
+            .as_mut()
+            .filter(|entry| entry.is_writable() && !entry.account.is_closed() && !entry.flags.is_freed)?;
+        let memory = UnsizedArc::clone(entry.memory.as_ref()?);
+        memory.stop.store(false, Relaxed);
+        let copy = std::mem::replace(&mut entry.copy, Copy::Busy(fork::process()));
+        Some(Job { id, account: Arc::clone(&entry.account), memory, copy, len_bytes: entry.len_bytes })
+    }
+
+    /// Ends it: the entry has `copy` now. Gives what is left of an entry that nobody wants any more.
+    pub(super) fn end(&mut self, id: u32, copy: Copy, failure: Option<Error>) -> Option<Removed> {
+        let entry = self.entry(id);
+        let bytes = entry.bytes();
+        let was_suspect = entry.flags.is_suspect;
+        entry.flags.is_suspect &= failure.is_some();
+        let is_written = matches!(copy, Copy::Written(_)) && failure.is_none();
+        entry.flags.is_written |= is_written && !was_suspect;
+        entry.copy = copy;
+        let was_failed = std::mem::replace(&mut entry.flags.is_failed, failure.is_some());
+        self.dirty_bytes -= if is_written { bytes } else { 0 };
+        match failure {
+            Some(error) => {
+                count(&self.entry(id).account.counters.background_write_failures);
+                self.failed += u32::from(!was_failed);
+                self.failure = Some(error);
+            }
+            None if was_failed => self.end_failure(),
+            None if is_written && self.failed == 0 => self.failure = None,
+            None => {}
+        }
+        self.remove_if_unused(id)
+    }
+
+    fn end_failure(&mut self) {
+        self.failed = self.failed.saturating_sub(1);
+        if self.failed == 0 {
+            self.failure = None;
+        }
+    }
+
+    /// Whether something is being written, or can be.
+    pub(super) fn is_any_busy(&self) -> bool {
+        self.entries.iter().flatten().any(Entry::is_busy)
+    }
+
+    /// Whether something may leave, or may soon: somebody reads it at this moment.
+    pub(super) fn may_evict(&self) -> bool {
+        let is_free = |entry: &Entry| entry.memory.is_some() && entry.borrows == 0 && !entry.flags.is_failed;
+        self.entries.iter().flatten().any(is_free)
+    }
+
+    /// Begins to read an entry in that somebody wanted. Nothing where it has changed since.
+    pub(super) fn begin_arrival(&mut self, id: u32, account: &Arc<Account>) -> Option<(UnsizedArc<Stored>, u64)> {
+        let entry = self.entries.get_mut(id as usize)?.as_mut()?;
+        let is_wanted = Arc::ptr_eq(&entry.account, account) && entry.memory.is_none();
+        let Copy::Written(stored) = &entry.copy else { return None };
+        if !is_wanted || entry.flags.is_arriving || entry.flags.is_freed || account.is_closed() {
+            return None;
+        }
+        entry.flags.is_arriving = true;
+        Some((UnsizedArc::clone(stored), entry.len_bytes))
+    }
+
+    /// What a pager that is closed has in memory, one by one; an entry that is being written is told to stop.
+    pub(super) fn take_of(&mut self, account: &Arc<Account>) -> Option<UnsizedArc<ResidentMemory>> {
+        let id = (0u32..).zip(&self.entries).find_map(|(id, entry)| {
+            let entry = entry.as_ref()?;
+            let is_there = entry.memory.is_some() && Arc::ptr_eq(&entry.account, account);
+            (is_there && entry.borrows == 0 && !entry.is_busy()).then_some(id)
+        })?;
+        self.lose_memory(id).1
+    }
+
+    /// Tells those who write for a pager to stop. Says whether there are some.
+    pub(super) fn stop_all_of(&mut self, account: &Arc<Account>) -> bool {
+        let busy = self.entries.iter().flatten().filter(|entry| entry.is_busy() && Arc::ptr_eq(&entry.account, account));
+        let memories = busy.filter_map(|entry| entry.memory.as_ref());
+        memories.map(|memory| memory.stop.store(true, Relaxed)).count() > 0
+    }
+
+    pub(super) fn dirty_bytes(&self) -> u64 {
+        self.dirty_bytes
+    }
+
+    pub(super) fn borrowed_bytes(&self) -> u64 {
+        self.borrowed_bytes
+    }
+
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+}

@@ -1,0 +1,322 @@
+//! What a handle holds of an entry, and what its verbs do with it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytemuck::Pod;
+
+use super::account::count;
+use super::ledger::{Copy, Entry, Flags, Ledger};
+use super::resident::ResidentMemory;
+use super::writer::Wanted;
+use super::{Account, Budget, NoRoom, Room};
+use crate::error::Error;
+use crate::payload::{Extents, Memory, Payload, Stored};
+use crate::store::Place;
+use crate::sync::{Arc, MutexGuard, UnsizedArc, wait};
+use crate::sys::Destination;
+
+/// An entry of a budget, which is freed when this is dropped.
+pub(crate) struct Ticket {
+    account: Arc<Account>,
+    id: u32,
+    /// Whether the entry is gone: its payload was taken.
+    is_spent: bool,
+}
+
+/// Where a payload is, for a read of it.
+pub(crate) enum Look {
+    Resident(UnsizedArc<ResidentMemory>),
+    Stored(UnsizedArc<Stored>),
+}
+
+impl Payload for Look {
+    fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
+        match self {
+            Self::Resident(resident) => resident.memory.read(extents, whole),
+            Self::Stored(stored) => stored.read(extents, whole),
+        }
+    }
+
+    fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
+        match self {
+            Self::Resident(resident) => resident.memory.read_cached(extents, whole),
+            Self::Stored(stored) => stored.read_cached(extents, whole),
+        }
+    }
+
+    fn prefetch(&self, extents: &Extents) {
+        // What is in memory needs none.
+        if let Self::Stored(stored) = self {
+            stored.prefetch(extents);
+        }
+    }
+}
+
+/// That an entry is borrowed, until it is dropped.
+pub(crate) struct Loan {
+    account: Arc<Account>,
+    id: u32,
+}
+
+impl Account {
+    /// Room for memory of `held_bytes`, for which cold payloads leave that need no writing.
+    pub(crate) fn room(self: &Arc<Self>, held_bytes: u64) -> Result<Room, NoRoom> {
+        self.budget().room(self, held_bytes)
+    }
+
+    /// Takes a payload in whose place on disk is claimed. `move_in` is called when nothing else can fail.
+    ///
+    /// # Errors
+    /// Out of memory for the entry, and those of `move_in`.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        len_bytes: u64,
+        move_in: impl FnOnce() -> Result<(Place, ResidentMemory), Error>,
+    ) -> Result<Ticket, Error> {
+        let budget = self.budget();
+        let mut ledger = budget.lock();
+        ledger.prepare()?;
+        let (place, resident) = move_in()?;
+        let (memory, copy) = (Some(UnsizedArc::new(resident)), Copy::Claimed(place));
+        let id = ledger.add(Entry { memory, ..self.entry(copy, len_bytes) });
+        budget.urge_if_due(&ledger);
+        Ok(self.ticket(id))
+    }
+
+    /// A payload that was written by its pageout.
+    ///
+    /// # Errors
+    /// Out of memory for the entry.
+    pub(crate) fn admit_stored(self: &Arc<Self>, stored: Stored, len_bytes: u64) -> Result<Ticket, Error> {
+        let copy = Copy::Written(UnsizedArc::new(stored));
+        let mut ledger = self.budget().lock();
+        ledger.prepare()?;
+        let id = ledger.add(self.entry(copy, len_bytes));
+        Ok(self.ticket(id))
+    }
+
+    fn entry(self: &Arc<Self>, copy: Copy, len_bytes: u64) -> Entry {
+        Entry { account: Arc::clone(self), memory: None, copy, len_bytes, borrows: 0, flags: Flags::default() }
+    }
+
+    fn ticket(self: &Arc<Self>, id: u32) -> Ticket {
+        Ticket { account: Arc::clone(self), id, is_spent: false }
+    }
+
+    /// Ends all that is under way for a pager that is closed, and frees its memory that nobody borrows.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.set_closed();
+        let budget = self.budget();
+        let mut ledger = budget.lock();
+        while ledger.stop_all_of(self) {
+            ledger = wait(&budget.settled, ledger);
+        }
+        while let Some(memory) = ledger.take_of(self) {
+            drop(ledger);
+            drop(memory);
+            ledger = budget.lock();
+        }
+    }
+}
+
+impl Ticket {
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    fn budget(&self) -> &Budget {
+        self.account.budget()
+    }
+
+    /// Where the payload is. Counted as a hit or a miss where `is_counted`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] where that happened meanwhile.
+    pub(crate) fn look(&self, is_counted: bool) -> Result<Look, Error> {
+        let mut ledger = self.budget().lock();
+        let counters = &self.account.counters;
+        if let Some(memory) = ledger.touch(self.id) {
+            if is_counted {
+                count(&counters.hits);
+            }
+            return Ok(Look::Resident(memory));
+        }
+        if is_counted {
+            count(&counters.misses);
+        }
+        match &ledger.entry(self.id).copy {
+            Copy::Written(stored) => Ok(Look::Stored(UnsizedArc::clone(stored))),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Whether the device has lost something of a file that the payload is to be read from.
+    pub(crate) fn is_at_risk(&self) -> bool {
+        let mut ledger = self.budget().lock();
+        let entry = ledger.entry(self.id);
+        entry.memory.is_none() && matches!(&entry.copy, Copy::Written(stored) if stored.is_at_risk())
+    }
+
+    /// Fails where somebody borrows the payload.
+    ///
+    /// # Errors
+    /// [`Error::Borrowed`].
+    pub(crate) fn refuse_borrowed(&self) -> Result<(), Error> {
+        if self.budget().lock().entry(self.id).borrows > 0 { Err(Error::Borrowed) } else { Ok(()) }
+    }
+
+    /// Takes the only chunk of a payload that is in memory: its memory as it came. A write of it that is under way is ended
+    /// first. The entry is gone then.
+    ///
+    /// # Errors
+    /// [`Error::Borrowed`].
+    pub(crate) fn take_only_chunk<T: Pod>(&mut self) -> Result<Option<Vec<T>>, Error> {
+        let mut ledger = settled(&self.account, self.id);
+        let entry = ledger.entry(self.id);
+        if entry.borrows > 0 {
+            return Err(Error::Borrowed);
+        }
+        let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
+        let Some(only) = resident.memory.take_only_chunk() else { return Ok(None) };
+        count(&self.account.counters.hits);
+        let removed = ledger.remove(self.id);
+        self.is_spent = true;
+        drop(ledger);
+        drop(removed);
+        Ok(Some(only))
+    }
+
+    /// Lends the payload: it stays in memory until the loan is dropped. One that is on disk is read in by `read`, one of several
+    /// chunks becomes one.
+    ///
+    /// # Errors
+    /// [`Error::Budget`], those of a read, and those of a background write where payloads that could not be written fill the budget.
+    pub(crate) fn lend<T: Pod>(&self) -> Result<(Loan, UnsizedArc<ResidentMemory>), Error> {
+        let read = |stored: &Stored, len_bytes| ResidentMemory::read::<T>(stored, len_bytes, self.account.exclude);
+        let mut is_shared = false;
+        loop {
+            let mut ledger = self.budget().lock();
+            if let Some(memory) = ledger.touch(self.id) {
+                if memory.memory.as_one().is_none() {
+                    drop(ledger);
+                    self.join::<T>(&memory)?;
+                    continue;
+                }
+                ledger.borrow(self.id, false);
+                if !is_shared {
+                    count(&self.account.counters.hits);
+                }
+                return Ok((Loan { account: Arc::clone(&self.account), id: self.id }, memory));
+            }
+            is_shared = true;
+            if let Some(loaned) = self.bring_in(ledger, read)? {
+                return Ok(loaned);
+            }
+        }
+    }
+
+    /// Reads the payload in, unless somebody else is doing that, whom this waits for.
+    fn bring_in(
+        &self,
+        mut ledger: MutexGuard<'_, Ledger>,
+        read: impl FnOnce(&Stored, u64) -> Result<Memory, Error>,
+    ) -> Result<Option<(Loan, UnsizedArc<ResidentMemory>)>, Error> {
+        let entry = ledger.entry(self.id);
+        if entry.flags.is_arriving {
+            drop(wait(&self.budget().settled, ledger));
+            return Ok(None);
+        }
+        let len_bytes = entry.len_bytes;
+        let Copy::Written(stored) = &entry.copy else { return Err(Error::Closed) };
+        let stored = UnsizedArc::clone(stored);
+        entry.flags.is_arriving = true;
+        drop(ledger);
+        let arrived = self.budget().room_or_wait(&self.account, len_bytes).and_then(|room| {
+            let memory = read(&stored, len_bytes)?;
+            Ok(UnsizedArc::new(ResidentMemory::new(memory, room)))
+        });
+        drop(stored);
+        count(&self.account.counters.misses);
+        let mut ledger = self.budget().lock();
+        ledger.entry(self.id).flags.is_arriving = false;
+        let outcome = arrived.map(|memory| {
+            ledger.arrive(self.id, UnsizedArc::clone(&memory));
+            ledger.borrow(self.id, false);
+            Some((Loan { account: Arc::clone(&self.account), id: self.id }, memory))
+        });
+        self.budget().settled.notify_all();
+        outcome
+    }
+
+    /// Makes one piece of memory of several chunks.
+    fn join<T: Pod>(&self, several: &UnsizedArc<ResidentMemory>) -> Result<(), Error> {
+        let len_bytes = self.budget().lock().entry(self.id).len_bytes;
+        let room = self.budget().room_or_wait(&self.account, len_bytes)?;
+        let memory = ResidentMemory::joined::<T>(&several.memory, len_bytes, self.account.exclude)?;
+        let joined = UnsizedArc::new(ResidentMemory::new(memory, room));
+        let mut ledger = settled(&self.account, self.id);
+        let is_same = ledger.entry(self.id).memory.as_ref().is_some_and(|memory| UnsizedArc::ptr_eq(memory, several));
+        // Somebody else may have been faster.
+        let old = if is_same { ledger.replace(self.id, joined) } else { Some(joined) };
+        drop(ledger);
+        drop(old);
+        Ok(())
+    }
+
+    /// Lets the keeper bring the payload into memory, where there is room.
+    pub(crate) fn want<T: Pod>(&self) {
+        let mut ledger = self.budget().lock();
+        let entry = ledger.entry(self.id);
+        if entry.memory.is_none() && !entry.flags.is_arriving && ledger.wanted.try_reserve(1).is_ok() {
+            ledger.wanted.push_back(Wanted { id: self.id, account: Arc::clone(&self.account), read: ResidentMemory::read::<T> });
+            self.budget().urge();
+        }
+    }
+}
+
+/// The ledger, with no write of a payload under way.
+fn settled(account: &Account, id: u32) -> MutexGuard<'_, Ledger> {
+    let budget = account.budget();
+    let mut ledger = budget.lock();
+    loop {
+        let entry = ledger.entry(id);
+        if !entry.is_busy() {
+            return ledger;
+        }
+        if let Some(memory) = &entry.memory {
+            memory.stop.store(true, Relaxed);
+        }
+        ledger = wait(&budget.settled, ledger);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.is_spent {
+            return;
+        }
+        let mut ledger = self.budget().lock();
+        let entry = ledger.entry(self.id);
+        entry.flags.is_freed = true;
+        if let Some(memory) = &entry.memory {
+            memory.stop.store(true, Relaxed);
+        }
+        let removed = ledger.remove_if_unused(self.id);
+        drop(ledger);
+        drop(removed);
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let budget = self.account.budget();
+        let mut ledger = budget.lock();
+        ledger.end_borrow(self.id);
+        let removed = ledger.remove_if_unused(self.id);
+        let closed = self.account.is_closed().then(|| ledger.take_of(&self.account)).flatten();
+        // Whoever waits for room looks again.
+        budget.settled.notify_all();
+        drop(ledger);
+        drop((removed, closed));
+    }
+}

@@ -1,0 +1,226 @@
+//! What the keeper does for a budget: cold payloads are written while they still are in memory, so that they can leave at once
+//! when room is needed. Whoever needs room that is not there does one step of the same.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::thread;
+
+use super::account::count;
+use super::ledger::{Copy, Job, Ledger};
+use super::resident::ResidentMemory;
+use super::{Account, Budget, NOBODY, NoRoom, Room};
+use crate::error::Error;
+use crate::keeper::Chore;
+use crate::payload::{Memory, Stored};
+use crate::store::Place;
+use crate::sync::{Arc, MutexGuard, UnsizedArc, lock, wait};
+use crate::sys::fork;
+
+/// A payload that the keeper shall read into memory.
+pub(super) struct Wanted {
+    pub(super) id: u32,
+    pub(super) account: Arc<Account>,
+    /// Reads it into memory of its type of elements.
+    pub(super) read: fn(&Stored, u64, bool) -> Result<Memory, Error>,
+}
+
+impl Budget {
+    /// Room for memory that somebody waits for: where no payload can leave, the coldest is written now.
+    ///
+    /// # Errors
+    /// [`Error::Budget`] where all of it is borrowed, or the error of writes that failed.
+    pub(super) fn room_or_wait(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Room, Error> {
+        loop {
+            match self.room(account, held_bytes) {
+                Ok(room) => return Ok(room),
+                Err(NoRoom::Full) => self.make_one_clean(held_bytes)?,
+                Err(NoRoom::TooLarge | NoRoom::Departing) => return Err(self.no_room(&self.lock(), held_bytes)),
+            }
+        }
+    }
+
+    /// Writes the coldest payload, or waits until whoever writes one is done.
+    fn make_one_clean(&self, requested_bytes: u64) -> Result<(), Error> {
+        let mut ledger = self.lock();
+        if let Some(id) = ledger.next_due() {
+            drop(ledger);
+            self.settle(id);
+            return Ok(());
+        }
+        if ledger.is_any_busy() {
+            drop(wait(&self.settled, ledger));
+            return Ok(());
+        }
+        if ledger.may_evict() {
+            drop(ledger);
+            thread::yield_now();
+            return Ok(());
+        }
+        Err(self.no_room(&ledger, requested_bytes))
+    }
+
+    /// Gives a payload a good copy on disk. Says whether it has one now, or needs none.
+    fn settle(&self, id: u32) -> bool {
+        let hold = fork::hold();
+        let job = self.lock().begin(id);
+        drop(hold);
+        let Some(Job { id, account, memory, copy, len_bytes }) = job else { return true };
+        let (copy, failure) = settled(&account, &memory, copy, len_bytes);
+        let is_good = matches!(copy, Copy::Written(_));
+        let hold = fork::hold();
+        let mut ledger = self.lock();
+        // Whoever waits for the memory wants it alone.
+        drop(memory);
+        let removed = ledger.end(id, copy, failure);
+        self.settled.notify_all();
+        drop(ledger);
+        drop(hold);
+        drop(removed);
+        is_good
+    }
+
+    fn undisturbed(&self) -> (fork::Hold, MutexGuard<'_, Ledger>) {
+        let hold = fork::hold();
+        (hold, self.lock())
+    }
+
+    /// Writes until enough is clean. Says whether all that can be done was.
+    fn write_early(&self) {
+        let (hold, ledger) = self.undisturbed();
+        let mut dirty_bytes = ledger.dirty_bytes();
+        drop((ledger, hold));
+        if dirty_bytes <= self.dirty_bytes_max() {
+            return;
+        }
+        // Some more, so that it does not begin again at once.
+        while dirty_bytes > self.limit_bytes() / 16 * 13 {
+            let (hold, mut ledger) = self.undisturbed();
+            let next = ledger.next_due();
+            drop((ledger, hold));
+            let Some(id) = next else { return };
+            self.settle(id);
+            let (hold, ledger) = self.undisturbed();
+            dirty_bytes = ledger.dirty_bytes();
+            drop((ledger, hold));
+        }
+    }
+
+    /// Lets payloads leave until no more is in memory than may be.
+    fn shrink(&self) {
+        while self.used_bytes() - self.departing_bytes.load(Acquire).min(self.used_bytes()) > self.limit_bytes() {
+            let (hold, mut ledger) = self.undisturbed();
+            let evicted = ledger.evict();
+            drop((ledger, hold));
+            if evicted.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads in what was wanted, as far as there is room.
+    fn read_wanted(&self) {
+        loop {
+            let (hold, mut ledger) = self.undisturbed();
+            let wanted = ledger.wanted.pop_front();
+            drop((ledger, hold));
+            let Some(wanted) = wanted else { return };
+            self.read_in(&wanted);
+        }
+    }
+
+    fn read_in(&self, Wanted { id, account, read }: &Wanted) {
+        let (hold, mut ledger) = self.undisturbed();
+        let Some((stored, len_bytes)) = ledger.begin_arrival(*id, account) else { return };
+        drop((ledger, hold));
+        let room = self.room(account, len_bytes);
+        // A hint: what fails is told by the verb that comes.
+        let memory = room.ok().and_then(|room| Some((read(&stored, len_bytes, account.exclude).ok()?, room)));
+        drop(stored);
+        let (hold, mut ledger) = self.undisturbed();
+        if let Some((memory, room)) = memory {
+            ledger.arrive(*id, UnsizedArc::new(ResidentMemory::new(memory, room)));
+        }
+        ledger.entry(*id).flags.is_arriving = false;
+        let removed = ledger.remove_if_unused(*id);
+        self.settled.notify_all();
+        drop((ledger, hold));
+        drop(removed);
+    }
+
+    /// Follows what is free.
+    fn follow(&self) -> bool {
+        let mut auto = lock(&self.auto);
+        let Some(auto) = auto.as_mut() else { return false };
+        self.limit_bytes.store(auto.next(self.used_bytes()), Relaxed);
+        true
+    }
+}
+
+impl Chore for Budget {
+    fn tend(&self) -> bool {
+        self.urged.store(NOBODY, Release);
+        let is_auto = self.follow();
+        {
+            let (hold, mut ledger) = self.undisturbed();
+            if ledger.failure().is_some() {
+                ledger.list_due();
+            }
+            drop((ledger, hold));
+        }
+        self.read_wanted();
+        self.write_early();
+        self.shrink();
+        let (hold, ledger) = self.undisturbed();
+        let is_failing = ledger.failure().is_some();
+        drop((ledger, hold));
+        is_auto || is_failing || self.used_bytes() > self.limit_bytes()
+    }
+}
+
+/// The copy of a payload after it was written where that was needed, and why it could not be.
+fn settled(account: &Account, memory: &ResidentMemory, copy: Copy, len_bytes: u64) -> (Copy, Option<Error>) {
+    let place = match copy {
+        Copy::Written(stored) => match stored.has_content(memory.memory.chunks()) {
+            Ok(true) => return (Copy::Written(stored), None),
+            Ok(false) => {
+                count(&account.counters.changed_borrows);
+                None
+            }
+            Err(error) => return (Copy::Written(stored), Some(error)),
+        },
+        Copy::Claimed(place) if place.is_writable() => Some(place),
+        Copy::Claimed(_) | Copy::None | Copy::Busy(_) => None,
+    };
+    let Some(place) = place else { return written_elsewhere(account, memory, len_bytes) };
+    match write(account, memory, place, len_bytes) {
+        Ok(stored) => (Copy::Written(UnsizedArc::new(stored)), None),
+        Err((error, place)) if is_stopped(&error) => (Copy::Claimed(place), None),
+        // The place is given up: what comes there next fails as well, or takes room that is short.
+        Err((_, place)) => {
+            account.store().discard(place);
+            written_elsewhere(account, memory, len_bytes)
+        }
+    }
+}
+
+fn written_elsewhere(account: &Account, memory: &ResidentMemory, len_bytes: u64) -> (Copy, Option<Error>) {
+    let place = match account.store().claim(len_bytes) {
+        Ok(claim) => claim.keep(),
+        Err(error) => return (Copy::None, Some(error)),
+    };
+    match write(account, memory, place, len_bytes) {
+        Ok(stored) => (Copy::Written(UnsizedArc::new(stored)), None),
+        Err((error, place)) if is_stopped(&error) => (Copy::Claimed(place), None),
+        Err((error, place)) => {
+            account.store().discard(place);
+            (Copy::None, Some(error))
+        }
+    }
+}
+
+fn write(account: &Account, memory: &ResidentMemory, place: Place, len_bytes: u64) -> Result<Stored, (Error, Place)> {
+    Stored::write(account.store(), place, memory.memory.chunks(), len_bytes, account.integrity, &memory.stop)
+}
+
+fn is_stopped(error: &Error) -> bool {
+    error.raw_os_error() == Some(libc::ECANCELED)
+}
