@@ -131,7 +131,7 @@ impl Budget {
         let (hold, mut ledger) = self.undisturbed();
         let Some((stored, len_bytes)) = ledger.begin_arrival(*id, account) else { return };
         drop((ledger, hold));
-        let room = self.room(account, len_bytes);
+        let room = self.room_or_wait(account, len_bytes);
         // A hint: what fails is told by the verb that comes.
         let memory = room.ok().and_then(|room| Some((read(&stored, len_bytes, account.exclude).ok()?, room)));
         drop(stored);
