@@ -29,8 +29,8 @@ pub fn internal(problem: &str) -> Error {
     Error::new(Status::GenericFailure, problem.to_owned())
 }
 
-/// `{ code, message, errno?, syscall?, path?, requestedBytes?, usedBytes?, capacityBytes?, payloads?, byteOffset?, fileSystem?,
-/// owner?, mode?, tried? }`
+/// `{ code, message, errno?, syscall?, path?, requestedBytes?, usedBytes?, capacityBytes?, payloads?, borrowedBytes?, residentBytes?,
+/// limitBytes?, byteOffset?, fileSystem?, owner?, mode?, tried? }`
 fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>> {
     let mut object = Object::new(env)?;
     object.set("code", error.code())?;
@@ -45,6 +45,12 @@ fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>
         pageout::Error::Capacity(facts) => {
             set_space(&mut object, facts)?;
             object.set("payloads", double(facts.payloads))?;
+        }
+        pageout::Error::Budget(facts) => {
+            object.set("requestedBytes", double(facts.requested_bytes))?;
+            object.set("borrowedBytes", double(facts.borrowed_bytes))?;
+            object.set("residentBytes", double(facts.resident_bytes))?;
+            object.set("limitBytes", double(facts.limit_bytes))?;
         }
         pageout::Error::ScratchDir { tried } => object.set("tried", refusals(env, tried)?)?,
         pageout::Error::RamBacked { path, file_system, .. } => {

@@ -8,10 +8,11 @@ use std::sync::{Arc, OnceLock};
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Result};
 use napi_derive::napi;
-use pageout::{Backend, Environment, Pager};
+use pageout::{Backend, Environment, MemoryBudget, Pager};
 
 use crate::error::{internal, throw};
 use crate::numbers::{double, index, pairs, whole};
+use crate::resident::BudgetRef;
 use crate::table::{Kept, Payload, Shared, Table};
 use crate::task::{Job, spawn};
 use crate::view::ArrayBufferView;
@@ -39,6 +40,7 @@ pub fn open(
     integrity: bool,
     exclude_from_core_dumps: bool,
     environment: Option<Vec<String>>,
+    budget: Option<&BudgetRef>,
 ) -> Result<PagerRef> {
     let mut builder = Pager::builder()
         .backend(backend_of(swap))
@@ -50,6 +52,10 @@ pub fn open(
     }
     if let Some(capacity_bytes) = capacity_bytes {
         builder = builder.capacity_bytes(whole(capacity_bytes)?);
+    }
+    if let Some(budget) = budget {
+        let budget: &MemoryBudget = budget;
+        builder = builder.resident_bytes(budget);
     }
     if let Some(environment) = environment {
         builder = builder.environment(environment_of(environment)?);
@@ -198,7 +204,8 @@ pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
 
 /// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
 /// scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads,
-/// readBytes, takes, takeBytes, swapBytes, swapFreeBytes.
+/// readBytes, takes, takeBytes, swapBytes, swapFreeBytes, residentBytes, borrowedBytes, residentLimitBytes, residentHits,
+/// residentMisses, evictions, evictionsWithoutWrite, writesElided, backgroundWriteFailures, changedBorrows.
 #[napi(catch_unwind)]
 pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
     let (stats, kept) = (pager.shared().pager.stats(), &pager.shared().kept);
@@ -222,6 +229,16 @@ pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
         plus(stats.take_bytes, &kept.take_bytes),
         double(stats.swap_bytes),
         double(stats.swap_free_bytes),
+        double(stats.resident_bytes),
+        double(stats.borrowed_bytes),
+        double(stats.resident_limit_bytes),
+        double(stats.resident_hits),
+        double(stats.resident_misses),
+        double(stats.evictions),
+        double(stats.evictions_without_write),
+        double(stats.writes_elided),
+        double(stats.background_write_failures),
+        double(stats.changed_borrows),
     ];
     // SAFETY: this runs on the JavaScript thread, and no JavaScript sees the array before the call returns.
     let numbers = unsafe { numbers.as_mut() };

@@ -13,6 +13,8 @@
 #[allow(unsafe_code, reason = "fills buffers that a job holds")]
 mod asynchronous;
 mod collect;
+#[allow(unsafe_code, reason = "reads memory that JavaScript lends")]
+mod departures;
 #[allow(unsafe_code, reason = "throws what it has made")]
 mod error;
 #[allow(unsafe_code, reason = "fills the array of numbers")]
@@ -22,6 +24,8 @@ mod lane;
 mod lanes;
 mod memory;
 mod numbers;
+#[allow(unsafe_code, reason = "fills a buffer that a job holds")]
+mod resident;
 #[allow(unsafe_code, reason = "fills a buffer that a job holds")]
 mod swap;
 mod sync;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::Result;
-use pageout::{Collector, Handle, Pager};
+use pageout::{Claimed, Collector, Handle, Pager};
 
 use crate::error::internal;
 
@@ -20,6 +20,8 @@ const GENERATION_FACTOR: u64 = 1 << 32;
 pub struct Table {
     shared: Arc<Shared>,
     entries: Mutex<Entries>,
+    /// For the payload that comes next.
+    claimed: Mutex<Option<Claimed>>,
 }
 
 /// Keeps a pager open: the last of these closes it. Its table has one, and so has every payload that was moved from there. There
@@ -76,14 +78,14 @@ struct Slot {
 impl Table {
     /// A table of the process-wide pager.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, entries: Mutex::default() }
+        Self { shared, entries: Mutex::default(), claimed: Mutex::default() }
     }
 
     /// The table of a pager that is closed with it.
     pub fn opened(pager: Pager) -> Self {
         let opening = Some(Arc::new(Opening(pager.clone())));
         let entries = Mutex::new(Entries { opening, ..Entries::default() });
-        Self { shared: Arc::new(Shared { pager, kept: Kept::default() }), entries }
+        Self { shared: Arc::new(Shared { pager, kept: Kept::default() }), entries, claimed: Mutex::default() }
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
@@ -111,6 +113,35 @@ impl Table {
             Some(Payload::Stored(handle, _)) => Ok(handle),
             _ => Err(internal("the ticket stands for no stored payload")),
         }
+    }
+
+    /// Keeps what was claimed for the payload that comes next, in place of what it had.
+    pub fn set_claimed(&self, claimed: Option<Claimed>) {
+        let before = std::mem::replace(&mut *self.claimed.lock().unwrap_or_else(PoisonError::into_inner), claimed);
+        drop(before);
+    }
+
+    /// What was claimed last.
+    pub fn take_claimed(&self) -> Option<Claimed> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes a payload whose memory is there, which frees the ticket: gives the key of the memory. Nothing where it is not, or a job
+    /// holds the payload.
+    pub fn take_lent(&self, ticket: f64) -> Result<std::result::Result<Option<u64>, pageout::Error>> {
+        let mut entries = self.lock();
+        let payload = entries.slot(ticket).and_then(|slot| slot.payload.as_mut());
+        let Some(Payload::Stored(handle, _)) = payload else {
+            return Err(internal("the ticket stands for no stored payload"));
+        };
+        let taken = Arc::get_mut(handle).map_or(Ok(None), Handle::take_lent);
+        if let Ok(Some(_)) = taken {
+            let spent = entries.slot(ticket).and_then(|slot| slot.payload.take());
+            entries.retire(ticket);
+            drop(entries);
+            drop(spent);
+        }
+        Ok(taken)
     }
 
     /// Another ticket for the stored payload of a ticket.

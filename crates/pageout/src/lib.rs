@@ -139,7 +139,13 @@ mod units;
 
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use pager::{BatchRead, Environment, read_batch};
+pub use budget::{Brought, WeakBudget};
+#[cfg(feature = "addon-internals")]
+#[doc(hidden)]
+pub use pager::{BatchRead, Claimed, Claiming, Environment, LentRoom, read_batch};
+#[cfg(feature = "addon-internals")]
+#[doc(hidden)]
+pub use payload::Chunk;
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
 pub use sys::{device, memory};

@@ -87,7 +87,7 @@ impl Entry {
 
 /// What is removed of an entry, to be dropped without the lock.
 pub(super) struct Removed {
-    pub(super) memory: Option<UnsizedArc<ResidentMemory>>,
+    _memory: Option<UnsizedArc<ResidentMemory>>,
     _copy: Copy,
 }
 
@@ -189,7 +189,7 @@ impl Ledger {
         if entry.memory.is_some() && !entry.is_clean() {
             count(&entry.account.counters.writes_elided);
         }
-        Removed { memory: entry.memory.take(), _copy: entry.copy }
+        Removed { _memory: entry.memory.take(), _copy: entry.copy }
     }
 
     /// Removes an entry whose ticket is gone, if nobody uses it.
@@ -212,8 +212,13 @@ impl Ledger {
     pub(super) fn replace(&mut self, id: u32, memory: UnsizedArc<ResidentMemory>) -> Option<UnsizedArc<ResidentMemory>> {
         let bytes = memory.bytes();
         let entry = self.entry(id);
-        let was_dirty_bytes = entry.dirty_bytes();
+        let (was_bytes, was_dirty_bytes) = (entry.bytes(), entry.dirty_bytes());
         let old = entry.memory.replace(memory);
+        if entry.borrows > 0 {
+            entry.account.borrowed_bytes.fetch_add(bytes.wrapping_sub(was_bytes), Release);
+            self.borrowed_bytes = self.borrowed_bytes + bytes - was_bytes;
+        }
+        let entry = self.entry(id);
         let is_dirty_bytes = entry.dirty_bytes();
         self.dirty_bytes = self.dirty_bytes - was_dirty_bytes + is_dirty_bytes;
         self.policy.remove(id);
@@ -287,7 +292,21 @@ impl Ledger {
         if !std::mem::take(&mut entry.flags.is_written) {
             count(&entry.account.counters.evictions_without_write);
         }
-        entry.memory.take()
+        let memory = entry.memory.take();
+        memory.as_ref()?.memory.set_evicted();
+        memory
+    }
+
+    /// Lets a payload leave memory, if it may.
+    #[cfg(feature = "addon-internals")]
+    pub(super) fn leave(&mut self, id: u32) -> Option<UnsizedArc<ResidentMemory>> {
+        let entry = self.entry(id);
+        if !entry.may_leave() {
+            return None;
+        }
+        let memory = entry.memory.take();
+        self.policy.remove(id);
+        memory
     }
 
     /// The coldest payload that needs to be written.

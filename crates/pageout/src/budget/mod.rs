@@ -33,6 +33,8 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 pub(crate) use account::Account;
 pub(crate) use resident::{ResidentMemory, Room};
+#[cfg(feature = "addon-internals")]
+pub use ticket::Brought;
 pub(crate) use ticket::{Loan, Ticket};
 
 use crate::error::{BudgetFacts, Error};
@@ -135,6 +137,14 @@ impl MemoryBudget {
         self.0.lock().borrowed_bytes()
     }
 
+    /// The budget, as long as others keep it.
+    #[cfg(feature = "addon-internals")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn downgrade(&self) -> WeakBudget {
+        WeakBudget(UnsizedArc::downgrade(&self.0))
+    }
+
     pub(crate) fn inner(&self) -> &UnsizedArc<Budget> {
         &self.0
     }
@@ -146,6 +156,20 @@ impl fmt::Debug for MemoryBudget {
             .field("limit_bytes", &self.limit_bytes())
             .field("resident_bytes", &self.resident_bytes())
             .finish_non_exhaustive()
+    }
+}
+
+/// A budget that does not exist for this alone.
+#[cfg(feature = "addon-internals")]
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct WeakBudget(Weak<Budget>);
+
+#[cfg(feature = "addon-internals")]
+impl WeakBudget {
+    #[must_use]
+    pub fn upgrade(&self) -> Option<MemoryBudget> {
+        self.0.upgrade().map(MemoryBudget)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::payload::{Extents, Memory, Payload, Stored};
 use crate::store::Place;
 use crate::sync::{Arc, MutexGuard, UnsizedArc, wait};
 use crate::sys::Destination;
+#[cfg(feature = "addon-internals")]
+use crate::{payload::Chunk, sys::destination};
 
 /// An entry of a budget, which is freed when this is dropped.
 pub(crate) struct Ticket {
@@ -120,10 +122,6 @@ impl Account {
 }
 
 impl Ticket {
-    pub(crate) fn account(&self) -> &Arc<Account> {
-        &self.account
-    }
-
     fn budget(&self) -> &Budget {
         self.account.budget()
     }
@@ -319,4 +317,165 @@ impl Drop for Loan {
         drop(ledger);
         drop((removed, closed));
     }
+}
+
+/// Memory that somebody else owns and lends: it can be reached by its owner alone, who may not free it before it is dropped here.
+#[cfg(feature = "addon-internals")]
+impl Ticket {
+    /// Takes the payload's memory for its owner: gives what stands for it there. Nothing where it is not in memory, or somebody reads
+    /// it at this moment. The entry is gone then.
+    ///
+    /// # Errors
+    /// [`Error::Borrowed`].
+    pub(crate) fn take_lent(&mut self) -> Result<Option<u64>, Error> {
+        let mut ledger = settled(&self.account, self.id);
+        let entry = ledger.entry(self.id);
+        if entry.borrows > 0 {
+            return Err(Error::Borrowed);
+        }
+        let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
+        let key = resident.memory.give_back();
+        count(&self.account.counters.hits);
+        let removed = ledger.remove(self.id);
+        self.is_spent = true;
+        drop(ledger);
+        drop(removed);
+        Ok(key)
+    }
+
+    /// Lets the owner of the payload's memory reach it, until [`Self::end_exposure`]: gives what stands for it there. Nobody else
+    /// reads it then. Nothing where it is not in memory.
+    pub(crate) fn expose(&self) -> Option<u64> {
+        loop {
+            let mut ledger = settled(&self.account, self.id);
+            let entry = ledger.entry(self.id);
+            let resident = entry.memory.as_ref()?;
+            if !entry.flags.is_exposed && UnsizedArc::strong_count(resident) > 1 {
+                // Somebody copies from it: a matter of moments.
+                drop(ledger);
+                std::thread::yield_now();
+                continue;
+            }
+            let key = resident.memory.key();
+            ledger.touch(self.id);
+            ledger.borrow(self.id, true);
+            count(&self.account.counters.hits);
+            return key;
+        }
+    }
+
+    /// One exposure less; `memory` is where the owner keeps the payload from now on, if that changed.
+    pub(crate) fn end_exposure(&self) {
+        let budget = self.budget();
+        let mut ledger = budget.lock();
+        ledger.end_borrow(self.id);
+        let removed = ledger.remove_if_unused(self.id);
+        budget.urge_if_due(&ledger);
+        budget.settled.notify_all();
+        drop(ledger);
+        drop(removed);
+    }
+
+    /// The owner lost memory that was exposed. Says whether the payload is on disk; else it is gone.
+    pub(crate) fn lose(&self) -> bool {
+        let budget = self.budget();
+        let (has_copy, memory) = budget.lock().lose_memory(self.id);
+        budget.settled.notify_all();
+        drop(memory);
+        has_copy
+    }
+
+    /// Brings a payload that is on disk into `target`, lent memory of exactly its length, which `lend` then stands for, in the room
+    /// that it is given. It is exposed once where `is_exposed`.
+    ///
+    /// # Errors
+    /// As [`Self::lend`].
+    pub(crate) fn bring_lent(
+        &self,
+        target: &mut [u8],
+        is_exposed: bool,
+        lend: impl FnOnce(Room) -> Box<dyn Chunk>,
+    ) -> Result<Brought, Error> {
+        let budget = self.budget();
+        let mut ledger = budget.lock();
+        let entry = ledger.entry(self.id);
+        if entry.memory.is_some() || entry.flags.is_arriving {
+            return Ok(Brought::ByOther);
+        }
+        let len_bytes = entry.len_bytes;
+        let Copy::Written(stored) = &entry.copy else { return Err(Error::Closed) };
+        let stored = UnsizedArc::clone(stored);
+        entry.flags.is_arriving = true;
+        drop(ledger);
+        let arrived = self.room_for_lent(len_bytes).and_then(|room| {
+            let Some(room) = room else { return Ok(None) };
+            destination::overwrite(target, |whole| stored.read(&Extents::whole(len_bytes), whole))?;
+            let bytes = room.bytes();
+            Ok(Some(UnsizedArc::new(ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes))))
+        });
+        drop(stored);
+        let mut ledger = budget.lock();
+        ledger.entry(self.id).flags.is_arriving = false;
+        let outcome = arrived.map(|memory| match memory {
+            None => Brought::NotYet,
+            Some(memory) => {
+                count(&self.account.counters.misses);
+                ledger.arrive(self.id, memory);
+                if is_exposed {
+                    ledger.borrow(self.id, true);
+                }
+                Brought::Here
+            }
+        });
+        let removed = ledger.remove_if_unused(self.id);
+        budget.settled.notify_all();
+        drop(ledger);
+        drop(removed);
+        outcome
+    }
+
+    /// Room for the payload; nothing where there will be some as soon as this thread has freed what left.
+    fn room_for_lent(&self, len_bytes: u64) -> Result<Option<Room>, Error> {
+        match self.account.room(len_bytes) {
+            Ok(room) => Ok(Some(room)),
+            Err(NoRoom::Departing) => Ok(None),
+            Err(NoRoom::Full | NoRoom::TooLarge) => self.budget().room_or_wait(&self.account, len_bytes).map(Some),
+        }
+    }
+
+    /// Makes one piece of lent memory of several chunks, which are exposed: `lend` stands for it, in the room that it is given.
+    /// False where there is no room yet.
+    ///
+    /// # Errors
+    /// As [`Self::lend`].
+    pub(crate) fn replace_lent(&self, held_bytes: u64, lend: impl FnOnce(Room) -> Box<dyn Chunk>) -> Result<bool, Error> {
+        let Some(room) = self.room_for_lent(held_bytes)? else { return Ok(false) };
+        let bytes = room.bytes();
+        let resident = UnsizedArc::new(ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes));
+        let mut ledger = settled(&self.account, self.id);
+        let old = ledger.replace(self.id, resident);
+        drop(ledger);
+        drop(old);
+        Ok(true)
+    }
+
+    /// Writes the payload, if that is to be done, and lets it leave memory: it moves to another thread, and its memory cannot.
+    ///
+    /// # Errors
+    /// Those of the write; [`Error::Borrowed`].
+    pub(crate) fn write_out(&self) -> Result<(), Error> {
+        self.budget().write_out(self.id)
+    }
+}
+
+/// What became of lent memory that was to be filled.
+#[cfg(feature = "addon-internals")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brought {
+    /// It stands for the payload now.
+    Here,
+    /// There will be room once the calling thread has freed what left.
+    NotYet,
+    /// The payload is in other memory already, or is just being read into it.
+    ByOther,
 }

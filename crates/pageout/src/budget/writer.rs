@@ -78,6 +78,39 @@ impl Budget {
         is_good
     }
 
+    /// Gives a payload a good copy, and lets it leave memory.
+    ///
+    /// # Errors
+    /// Why it could not be written; [`Error::Borrowed`].
+    #[cfg(feature = "addon-internals")]
+    pub(super) fn write_out(&self, id: u32) -> Result<(), Error> {
+        loop {
+            let mut ledger = self.lock();
+            let entry = ledger.entry(id);
+            if entry.borrows > 0 {
+                return Err(Error::Borrowed);
+            }
+            if entry.memory.is_none() {
+                return Ok(());
+            }
+            if entry.is_busy() {
+                drop(wait(&self.settled, ledger));
+                continue;
+            }
+            if let Some(memory) = ledger.leave(id) {
+                drop(ledger);
+                drop(memory);
+                return Ok(());
+            }
+            drop(ledger);
+            if !self.settle(id) {
+                let ledger = self.lock();
+                return Err(ledger.failure().cloned().unwrap_or(Error::Closed));
+            }
+            thread::yield_now();
+        }
+    }
+
     fn undisturbed(&self) -> (fork::Hold, MutexGuard<'_, Ledger>) {
         let hold = fork::hold();
         (hold, self.lock())

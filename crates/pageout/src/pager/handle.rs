@@ -118,6 +118,24 @@ impl<T> Handle<T> {
         Pager { shared: Arc::clone(&self.membership.pager) }
     }
 
+    #[cfg(feature = "addon-internals")]
+    pub(super) fn pager_shared(&self) -> &Arc<Shared> {
+        &self.membership.pager
+    }
+
+    #[cfg(feature = "addon-internals")]
+    pub(super) fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    #[cfg(feature = "addon-internals")]
+    pub(super) fn ticket(&self) -> Option<&Ticket> {
+        match &self.body {
+            Body::Kept(ticket) => Some(ticket),
+            Body::File(_) | Body::Swap(_) => None,
+        }
+    }
+
     pub(super) fn belongs_to(&self, pager: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.membership.pager, pager)
     }

@@ -10,6 +10,8 @@ mod builder;
 mod collector;
 mod environment;
 mod handle;
+#[cfg(feature = "addon-internals")]
+mod lent;
 #[cfg(all(test, pageout_loom))]
 mod models;
 mod open;
@@ -31,6 +33,9 @@ pub use builder::PagerBuilder;
 pub use collector::Collector;
 pub use environment::Environment;
 pub use handle::{Handle, TakeError};
+#[cfg(feature = "addon-internals")]
+#[doc(hidden)]
+pub use lent::{Claimed, Claiming, LentRoom};
 pub use pageout_error::PageoutError;
 pub use reader::Reader;
 pub use stats::PagerStats;

@@ -21,10 +21,16 @@ pub trait Chunk: Any + Send + Sync {
     /// The piece.
     fn bytes(&self) -> &[u8];
 
-    /// Bytes of memory that it takes, at least those of the piece.
-    fn held_bytes(&self) -> usize {
-        self.bytes().len()
+    /// What stands for the memory with its owner, where somebody lends it.
+    fn key(&self) -> u64 {
+        0
     }
+
+    /// It leaves to make room for others, as somebody may want to know.
+    fn set_evicted(&self) {}
+
+    /// The owner takes the memory back: it is not to be freed when this is dropped.
+    fn give_back(&mut self) {}
 
     /// Gives the whole pages, which were excluded from core dumps, back to the system, and lets them into core dumps again.
     /// Has no bytes then.
@@ -34,10 +40,6 @@ pub trait Chunk: Any + Send + Sync {
 impl<T: Pod> Chunk for PlainVec<T> {
     fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)
-    }
-
-    fn held_bytes(&self) -> usize {
-        self.0.capacity() * size_of::<T>()
     }
 
     fn discard_excluded(&mut self) {
@@ -122,20 +124,53 @@ impl Memory {
         Some(std::mem::take(elements))
     }
 
-    /// Memory of one chunk that somebody else lends, until it is dropped.
+    /// Memory that somebody else lends, until it is dropped; at least one chunk.
+    ///
+    /// # Errors
+    /// When the memory for the list cannot be allocated.
     #[cfg(feature = "addon-internals")]
-    pub(crate) fn lent(chunk: Box<dyn Chunk>) -> Self {
-        Self { chunks: Chunks::One(chunk), is_excluded: false }
+    pub(crate) fn lent(mut chunks: Vec<Box<dyn Chunk>>) -> Result<Self, Error> {
+        if chunks.len() == 1
+            && let Some(only) = chunks.pop()
+        {
+            return Ok(Self { chunks: Chunks::One(only), is_excluded: false });
+        }
+        let mut ends = Vec::new();
+        ends.try_reserve_exact(chunks.len())?;
+        let mut end = 0;
+        for chunk in &chunks {
+            end += units::to_u64(chunk.bytes().len());
+            ends.push(end);
+        }
+        let pieces = Pieces { chunks: chunks.into_boxed_slice(), ends: ends.into_boxed_slice() };
+        Ok(Self { chunks: Chunks::Many(Box::new(pieces)), is_excluded: false })
+    }
+
+    /// Tells lent memory that it leaves to make room.
+    pub(crate) fn set_evicted(&self) {
+        self.list().iter().for_each(|chunk| chunk.set_evicted());
+    }
+
+    /// Gives lent memory back to its owner, and what stands for it there.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn give_back(&mut self) -> Option<u64> {
+        let list = match &mut self.chunks {
+            Chunks::One(only) => std::slice::from_mut(only),
+            Chunks::Many(pieces) => &mut pieces.chunks,
+        };
+        list.iter_mut().for_each(|chunk| chunk.give_back());
+        list.first().map(|chunk| chunk.key())
+    }
+
+    /// What stands for lent memory with its owner.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn key(&self) -> Option<u64> {
+        self.list().first().map(|chunk| chunk.key())
     }
 
     /// All chunks, in order.
     pub(crate) fn chunks(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.list().iter().map(|chunk| chunk.bytes())
-    }
-
-    /// Bytes of memory that it takes.
-    pub(crate) fn held_bytes(&self) -> u64 {
-        self.list().iter().map(|chunk| units::to_u64(chunk.held_bytes())).sum()
     }
 
     /// The payload as one piece of memory, where it lies in one.

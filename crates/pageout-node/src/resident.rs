@@ -1,0 +1,268 @@
+//! The exports about payloads of a memory budget, whose memory JavaScript keeps: under a key of its own, in buffers that only the
+//! package can reach. A payload is exposed while a caller may look at its memory; the pager does not read it then.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Function, Int32Array, Result, Uint8Array};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi::{Env, Status};
+use napi_derive::napi;
+use pageout::{Brought, Chunk, Claiming, LentRoom, MemoryBudget, Resident, WeakBudget};
+
+use crate::departures::{Departed, Departures, Flag, Lease, LentChunk};
+use crate::error::{internal, throw};
+use crate::exports::PagerRef;
+use crate::numbers::{double, whole};
+use crate::table::Payload;
+use crate::task::{Job, spawn};
+use crate::view::ArrayBufferView;
+
+/// What has left the memory budgets of this thread. The alias is the name that index.d.ts prints.
+pub type DeparturesRef = External<Arc<Departures>>;
+
+/// A memory budget. The alias is the name that index.d.ts prints.
+pub type BudgetRef = External<MemoryBudget>;
+
+/// Budgets that other threads may join, by token.
+static BUDGETS: LazyLock<Mutex<HashMap<String, WeakBudget>>> = LazyLock::new(Mutex::default);
+
+/// The departures of this thread. The first of `flag` is 1 when something waits to be drained; `wake` is called in the event loop
+/// when that is much.
+#[napi(catch_unwind, ts_return_type = "DeparturesRef")]
+pub fn open_departures(env: Env, flag: Int32Array, wake: Function<(), ()>) -> Result<DeparturesRef> {
+    let flag = Flag::new(&flag).ok_or_else(|| internal("the flag is empty"))?;
+    let wake = wake.build_threadsafe_function().weak::<true>().build()?;
+    let wake = move || {
+        let _: Status = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    };
+    let departures = Arc::new(Departures::new(flag, Box::new(wake)));
+    // Behind the function: hooks run in reverse order, and this one comes first.
+    env.add_env_cleanup_hook(Arc::clone(&departures), |departures| departures.close())?;
+    Ok(External::new(departures))
+}
+
+/// Has the memory of payloads that are paged out through this pager freed by this thread, in any case before it ends.
+#[napi(catch_unwind)]
+pub fn use_departures(pager: &PagerRef, departures: &DeparturesRef) {
+    departures.add_table(pager);
+}
+
+/// The keys of memory that is to be freed now, each followed by 1 where it left to make room for others. `drained` says that it is.
+#[napi(catch_unwind)]
+pub fn drain(departures: &DeparturesRef) -> Float64Array {
+    let pair = |departed: Departed| [double(departed.key), f64::from(departed.is_evicted)];
+    let pairs: Vec<f64> = departures.drain().into_iter().flat_map(pair).collect();
+    Float64Array::new(pairs)
+}
+
+/// The memory of the keys that `drain` gave last is freed.
+#[napi(catch_unwind)]
+pub fn drained(departures: &DeparturesRef) {
+    departures.set_freed();
+}
+
+/// Claims disk space for a payload, and room in the memory budget for buffers of `heldBytes`: 0. 1 where there will be room once what
+/// left is drained; 2 where there is none, and the payload is to be written.
+#[napi(catch_unwind)]
+pub fn claim(env: Env, pager: &PagerRef, len_bytes: f64, held_bytes: f64) -> Result<u32> {
+    let claiming = pager.shared().pager.claim(whole(len_bytes)?, whole(held_bytes)?);
+    match claiming.map_err(|error| throw(&env, &error))? {
+        Claiming::Claimed(claimed) => {
+            pager.set_claimed(Some(claimed));
+            Ok(0)
+        }
+        Claiming::NotYet => Ok(1),
+        Claiming::NoRoom => Ok(2),
+    }
+}
+
+/// Gives up what was claimed last.
+#[napi(catch_unwind)]
+pub fn unclaim(pager: &PagerRef) {
+    pager.set_claimed(None);
+}
+
+/// Takes a payload in for which was claimed, and gives its ticket. The views are of whole private buffers, which are kept under `key`
+/// until that is drained or given back.
+#[napi(catch_unwind)]
+pub fn admit(env: Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, views: Vec<ArrayBufferView>) -> Result<f64> {
+    let bytes: Vec<&[u8]> = views.iter().map(ArrayBufferView::bytes).collect();
+    admit_all(&env, pager, departures, key, &bytes)
+}
+
+/// As `admit`, for one view.
+#[napi(catch_unwind)]
+pub fn admit_one(env: Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, view: ArrayBufferView) -> Result<f64> {
+    admit_all(&env, pager, departures, key, &[view.bytes()])
+}
+
+/// Takes the payload of a ticket where its memory is: gives the key, and the ticket is free. -1 where it is not in memory, or a job
+/// reads it at this moment.
+#[napi(catch_unwind)]
+pub fn take_resident(env: Env, pager: &PagerRef, ticket: f64) -> Result<f64> {
+    let key = pager.take_lent(ticket)?.map_err(|error| throw(&env, &error))?;
+    Ok(key.map_or(-1.0, double))
+}
+
+/// Exposes a payload, and gives the key of its memory; -1 where it is not in memory.
+#[napi(catch_unwind)]
+pub fn expose(env: Env, pager: &PagerRef, ticket: f64) -> Result<f64> {
+    let key = pager.stored(ticket)?.expose().map_err(|error| throw(&env, &error))?;
+    Ok(key.map_or(-1.0, double))
+}
+
+/// Ends one exposure: nobody but the package can reach the memory any more, which is where it was.
+#[napi(catch_unwind)]
+pub fn end_exposure(pager: &PagerRef, ticket: f64) {
+    if let Ok(handle) = pager.stored(ticket) {
+        handle.end_exposure();
+    }
+}
+
+/// The memory of an exposed payload is gone, and all its exposures with it. True where the payload is on disk, false where it is lost.
+#[napi(catch_unwind)]
+pub fn lose(pager: &PagerRef, ticket: f64) -> Result<bool> {
+    Ok(pager.stored(ticket)?.lose())
+}
+
+/// Reads a payload that is on disk into a whole private buffer, which is its memory from then on, under `key`, and exposed: 0. 1 where
+/// there will be room once what left is drained; 2 where the payload is in memory already.
+#[napi(catch_unwind)]
+pub fn bring(
+    env: Env,
+    pager: &PagerRef,
+    departures: &DeparturesRef,
+    ticket: f64,
+    key: f64,
+    mut view: ArrayBufferView,
+) -> Result<u32> {
+    let (handle, key) = (pager.stored(ticket)?, whole(key)?);
+    let brought = bring_into(&handle, departures, key, view.bytes_mut());
+    Ok(number_of(brought.map_err(|error| throw(&env, &error))?))
+}
+
+/// As `bring`, off the JavaScript thread; exposed where `isExposed`.
+#[napi(catch_unwind, ts_return_type = "Promise<number>")]
+pub fn bring_async(
+    pager: &PagerRef,
+    departures: &DeparturesRef,
+    ticket: f64,
+    key: f64,
+    view: Uint8Array,
+    is_exposed: bool,
+) -> Result<AsyncTask<Job<Brought, u32>>> {
+    let (handle, departures, key) = (pager.stored(ticket)?, Arc::clone(departures), whole(key)?);
+    // Both halves of the job hold it, because a JavaScript reference must be dropped on its own thread.
+    let view = Arc::new(Mutex::new(view));
+    let held = Arc::clone(&view);
+    let work = move || {
+        let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the buffer is private to this job until its promise is settled, and the array keeps it alive.
+        let bytes = unsafe { view.as_mut() };
+        let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
+        handle.bring_lent(bytes, is_exposed, |room| lent_at(&departures, key, room, start, len_bytes))
+    };
+    let finish = move |brought| {
+        drop(held);
+        Ok(number_of(brought))
+    };
+    Ok(spawn(work, finish))
+}
+
+/// Exchanges the several buffers of an exposed payload for a whole private one that has all their bytes, under `key`. False where
+/// there will be room only once what left is drained.
+#[napi(catch_unwind)]
+pub fn replace(
+    env: Env,
+    pager: &PagerRef,
+    departures: &DeparturesRef,
+    ticket: f64,
+    key: f64,
+    view: ArrayBufferView,
+) -> Result<bool> {
+    let (handle, key) = (pager.stored(ticket)?, whole(key)?);
+    let held_bytes = u64::try_from(view.bytes().len()).map_err(|_| internal("a length that does not fit"))?;
+    let replaced = handle.replace_lent(held_bytes, |room| lent(departures, key, room, view.bytes()));
+    replaced.map_err(|error| throw(&env, &error))
+}
+
+/// Writes a payload where that is to be done, and lets it leave memory.
+#[napi(catch_unwind)]
+pub fn write_out(env: Env, pager: &PagerRef, ticket: f64) -> Result<()> {
+    pager.stored(ticket)?.write_out().map_err(|error| throw(&env, &error))
+}
+
+/// A memory budget of so many bytes; without, one that follows the memory that is free.
+#[napi(catch_unwind, ts_return_type = "BudgetRef")]
+pub fn make_budget(limit_bytes: Option<f64>) -> Result<BudgetRef> {
+    let limit = limit_bytes.map_or(Ok(Resident::Auto), |bytes| whole(bytes).map(Resident::Bytes))?;
+    Ok(External::new(MemoryBudget::new(limit)))
+}
+
+/// The limit of a budget, and the bytes in memory, borrowed ones included.
+#[napi(catch_unwind, ts_return_type = "[limitBytes: number, residentBytes: number]")]
+pub fn budget_bytes(budget: &BudgetRef) -> Vec<f64> {
+    vec![double(budget.limit_bytes()), double(budget.resident_bytes())]
+}
+
+/// Sets the limit of a budget.
+#[napi(catch_unwind)]
+pub fn set_budget_limit(budget: &BudgetRef, limit_bytes: f64) -> Result<()> {
+    budget.set_limit_bytes(whole(limit_bytes)?);
+    Ok(())
+}
+
+/// Lets other threads join a budget by a token that nobody can guess.
+#[napi(catch_unwind)]
+pub fn publish_budget(budget: &BudgetRef, token: String) {
+    let mut budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
+    budgets.retain(|_, budget| budget.upgrade().is_some());
+    budgets.insert(token, budget.downgrade());
+}
+
+/// The budget of a token; `null` when it is gone.
+#[napi(catch_unwind, ts_return_type = "BudgetRef | null")]
+pub fn join_budget(token: String) -> Option<BudgetRef> {
+    let budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
+    budgets.get(&token).and_then(WeakBudget::upgrade).map(External::new)
+}
+
+fn admit_all(env: &Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, chunks: &[&[u8]]) -> Result<f64> {
+    let key = whole(key)?;
+    let claimed = pager.take_claimed().ok_or_else(|| internal("nothing was claimed"))?;
+    let len_bytes = chunks.iter().map(|bytes| bytes.len() as u64).sum();
+    let lend = |room: LentRoom| {
+        let lease = Lease::new(departures, key, room);
+        chunks.iter().map(|bytes| Box::new(LentChunk::new(&lease, bytes)) as Box<dyn Chunk>).collect()
+    };
+    let handle = pager.shared().pager.admit_lent::<u8>(claimed, len_bytes, lend).map_err(|error| throw(env, &error))?;
+    pager.insert(Payload::Stored(Arc::new(handle), None))
+}
+
+fn bring_into(
+    handle: &pageout::Handle<u8>,
+    departures: &DeparturesRef,
+    key: u64,
+    bytes: &mut [u8],
+) -> std::result::Result<Brought, pageout::Error> {
+    let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
+    handle.bring_lent(bytes, true, |room| lent_at(departures, key, room, start, len_bytes))
+}
+
+fn lent(departures: &Arc<Departures>, key: u64, room: LentRoom, bytes: &[u8]) -> Box<dyn Chunk> {
+    Box::new(LentChunk::new(&Lease::new(departures, key, room), bytes))
+}
+
+fn lent_at(departures: &Arc<Departures>, key: u64, room: LentRoom, start: *const u8, len_bytes: usize) -> Box<dyn Chunk> {
+    // SAFETY: memory of the private buffer that was just filled; it is looked at through the chunk alone from now on.
+    lent(departures, key, room, unsafe { std::slice::from_raw_parts(start, len_bytes) })
+}
+
+fn number_of(brought: Brought) -> u32 {
+    match brought {
+        Brought::Here => 0,
+        Brought::NotYet => 1,
+        Brought::ByOther => 2,
+    }
+}

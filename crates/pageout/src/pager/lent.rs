@@ -1,0 +1,163 @@
+//! Payloads in memory that somebody else owns, as the addon has it: `V8` frees its memory itself, on its own threads. The owner
+//! keeps it where nobody else reaches it, and the pager reads it until it drops what stands for it.
+
+use bytemuck::Pod;
+
+use super::handle::Body;
+use super::{Error, Handle, Pager};
+use crate::budget::{Brought, NoRoom, ResidentMemory, Room};
+use crate::payload::{Chunk, Memory};
+use crate::store::Place;
+
+/// A place on disk and room in memory for a payload that comes at once.
+#[doc(hidden)]
+#[must_use = "room and place are given up when this is dropped"]
+pub struct Claimed {
+    place: Place,
+    room: Room,
+}
+
+/// Bytes of a memory budget, until it is dropped.
+#[doc(hidden)]
+pub struct LentRoom(Room);
+
+impl LentRoom {
+    /// The memory has left the pager, and waits for its owner to free it.
+    pub fn depart(&self) {
+        self.0.depart();
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+}
+
+/// What a claim came to.
+#[doc(hidden)]
+pub enum Claiming {
+    Claimed(Claimed),
+    /// There will be room once the calling thread has freed what left.
+    NotYet,
+    /// The payload is to be written at once.
+    NoRoom,
+}
+
+impl Pager {
+    /// Whether it has a memory budget.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn has_budget(&self) -> bool {
+        self.shared.account.is_some()
+    }
+
+    /// Claims a place for a payload of `len_bytes`, not zero, and room for memory of `held_bytes`.
+    ///
+    /// # Errors
+    /// As [`Pager::pageout`](Self::pageout).
+    #[doc(hidden)]
+    pub fn claim(&self, len_bytes: u64, held_bytes: u64) -> Result<Claiming, Error> {
+        self.shared.check_open()?;
+        let Some(account) = &self.shared.account else { return Ok(Claiming::NoRoom) };
+        let room = match account.room(held_bytes) {
+            Ok(room) => room,
+            Err(NoRoom::Departing) => return Ok(Claiming::NotYet),
+            Err(NoRoom::Full | NoRoom::TooLarge) => return Ok(Claiming::NoRoom),
+        };
+        let place = self.store()?.claim(len_bytes).map_err(|error| self.with_payloads(error))?.keep();
+        Ok(Claiming::Claimed(Claimed { place, room }))
+    }
+
+    /// Takes a payload of `len_bytes` in, for which was claimed; `lend` makes its chunks, at least one, in the room that it is given.
+    ///
+    /// # Errors
+    /// Out of memory.
+    #[doc(hidden)]
+    pub fn admit_lent<T: Pod>(
+        &self,
+        claimed: Claimed,
+        len_bytes: u64,
+        lend: impl FnOnce(LentRoom) -> Vec<Box<dyn Chunk>>,
+    ) -> Result<Handle<T>, Error> {
+        let Some(account) = &self.shared.account else { return Err(Error::Closed) };
+        let Claimed { place, room } = claimed;
+        let ticket = account.admit(len_bytes, || {
+            let bytes = room.bytes();
+            let memory = Memory::lent(lend(LentRoom(room)))?;
+            Ok((place, ResidentMemory::roomless(memory, bytes)))
+        })?;
+        Ok(self.handle(Body::Kept(ticket), len_bytes))
+    }
+}
+
+#[doc(hidden)]
+impl Handle<u8> {
+    /// Takes the memory of the payload for its owner, as the take that it is: gives what stands for it there. The handle is good for
+    /// nothing then. Nothing where it is not in memory, or somebody reads it at this moment.
+    ///
+    /// # Errors
+    /// [`Error::Borrowed`], [`Error::Closed`].
+    pub fn take_lent(&mut self) -> Result<Option<u64>, Error> {
+        self.pager_shared().check_open()?;
+        let Body::Kept(ticket) = self.body_mut() else { return Ok(None) };
+        let key = ticket.take_lent()?;
+        if key.is_some() {
+            self.pager_shared().counters.take(crate::units::to_u64(self.len_bytes()));
+        }
+        Ok(key)
+    }
+
+    /// Lets the owner of the payload's memory reach it: gives what stands for it there. Nothing where it is not in memory.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn expose(&self) -> Result<Option<u64>, Error> {
+        self.pager_shared().check_open()?;
+        Ok(self.ticket().and_then(|ticket| ticket.expose()))
+    }
+
+    /// Ends one exposure.
+    pub fn end_exposure(&self) {
+        if let Some(ticket) = self.ticket() {
+            ticket.end_exposure();
+        }
+    }
+
+    /// The owner lost memory that was exposed. Says whether the payload is on disk.
+    #[must_use]
+    pub fn lose(&self) -> bool {
+        self.ticket().is_some_and(|ticket| ticket.lose())
+    }
+
+    /// Brings the payload into `target`, memory of exactly its length that `lend` stands for.
+    ///
+    /// # Errors
+    /// As [`Handle::borrow`].
+    pub fn bring_lent(
+        &self,
+        target: &mut [u8],
+        is_exposed: bool,
+        lend: impl FnOnce(LentRoom) -> Box<dyn Chunk>,
+    ) -> Result<Brought, Error> {
+        self.pager_shared().check_open()?;
+        let Some(ticket) = self.ticket() else { return Ok(Brought::ByOther) };
+        ticket.bring_lent(target, is_exposed, |room| lend(LentRoom(room)))
+    }
+
+    /// Exchanges several exposed chunks for one, of `held_bytes`. False where there is no room yet.
+    ///
+    /// # Errors
+    /// As [`Handle::borrow`].
+    pub fn replace_lent(&self, held_bytes: u64, lend: impl FnOnce(LentRoom) -> Box<dyn Chunk>) -> Result<bool, Error> {
+        let Some(ticket) = self.ticket() else { return Ok(false) };
+        ticket.replace_lent(held_bytes, |room| lend(LentRoom(room)))
+    }
+
+    /// Writes the payload if that is to be done, and lets it leave memory.
+    ///
+    /// # Errors
+    /// Those of the write; [`Error::Borrowed`].
+    pub fn write_out(&self) -> Result<(), Error> {
+        self.ticket().map_or(Ok(()), |ticket| ticket.write_out())
+    }
+}
