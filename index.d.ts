@@ -17,9 +17,46 @@ declare const lane: unique symbol
 export interface LaneRef {
   readonly [lane]: true
 }
+/** What has left the memory budgets of a thread. */
+declare const departures: unique symbol
+export interface DeparturesRef {
+  readonly [departures]: true
+}
+/** A memory budget. */
+declare const budget: unique symbol
+export interface BudgetRef {
+  readonly [budget]: true
+}
+
+/**
+ * Takes a payload in for which was claimed, and gives its ticket. The views are of whole private buffers, which are kept under `key`
+ * until that is drained or given back.
+ */
+export declare function admit(pager: PagerRef, departures: DeparturesRef, key: number, views: Array<ArrayBufferView>): number
+
+/** As `admit`, for one view. */
+export declare function admitOne(pager: PagerRef, departures: DeparturesRef, key: number, view: ArrayBufferView): number
+
+/**
+ * Reads a payload that is on disk into a whole private buffer, which is its memory from then on, under `key`, and exposed: 0. 1 where
+ * there will be room once what left is drained; 2 where the payload is in memory already.
+ */
+export declare function bring(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): number
+
+/** As `bring`, off the JavaScript thread; exposed where `isExposed`. */
+export declare function bringAsync(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: Uint8Array, isExposed: boolean): Promise<number>
+
+/** The limit of a budget, and the bytes in memory, borrowed ones included. */
+export declare function budgetBytes(budget: BudgetRef): [limitBytes: number, residentBytes: number]
 
 /** Environments that have jobs. */
 export declare function busyLanes(): number
+
+/**
+ * Claims disk space for a payload, and room in the memory budget for buffers of `heldBytes`: 0. 1 where there will be room once what
+ * left is drained; 2 where there is none, and the payload is to be written.
+ */
+export declare function claim(pager: PagerRef, lenBytes: number, heldBytes: number): number
 
 /**
  * Frees all payloads of this environment. A pager of its own is closed, with all descriptors, once no payload is left that was
@@ -80,8 +117,20 @@ export declare function discardExcluded(view: ArrayBufferView): void
  */
 export declare function discardPages(view: ArrayBufferView): void
 
+/** The keys of memory that is to be freed now, each followed by 1 where it left to make room for others. `drained` says that it is. */
+export declare function drain(departures: DeparturesRef): Float64Array
+
+/** The memory of the keys that `drain` gave last is freed. */
+export declare function drained(departures: DeparturesRef): void
+
+/** Ends one exposure: nobody but the package can reach the memory any more, which is where it was. */
+export declare function endExposure(pager: PagerRef, ticket: number): void
+
 /** Keeps every page that a view's memory touches out of core dumps. */
 export declare function excludeFromCoreDumps(view: ArrayBufferView): void
+
+/** Exposes a payload, and gives the key of its memory; -1 where it is not in memory. */
+export declare function expose(pager: PagerRef, ticket: number): number
 
 /** Counts a take whose bytes JavaScript has, and frees the payload. */
 export declare function finishTake(pager: PagerRef, ticket: number): void
@@ -107,6 +156,9 @@ export declare function inTransit(): number
 /** Whether the device has lost something of a file that a payload lies in, as far as the system has said so. */
 export declare function isAtRisk(pager: PagerRef, ticket: number): boolean
 
+/** The budget of a token; `null` when it is gone. */
+export declare function joinBudget(token: string): BudgetRef | null
+
 /** Counts a payload of `lenBytes` that JavaScript keeps in memory, and gives its ticket. */
 export declare function keep(pager: PagerRef, lenBytes: number): number
 
@@ -116,14 +168,26 @@ export declare function keep(pager: PagerRef, lenBytes: number): number
  */
 export declare function lookUp(token: string): [kind: string, byteLength: number, isKept: boolean, isExcluded: boolean] | null
 
+/** The memory of an exposed payload is gone, and all its exposures with it. True where the payload is on disk, false where it is lost. */
+export declare function lose(pager: PagerRef, ticket: number): boolean
+
+/** A memory budget of so many bytes; without, one that follows the memory that is free. */
+export declare function makeBudget(limitBytes?: number | undefined | null): BudgetRef
+
 /** Something to stop a pageout with. */
 export declare function makeStop(): StopRef
 
 /** A pager of its own. A scratch directory that is given is opened now. `environment` is as for `useEnvironment`. */
-export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean, environment?: Array<string> | undefined | null): PagerRef
+export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean, environment?: Array<string> | undefined | null, budget?: BudgetRef | undefined | null): PagerRef
 
 /** The process-wide pager, with a table of payloads for this environment. */
 export declare function openDefault(): PagerRef
+
+/**
+ * The departures of this thread. The first of `flag` is 1 when something waits to be drained; `wake` is called in the event loop
+ * when that is much.
+ */
+export declare function openDepartures(flag: Int32Array, wake: () => void): DeparturesRef
 
 /** A lane for this environment. */
 export declare function openLane(): LaneRef
@@ -155,6 +219,9 @@ export declare function preferHugePages(view: ArrayBufferView): boolean
 /** Starts bringing ranges, given as offset and length one after the other, into memory. */
 export declare function prefetch(pager: PagerRef, ticket: number, ranges: Float64Array): void
 
+/** Lets other threads join a budget by a token that nobody can guess. */
+export declare function publishBudget(budget: BudgetRef, token: string): void
+
 /** Reads bytes of a payload over `target`, which has exactly that length. */
 export declare function read(pager: PagerRef, ticket: number, offset: number, target: ArrayBufferView): void
 
@@ -183,6 +250,12 @@ export declare function receive(pager: PagerRef, token: string, target: ArrayBuf
  */
 export declare function release(view: ArrayBufferView): boolean
 
+/**
+ * Exchanges the several buffers of an exposed payload for a whole private one that has all their bytes, under `key`. False where
+ * there will be room only once what left is drained.
+ */
+export declare function replace(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): boolean
+
 /** The scratch directory and the name of its file system, once one is open. */
 export declare function scratchPlace(pager: PagerRef): [scratchDir: string, fileSystem: string] | null
 
@@ -192,6 +265,9 @@ export declare function scratchPlace(pager: PagerRef): [scratchDir: string, file
  * had; nothing has happened then.
  */
 export declare function send(pager: PagerRef, ticket: number, token: string, kind: string, views: Array<ArrayBufferView>, isExcluded: boolean): boolean
+
+/** Sets the limit of a budget. */
+export declare function setBudgetLimit(budget: BudgetRef, limitBytes: number): void
 
 /** Says whether an environment has jobs, running or waiting. */
 export declare function setBusy(lane: LaneRef, isBusy: boolean): void
@@ -205,7 +281,8 @@ export declare function share(pager: PagerRef, ticket: number): number
 /**
  * Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
  * scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads,
- * readBytes, takes, takeBytes, swapBytes, swapFreeBytes.
+ * readBytes, takes, takeBytes, swapBytes, swapFreeBytes, residentBytes, borrowedBytes, residentLimitBytes, residentHits,
+ * residentMisses, evictions, evictionsWithoutWrite, writesElided, backgroundWriteFailures, changedBorrows.
  */
 export declare function stats(pager: PagerRef, numbers: Float64Array): void
 
@@ -214,6 +291,12 @@ export declare function stop(stop: StopRef): void
 
 /** Reads a whole payload over `target`, which has exactly its length, and frees it. On an error it stays. */
 export declare function take(pager: PagerRef, ticket: number, target: ArrayBufferView): void
+
+/**
+ * Takes the payload of a ticket where its memory is: gives the key, and the ticket is free. -1 where it is not in memory, or a job
+ * reads it at this moment.
+ */
+export declare function takeResident(pager: PagerRef, ticket: number): number
 
 /** Gives all disk space back that no payload uses, and the memory of handles that are gone. */
 export declare function trim(pager: PagerRef): void
@@ -224,6 +307,12 @@ export declare function trim(pager: PagerRef): void
  * meanwhile may wait for it. Returns the processor time that it took, in microseconds.
  */
 export declare function trimHeap(): number
+
+/** Gives up what was claimed last. */
+export declare function unclaim(pager: PagerRef): void
+
+/** Has the memory of payloads that are paged out through this pager freed by this thread, in any case before it ends. */
+export declare function useDepartures(pager: PagerRef, departures: DeparturesRef): void
 
 /**
  * What a pager looks at instead of the environment of the process where no scratch directory is open yet: the values of
@@ -239,3 +328,6 @@ export declare function useSwap(pager: PagerRef, swap: boolean): void
 
 /** The version of the package that the addon was built for. */
 export declare function version(): string
+
+/** Writes a payload where that is to be done, and lets it leave memory. */
+export declare function writeOut(pager: PagerRef, ticket: number): void

@@ -29,6 +29,7 @@ export type {
   PagerOptions,
   PagerStats,
   Range,
+  SharedBudget,
   SignalOptions,
   Stored,
   StreamOptions,
@@ -37,6 +38,7 @@ export type {
   TraceContext,
   TypedArray,
 } from './model/types.js'
+export { MemoryBudget } from './pager/memory-budget.js'
 
 const pager = new Pager(PROCESS_WIDE)
 

@@ -24,6 +24,7 @@ export type {
   Range,
   RefusedDir,
   Result,
+  SharedBudget,
   SignalOptions,
   Stored,
   StreamOptions,
@@ -36,6 +37,7 @@ export type {
 export {
   backend,
   Handle,
+  MemoryBudget,
   PageoutError,
   Pager,
   pageout,

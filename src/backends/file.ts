@@ -7,6 +7,7 @@ import { transferOut } from '../chunks/detach.js'
 import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
 import { giveBack } from '../memory/freeing.js'
+import { drainIfDue } from '../memory/residents.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, fromNative, guarded, withChunks } from '../model/errors.js'
 import type { Owner, Payload } from '../model/payload.js'
@@ -17,11 +18,14 @@ import { type Batches, batchesOf, isSmall, NEVER } from '../threads/batching.js'
 import { run } from '../threads/pool-share.js'
 import type { PayloadBackend } from './backend.js'
 import { handOut } from './hand-out.js'
+import { admit, bringHint, takeResident, writeOut } from './resident.js'
 
 type Signal = AbortSignal | undefined
 
 export const file: PayloadBackend = {
   store(owner: Owner, request: PageoutRequest): number {
+    const resident = admit(owner, request)
+    if (resident !== undefined) return resident
     const { parts } = request
     const [only] = parts
     try {
@@ -37,6 +41,9 @@ export const file: PayloadBackend = {
   },
 
   async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
+    // A scratch directory is opened off this thread.
+    const resident = owner.hasBudget && native.scratchPlace(owner.ref) ? admit(owner, request) : undefined
+    if (resident !== undefined) return resident
     const memory = takePrivate(request)
     try {
       const ticket = await write(owner, request, memory, signal)
@@ -68,17 +75,22 @@ export const file: PayloadBackend = {
 
   take(payload: Payload, target: unknown): Chunk {
     const { owner, chunkClass, byteLength, ticket } = payload
+    const inPlace = target === undefined ? takeResident(payload) : undefined
+    if (inPlace) return chunkClass.over(inPlace, 0, byteLength)
     const { bytes, result } = destination(chunkClass, byteLength, target)
     try {
       native.take(owner.ref, ticket, bytes)
     } catch (thrown) {
       throw fromNative(thrown)
     }
+    drainIfDue()
     return result()
   },
 
   async takeLater(payload: Payload, target: unknown, signal: Signal): Promise<Chunk> {
     const { owner, byteLength } = payload
+    const inPlace = target === undefined ? takeResident(payload) : undefined
+    if (inPlace) return payload.chunkClass.over(inPlace, 0, byteLength)
     const whole = held(payload, ticket => {
       if (isSmall(byteLength)) {
         return readSmall(owner, ticket, Float64Array.of(0, byteLength), byteLength, true)
@@ -87,18 +99,24 @@ export const file: PayloadBackend = {
     })
     const chunk = handOut(payload, await unlessAborted(whole, signal), target)
     native.finishTake(owner.ref, payload.ticket)
+    drainIfDue()
     return chunk
   },
 
-  prefetch({ owner, ticket }: Payload, { bytes }: Ranges): void {
-    guarded(() => native.prefetch(owner.ref, ticket, bytes))
+  prefetch(payload: Payload, { bytes, byteLength }: Ranges): void {
+    const { owner, ticket } = payload
+    if (owner.hasBudget && byteLength === payload.byteLength && byteLength > 0) void bringHint(payload)
+    else guarded(() => native.prefetch(owner.ref, ticket, bytes))
   },
 
   release(owner: Owner, ticket: number): void {
     native.free(owner.ref, ticket)
+    drainIfDue()
   },
 
-  send({ owner, ticket, chunkClass }: Payload, token: string): boolean {
+  send(payload: Payload, token: string): boolean {
+    const { owner, ticket, chunkClass } = payload
+    writeOut(payload)
     return guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, [], false))
   },
 }

@@ -39,6 +39,8 @@ export interface Owner {
   readonly ref: PagerRef
   /** Upper limit on the memory that stays in this thread for results, as far as this pager adds to it. */
   readonly spareBytes: number
+  /** Whether payloads of the file backend stay in memory while there is room. */
+  readonly hasBudget: boolean
   /** Whether its pageouts exclude the memory of the swap backend from core dumps. */
   readonly excludes: boolean
   /** The memory of its payloads of the swap backend, by ticket. */

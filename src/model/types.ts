@@ -123,6 +123,16 @@ export type HandleToken<C extends Chunk = Chunk> = string & { readonly [token]: 
 /** Options of `pageoutWith`, which names the backend itself. */
 export type DetachOptions = Omit<PageoutOptions, 'backend'>
 
+/** A memory budget that pagers share: a `MemoryBudget`. */
+export interface SharedBudget {
+  /** A string for `MemoryBudget.join` in another thread. */
+  readonly token: string
+  /** The most bytes that may be in memory. A smaller number is reached as writes and borrows allow. */
+  limitBytes: number
+  /** Bytes in memory now, borrowed ones included. */
+  readonly residentBytes: number
+}
+
 /** Options of a `Pager`. */
 export interface PagerOptions {
   /** Directory for scratch files, created with its parents and opened at once. Default: searched by the first pageout. */
@@ -141,6 +151,13 @@ export interface PagerOptions {
   capacityBytes?: number | undefined
   /** Whether the scratch directory may live in memory. Default: false. */
   allowRamBacked?: boolean | undefined
+  /**
+   * The most bytes of payloads of the file backend that may stay in memory while they are out: a number, `'auto'` for a share of what
+   * the memory group and the machine leave free, followed as it changes, or a `MemoryBudget` that pagers share. The coldest are
+   * written in the background, early, and leave when room is needed; a take of what is still there gives the very same memory
+   * back. Default: 0, each pageout writes and frees.
+   */
+  residentBytes?: number | 'auto' | SharedBudget | undefined
   /** Whether bytes that are read back are verified by checksums. Default: `checksum`. */
   integrity?: 'checksum' | 'none' | undefined
   /**
@@ -201,6 +218,26 @@ export interface PagerStats {
   takes: number
   /** Bytes that they read. */
   takeBytes: number
+  /** Bytes of payloads of the file backend that are in memory within the budget, borrowed ones included, in all threads. */
+  residentBytes: number
+  /** Bytes of those that are borrowed. */
+  borrowedBytes: number
+  /** The limit of the pager's budget; 0 without. */
+  residentLimitBytes: number
+  /** Reads, borrows and takes of the file backend that memory served. This counter and those below need a budget. */
+  residentHits: number
+  /** Those that the disk served; borrows that share a read count once. */
+  residentMisses: number
+  /** Payloads that left memory for lack of room. */
+  evictions: number
+  /** Those of them whose copy on disk was good already when they came into memory. */
+  evictionsWithoutWrite: number
+  /** Payloads that were taken or released before they were written. */
+  writesElided: number
+  /** Writes in the background that failed; their payloads are in memory, and are tried again. */
+  backgroundWriteFailures: number
+  /** Payloads that were changed while they were borrowed, against the rule. */
+  changedBorrows: number
   /** Bytes of swap space that the machine has. Without any, the swap backend frees nothing. */
   swapBytes: number
   /** Bytes of it that are free. */

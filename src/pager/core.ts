@@ -5,18 +5,22 @@ import { native } from '../addon/load.js'
 import { backendOf } from '../backends/choose.js'
 import { freeMemory } from '../backends/swap.js'
 import { backendName, detachName, directoryPath, isTrue, oneOf, optionsBag, wholeNumber } from '../chunks/arguments.js'
+import { drainIfDue, useResidents } from '../memory/residents.js'
 import { clearSpares, defaultSpareBytes, spareStats } from '../memory/results.js'
 import { closed, guarded, invalidArgValue, released } from '../model/errors.js'
 import { adoptBy, type Handle, handleOf, payloadOf } from '../model/handle.js'
 import { markReleased, type Owner, type Payload, type PayloadShape, type SwapMemory } from '../model/payload.js'
 import type { Backend, Chunk, Detach, PagerOptions, PagerStats } from '../model/types.js'
 import { os, workers } from '../runtime/node.js'
+import { residentBudget } from './memory-budget.js'
 import { receive, send } from './transit.js'
 
 const NUMBERS = [
   ['handles', 'payloadBytes', 'usedBytes', 'capacityBytes', 'scratchBytes'],
   ['dirtyBytes', 'dirtyBudgetBytes', 'pushedBytes', 'writeBackFailures', 'atRiskBytes'],
   ['pageouts', 'pageoutBytes', 'reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes'],
+  ['residentBytes', 'borrowedBytes', 'residentLimitBytes', 'residentHits', 'residentMisses', 'evictions'],
+  ['evictionsWithoutWrite', 'writesElided', 'backgroundWriteFailures', 'changedBorrows'],
 ].flat() as (keyof PagerStats)[]
 
 /** Stands for the options of the process-wide pager. */
@@ -26,6 +30,7 @@ export const PROCESS_WIDE: PagerOptions = Object.freeze({})
 interface Settings {
   readonly detach: Detach
   readonly excludes: boolean
+  readonly hasBudget: boolean
   readonly spareBytes: number
 }
 
@@ -33,6 +38,7 @@ export class PagerCore implements Owner {
   readonly ref: PagerRef
   readonly detach: Detach
   readonly excludes: boolean
+  readonly hasBudget: boolean
   readonly spareBytes: number
   readonly swapped = new Map<number, SwapMemory>()
   /** Whether it serves handles of all pagers. */
@@ -49,6 +55,7 @@ export class PagerCore implements Owner {
     this.ref = ref
     this.detach = settings.detach
     this.excludes = settings.excludes
+    this.hasBudget = settings.hasBudget
     this.spareBytes = settings.spareBytes
     this.#isProcessWide = isProcessWide
     // No unregister token: the generation in a ticket shows that it was freed before, and tokens make the collector slow.
@@ -61,14 +68,14 @@ export class PagerCore implements Owner {
   }
 
   static openProcessWide(): PagerCore {
-    const settings: Settings = { detach: 'auto', excludes: false, spareBytes: defaultSpareBytes() }
+    const settings: Settings = { detach: 'auto', excludes: false, hasBudget: false, spareBytes: defaultSpareBytes() }
     return new PagerCore(native.openDefault(), settings, true)
   }
 
   static open(given: PagerOptions | undefined): PagerCore {
     const options = optionsBag(given)
     const { scratchDir, backend, capacityBytes, allowRamBacked, integrity } = options
-    const { excludeFromCoreDumps, spareBytes, detach } = options
+    const { excludeFromCoreDumps, spareBytes, detach, residentBytes } = options
     const excludes = excludeFromCoreDumps !== undefined && isTrue(excludeFromCoreDumps, 'options.excludeFromCoreDumps')
     const pager = [
       scratchDir === undefined ? undefined : directoryPath(scratchDir, 'options.scratchDir'),
@@ -80,7 +87,9 @@ export class PagerCore implements Owner {
       integrity === undefined || oneOf(integrity, 'options.integrity', ['checksum', 'none']) === 'checksum',
       excludes,
     ] as const
+    const budget = residentBudget(residentBytes)
     const settings: Settings = {
+      hasBudget: budget !== undefined,
       detach: detach === undefined ? 'auto' : detachName(detach, 'options.detach'),
       excludes,
       // No memory of an excluded payload is kept.
@@ -89,7 +98,8 @@ export class PagerCore implements Owner {
           ? Number(!excludes) * defaultSpareBytes()
           : wholeNumber(spareBytes, 'options.spareBytes', 0, Number.MAX_SAFE_INTEGER),
     }
-    const ref = guarded(() => native.open(...pager, workerEnvironment()))
+    const ref = guarded(() => native.open(...pager, workerEnvironment(), budget))
+    if (budget) useResidents(ref)
     return new PagerCore(ref, settings, false)
   }
 
@@ -106,6 +116,7 @@ export class PagerCore implements Owner {
 
   stats(): PagerStats {
     this.refuseClosed()
+    drainIfDue()
     const numbers = new Float64Array(NUMBERS.length)
     native.stats(this.ref, numbers)
     const [scratchDir, fileSystem] = native.scratchPlace(this.ref) ?? [null, null]
@@ -145,6 +156,7 @@ export class PagerCore implements Owner {
   /** The payload of a handle that may be used with this pager now. */
   payload(handle: unknown): Payload {
     this.refuseClosed()
+    drainIfDue()
     const payload = payloadOf(handle)
     if (payload.owner !== this && !this.#isProcessWide) {
       throw invalidArgValue('handle', 'must belong to this pager', handle)
@@ -196,6 +208,7 @@ export class PagerCore implements Owner {
     this.#isFreed = true
     for (const memory of this.#takeSwapped()) freeMemory(memory, 0)
     native.close(this.ref)
+    drainIfDue()
   }
 
   /** The same, once nothing is pending, with the work off the JavaScript thread. Later verbs are refused at once. */
@@ -205,6 +218,7 @@ export class PagerCore implements Owner {
     this.#isFreed = true
     await freeInTurns(this.#takeSwapped())
     await native.closeAsync(this.ref)
+    drainIfDue()
   }
 
   #takeSwapped(): SwapMemory[] {

@@ -322,8 +322,8 @@ impl Drop for Loan {
 /// Memory that somebody else owns and lends: it can be reached by its owner alone, who may not free it before it is dropped here.
 #[cfg(feature = "addon-internals")]
 impl Ticket {
-    /// Takes the payload's memory for its owner: gives what stands for it there. Nothing where it is not in memory, or somebody reads
-    /// it at this moment. The entry is gone then.
+    /// Takes the payload's memory for its owner, where it is one piece: gives what stands for it there. Nothing where it is not in
+    /// memory, or somebody reads it at this moment. The entry is gone then.
     ///
     /// # Errors
     /// [`Error::Borrowed`].
@@ -334,6 +334,9 @@ impl Ticket {
             return Err(Error::Borrowed);
         }
         let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
+        if resident.memory.as_one().is_none() {
+            return Ok(None);
+        }
         let key = resident.memory.give_back();
         count(&self.account.counters.hits);
         let removed = ledger.remove(self.id);

@@ -1,0 +1,95 @@
+/**
+ * Private buffers of payloads that are out and in memory, within a memory budget: the addon reads them, also on other threads, as
+ * long as it knows them by their key. When it lets go, this thread frees them: at its next call, or woken in its event loop.
+ */
+
+import type { DeparturesRef, PagerRef } from '../../index.d.ts'
+import { native } from '../addon/load.js'
+import { diagnostics } from '../runtime/node.js'
+import { giveBack, releaseExcluded } from './freeing.js'
+
+/** Told of each payload that leaves memory to make room for others. */
+const evictions = diagnostics.channel('pageout:eviction')
+
+/** The memory of one payload. */
+interface Residence {
+  readonly buffers: readonly ArrayBuffer[]
+  /** Whether it is excluded from core dumps. */
+  readonly isExcluded: boolean
+  readonly spareBytes: number
+}
+
+const residences = new Map<number, Residence>()
+let lastKey = 0
+
+/** The first of them is 1 when memory waits to be freed. In a buffer of its own, which the collector does not move. */
+const flag = new Int32Array(new ArrayBuffer(64))
+let departures: DeparturesRef | undefined
+
+/** What the addon knows this thread by. */
+export function departuresOf(): DeparturesRef {
+  departures ??= native.openDepartures(flag, drain)
+  return departures
+}
+
+/** Has this thread free the memory of a pager's payloads. */
+export function useResidents(ref: PagerRef): void {
+  native.useDepartures(ref, departuresOf())
+}
+
+/** A key that no memory has yet. */
+export function newKey(): number {
+  return ++lastKey
+}
+
+/** Keeps private buffers for the addon, under a new key. */
+export function park(key: number, residence: Residence): void {
+  residences.set(key, residence)
+}
+
+/** The buffers of a key, which the addon has let go or never knew. */
+export function unpark(key: number): Residence {
+  const residence = residences.get(key) as Residence
+  residences.delete(key)
+  return residence
+}
+
+/** The buffers of a key. */
+export function parked(key: number): Residence {
+  return residences.get(key) as Residence
+}
+
+/** Frees what left memory, if something did. */
+export function drainIfDue(): void {
+  if (flag[0] !== 0) drain()
+}
+
+/** Frees what left memory. Returns whether there was something. */
+export function drain(): boolean {
+  if (!departures) return false
+  const pairs = native.drain(departures)
+  const evicted: number[] = []
+  for (let pair = 0; pair < pairs.length; pair += 2) {
+    const residence = unpark(pairs[pair] ?? 0)
+    if (pairs[pair + 1] === 1) evicted.push(bytesOf(residence))
+    free(residence)
+  }
+  native.drained(departures)
+  // Subscribers may do anything, so they come last.
+  if (evictions.hasSubscribers) {
+    for (const byteLength of evicted) evictions.publish({ byteLength, backend: 'file' })
+  }
+  return pairs.length > 0
+}
+
+/** Gives buffers back that no payload needs any more. */
+export function free({ buffers, isExcluded, spareBytes }: Residence): void {
+  for (const buffer of buffers) {
+    if (isExcluded) releaseExcluded(buffer)
+    else giveBack(buffer, spareBytes)
+  }
+}
+
+function bytesOf({ buffers }: Residence): number {
+  return buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0)
+}
