@@ -122,6 +122,7 @@ compile_error!("pageout supports Linux and macOS only: it is built on unnamed fi
 compile_error!("pageout supports 64-bit targets only: its payloads may be longer than a 32-bit address space");
 
 mod block;
+mod budget;
 mod error;
 mod global;
 mod keeper;
