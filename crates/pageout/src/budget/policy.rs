@@ -3,21 +3,22 @@
 //! The order is that of S3-FIFO, with a departure lounge. Three queues, first in, first out:
 //! - **Small**, a tenth: where entries begin. What is used there goes to Main, the rest is cooled: a scan passes through quickly.
 //! - **Main**: what is used goes round once more for each use, up to three.
-//! - **Cooled**: what leaves next. The keeper writes it in this order ([`Policy::next_cooled`]) while it is still in memory, so that
-//!   evicting costs no write. What is used here is rescued to Main; what is being written or borrowed stays where it is.
+//! - **Cooled**: what leaves next. The keeper writes it in this order ([`Policy::next_cooled`]) while it is still in memory, so
+//!   that evicting costs no write. What is used here is rescued to Main; what is being written or borrowed stays where it is.
 //!
 //! A use only counts up: no list is moved. An entry that left without having come as far as Main is a **ghost**: where it is back
 //! before as many others became ghosts as there are entries in memory, it enters Main. No queue of ghosts is kept for that: the
 //! number of a ghost is in its node.
 //!
-//! Ids are indices of a slab of the caller's. A node of 20 bytes is kept for each id, whether its entry is in memory or not; nothing
-//! but [`Policy::prepare`] allocates. Each call takes constant time, some of them averaged over the calls before: moving an entry in
-//! use is paid by the use. The work of one [`Policy::evict`] or [`Policy::cool`] is bounded too, since it runs under a lock.
+//! Ids are indices of a slab of the caller's. A node of 20 bytes is kept for each id, whether its entry is in memory or not;
+//! nothing but [`Policy::prepare`] allocates. Each call takes constant time, some of them averaged over the calls before: moving an
+//! entry in use is paid by the use. The work of one [`Policy::evict`] or [`Policy::cool`] is bounded too, since it runs under a
+//! lock; that of [`Policy::next_cooled`] is not.
 //!
 //! # Measured
 //! Percent of hits of 1,000,000 accesses after 500,000, by the command in `simulation`: Zipf 0.9 over 100,000 objects, the cache
 //! 1 % or 25 % of them; the latter with a scan of all of them beside it; with other objects becoming popular ten times; a loop of
-//! 110 % of the cache. Keeping the 1,000 or 25,000 most popular objects would give 47.7 and 82.
+//! 110 % of the cache. Keeping the 1,000 or 25,000 most popular objects would give 47.4 and 81.6.
 //!
 //! | | 1 % | 25 % | 25 %, scan | 1 %, changing | 25 %, changing | loop |
 //! | --- | --- | --- | --- | --- | --- | --- |
@@ -34,11 +35,11 @@
 //! | what leaves Main is a ghost too | 45.1 | 78.3 | 77.8 | 43.1 | 67.5 | 9.1 |
 //! | ghosts for as long as Main has entries | 45.1 | 78.2 | 77.7 | 43.1 | 67.5 | 0.0 |
 //!
-//! So ghosts are worth their four bytes where what is popular changes, and only those of Small are: in a loop, ghosts of Main push
-//! each other out of it, and a Main that is empty must not mean that there are no ghosts. One use suffices for Main: two are no
-//! better but in loops, and worse where much changes. A tenth for Small lies between what is better while nothing changes and
-//! what is better when it does. What is cooled ahead costs less than a point for an eighth of the memory, except in loops. The
-//! bounds of one call cost nothing.
+//! So ghosts are worth their four bytes where what is popular changes, though LRU is better there in a large cache. Only those of
+//! Small serve in a loop, where Main is empty at first: how long they count may not depend on it. A second use before Main gains
+//! 0.2 at most where nothing changes and more in a loop, and loses up to 1.0 where much does: one suffices. A tenth for Small lies
+//! between what is better while nothing changes and what is better when it does. An eighth of the memory that is cooled ahead
+//! costs a point at most, except in a loop. One seed, and the parameters were chosen on these traces.
 
 mod lists;
 #[cfg(test)]
@@ -89,7 +90,8 @@ impl Policy {
         self.lists.prepare(id)
     }
 
-    /// The entry came into memory, with so many bytes. `id` was [prepared](Self::prepare). One that is in memory is removed first.
+    /// The entry came into memory, with so many bytes. `id` was [prepared](Self::prepare). One that is in memory is removed
+    /// first.
     pub(crate) fn insert(&mut self, id: u32, bytes: u64) {
         let place = if self.was_missed(id) { Place::Main } else { Place::Small };
         self.lists.put(id, Place::Absent);
@@ -125,8 +127,8 @@ impl Policy {
         self.cool_within(&mut turns)
     }
 
-    /// Takes the next entry that leaves out of memory. `may_leave` is asked for each that would be next, and says no while an entry
-    /// is being written or borrowed: it stays where it is.
+    /// Takes the next entry that leaves out of memory. `may_leave` is asked for each that would be next, and says no while an
+    /// entry is being written or borrowed: it stays where it is.
     ///
     /// `None` says that nothing of what was looked at may leave. One call looks at a bounded number of entries, the next goes on
     /// where it stopped: see [`Self::is_searching`].
@@ -136,14 +138,14 @@ impl Policy {
         found.inspect(|&id| self.leave(id))
     }
 
-    /// Whether the last [`Self::evict`] left cooled entries that it has not looked at. When it returned `None`, another call may find
-    /// one without waiting for a write or for the end of a borrow.
+    /// Whether the last [`Self::evict`] left cooled entries that it has not looked at. When it returned `None`, another call may
+    /// find one without waiting for a write or for the end of a borrow.
     pub(crate) fn is_searching(&self) -> bool {
         self.lists.hand != NONE
     }
 
-    /// The cooled entry that leaves after `after`, if that is cooled; else the one that leaves first. Entries that were used since
-    /// they were cooled are not cooled any more.
+    /// The cooled entry that leaves after `after`, if that is cooled; else the one that leaves first. Entries on the way that were
+    /// used since they were cooled are rescued. `after` may have been cooled anew, and be the last.
     pub(crate) fn next_cooled(&mut self, after: Option<u32>) -> Option<u32> {
         let after = after.filter(|&id| self.lists.node(id).place == Place::Cooled);
         let mut next = after.map_or(self.lists.cooled.first(), |id| self.lists.next(id));
