@@ -11,7 +11,7 @@
 //! number of a ghost is in its node.
 //!
 //! Ids are indices of a slab of the caller's. A node of 20 bytes is kept for each id, whether its entry is in memory or not;
-//! nothing but [`Policy::prepare`] allocates. Each call takes constant time, some of them averaged over the calls before: moving an
+//! nothing but [`Policy::prepare`] allocates. Each call takes constant time, some averaged over the calls before: moving an
 //! entry in use is paid by the use. The work of one [`Policy::evict`] or [`Policy::cool`] is bounded too, since it runs under a
 //! lock; that of [`Policy::next_cooled`] is not.
 //!
@@ -37,7 +37,7 @@
 //!
 //! So ghosts are worth their four bytes where what is popular changes, though LRU is better there in a large cache. Only those of
 //! Small serve in a loop, where Main is empty at first: how long they count may not depend on it. A second use before Main gains
-//! 0.2 at most where nothing changes and more in a loop, and loses up to 1.0 where much does: one suffices. A tenth for Small lies
+//! 0.2 at most where nothing changes, more in a loop, and loses up to 1.0 where much does: one suffices. A tenth for Small lies
 //! between what is better while nothing changes and what is better when it does. An eighth of the memory that is cooled ahead
 //! costs a point at most, except in a loop. One seed, and the parameters were chosen on these traces.
 
@@ -144,7 +144,7 @@ impl Policy {
         self.lists.hand != NONE
     }
 
-    /// The cooled entry that leaves after `after`, if that is cooled; else the one that leaves first. Entries on the way that were
+    /// The cooled entry that leaves after `after`, if that is cooled; else the first to leave. Entries on the way that were
     /// used since they were cooled are rescued. `after` may have been cooled anew, and be the last.
     pub(crate) fn next_cooled(&mut self, after: Option<u32>) -> Option<u32> {
         let after = after.filter(|&id| self.lists.node(id).place == Place::Cooled);
