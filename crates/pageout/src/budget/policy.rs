@@ -1,5 +1,55 @@
 //! Which entry leaves memory next: pure bookkeeping over ids and sizes, without I/O, locks or clocks.
+//!
+//! The order is that of S3-FIFO, with a departure lounge. Three queues, first in, first out:
+//! - **Small**, a tenth: where entries begin. What is used there goes to Main, the rest is cooled: a scan passes through quickly.
+//! - **Main**: what is used goes round once more for each use, up to three.
+//! - **Cooled**: what leaves next. The keeper writes it in this order ([`Policy::next_cooled`]) while it is still in memory, so
+//!   that evicting costs no write. What is used here is rescued to Main; what is being written or borrowed stays where it is.
+//!
+//! A use only counts up: no list is moved. An entry that left without having come as far as Main is a **ghost**: where it is back
+//! before as many others became ghosts as there are entries in memory, it enters Main. No queue of ghosts is kept for that: the
+//! number of a ghost is in its node.
+//!
+//! Ids are indices of a slab of the caller's. A node of 20 bytes is kept for each id, whether its entry is in memory or not;
+//! nothing but [`Policy::prepare`] allocates. Each call takes constant time, some averaged over the calls before: moving an
+//! entry in use is paid by the use. The work of one [`Policy::evict`] or [`Policy::cool`] is bounded too, since it runs under a
+//! lock; that of [`Policy::next_cooled`] is not.
+//!
+//! # Measured
+//! Percent of hits of 1,000,000 accesses after 500,000, by the command in `simulation`: Zipf 0.9 over 100,000 objects, the cache
+//! 1 % or 25 % of them; the latter with a scan of all of them beside it; with other objects becoming popular ten times; a loop of
+//! 110 % of the cache. Keeping the 1,000 or 25,000 most popular objects would give 47.4 and 81.6.
+//!
+//! | | 1 % | 25 % | 25 %, scan | 1 %, changing | 25 %, changing | loop |
+//! | --- | --- | --- | --- | --- | --- | --- |
+//! | LRU | 34.1 | 74.2 | 72.7 | 34.0 | 70.3 | 0.0 |
+//! | clock | 35.3 | 75.0 | 73.7 | 35.2 | 70.3 | 0.0 |
+//! | SIEVE | 45.2 | 78.2 | 77.4 | 35.8 | 59.7 | 0.0 |
+//! | S3-FIFO with its queue of ghosts | 45.1 | 78.0 | 77.4 | 43.0 | 67.0 | 83.0 |
+//! | this | 45.0 | 78.1 | 77.5 | 43.1 | 67.5 | 74.5 |
+//! | this, an eighth cooled ahead | 44.1 | 77.5 | 76.8 | 42.6 | 68.5 | 63.0 |
+//! | Small a fifth | 44.1 | 77.5 | 76.8 | 42.6 | 68.7 | 69.8 |
+//! | Small a twentieth | 45.5 | 78.5 | 77.9 | 43.3 | 66.7 | 74.9 |
+//! | two uses lead to Main | 45.1 | 78.2 | 77.7 | 43.0 | 66.5 | 80.5 |
+//! | no ghosts | 45.9 | 78.8 | 78.4 | 37.2 | 64.4 | 0.0 |
+//! | what leaves Main is a ghost too | 45.1 | 78.3 | 77.8 | 43.1 | 67.5 | 9.1 |
+//! | ghosts for as long as Main has entries | 45.1 | 78.2 | 77.7 | 43.1 | 67.5 | 0.0 |
+//!
+//! So ghosts are worth their four bytes where what is popular changes, though LRU is better there in a large cache. Only those of
+//! Small serve in a loop, where Main is empty at first: how long they count may not depend on it. A second use before Main gains
+//! 0.2 at most where nothing changes, more in a loop, and loses up to 1.0 where much does: one suffices. A tenth for Small lies
+//! between what is better while nothing changes and what is better when it does. An eighth of the memory that is cooled ahead
+//! costs a point at most, except in a loop. One seed, and the parameters were chosen on these traces.
+
 mod lists;
+#[cfg(test)]
+mod rivals;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod twin;
 
 use std::collections::TryReserveError;
 
@@ -22,14 +72,14 @@ const COOLED_PARTS: u64 = 8;
 #[derive(Debug)]
 pub(crate) struct Policy {
     lists: Lists,
-    /// Entries evicted so far. Wraps round: an entry that stayed away for four thousand million others may enter Main for it.
-    evicted: u32,
+    /// Entries that became ghosts so far. Wraps round: one that comes back 2^32 ghosts later may enter Main for it.
+    ghosts: u32,
 }
 
 impl Policy {
     /// Of no entries.
     pub(crate) const fn new() -> Self {
-        Self { lists: Lists::EMPTY, evicted: 0 }
+        Self { lists: Lists::EMPTY, ghosts: 0 }
     }
 
     /// Allocates for `id`, so that its [`Self::insert`] does not.
@@ -40,9 +90,10 @@ impl Policy {
         self.lists.prepare(id)
     }
 
-    /// The entry came into memory, with so many bytes. `id` was [prepared](Self::prepare). One that is in memory is removed first.
+    /// The entry came into memory, with so many bytes. `id` was [prepared](Self::prepare). One that is in memory is removed
+    /// first.
     pub(crate) fn insert(&mut self, id: u32, bytes: u64) {
-        let place = if self.left_lately(id) { Place::Main } else { Place::Small };
+        let place = if self.was_missed(id) { Place::Main } else { Place::Small };
         self.lists.put(id, Place::Absent);
         self.lists.set_bytes(id, bytes);
         self.lists.put(id, place);
@@ -72,11 +123,12 @@ impl Policy {
 
     /// Cools the coldest entry that is not cooled yet, and returns it. `None` when there is none.
     pub(crate) fn cool(&mut self) -> Option<u32> {
-        self.cool_within(&mut TURNS_MAX.clone())
+        let mut turns = TURNS_MAX;
+        self.cool_within(&mut turns)
     }
 
-    /// Takes the next entry that leaves out of memory. `may_leave` is asked for each that would be next, and says no while an entry
-    /// is being written or borrowed: it stays where it is.
+    /// Takes the next entry that leaves out of memory. `may_leave` is asked for each that would be next, and says no while an
+    /// entry is being written or borrowed: it stays where it is.
     ///
     /// `None` says that nothing of what was looked at may leave. One call looks at a bounded number of entries, the next goes on
     /// where it stopped: see [`Self::is_searching`].
@@ -86,14 +138,14 @@ impl Policy {
         found.inspect(|&id| self.leave(id))
     }
 
-    /// Whether the last [`Self::evict`] left cooled entries that it has not looked at. When it returned `None`, another call may find
-    /// one without waiting for a write or for the end of a borrow.
+    /// Whether the last [`Self::evict`] left cooled entries that it has not looked at. When it returned `None`, another call may
+    /// find one without waiting for a write or for the end of a borrow.
     pub(crate) fn is_searching(&self) -> bool {
         self.lists.hand != NONE
     }
 
-    /// The cooled entry that leaves after `after`, if that is cooled; else the one that leaves first. Entries that were used since
-    /// they were cooled are not cooled any more.
+    /// The cooled entry that leaves after `after`, if that is cooled; else the first to leave. Entries on the way that were
+    /// used since they were cooled are rescued. `after` may have been cooled anew, and be the last.
     pub(crate) fn next_cooled(&mut self, after: Option<u32>) -> Option<u32> {
         let after = after.filter(|&id| self.lists.node(id).place == Place::Cooled);
         let mut next = after.map_or(self.lists.cooled.first(), |id| self.lists.next(id));
@@ -122,10 +174,10 @@ impl Policy {
         self.lists.small.count + self.lists.main.count + self.lists.cooled.count
     }
 
-    /// Whether `id` was evicted so lately that S3-FIFO's queue of ghosts, as long as Main, would still have it.
-    fn left_lately(&self, id: u32) -> bool {
+    /// Whether `id` is a ghost, and fewer entries became ghosts since than are in memory.
+    fn was_missed(&self, id: u32) -> bool {
         let node = self.lists.node(id);
-        node.place == Place::Ghost && self.evicted.wrapping_sub(node.evicted_at) <= self.lists.main.count
+        node.place == Place::Ghost && self.ghosts.wrapping_sub(node.ghost_number) < self.len()
     }
 
     fn cool_within(&mut self, turns: &mut u32) -> Option<u32> {
@@ -211,8 +263,11 @@ impl Policy {
     }
 
     fn leave(&mut self, id: u32) {
-        self.evicted = self.evicted.wrapping_add(1);
+        if self.lists.node(id).was_main {
+            return self.lists.put(id, Place::Absent);
+        }
+        self.ghosts = self.ghosts.wrapping_add(1);
         self.lists.put(id, Place::Ghost);
-        self.lists.node_mut(id).evicted_at = self.evicted;
+        self.lists.node_mut(id).ghost_number = self.ghosts;
     }
 }

@@ -13,7 +13,7 @@ pub(super) enum Place {
     /// Not in memory, and nothing is known of it.
     #[default]
     Absent,
-    /// Not in memory: it was evicted.
+    /// Not in memory: it was evicted, and had not come as far as Main.
     Ghost,
     Small,
     Main,
@@ -27,9 +27,11 @@ pub(super) struct Node {
     next: u32,
     /// Its bytes in whole KiB, rounded up, at least 1. An entry beyond 4 TiB counts as 4 TiB.
     kib: u32,
-    /// How many entries had been evicted when this one was, itself included. Wraps round.
-    pub(super) evicted_at: u32,
+    /// Of a ghost: how many entries had become ghosts, itself included. Wraps round.
+    pub(super) ghost_number: u32,
     pub(super) place: Place,
+    /// Whether it is in Main, or was when it was cooled.
+    pub(super) was_main: bool,
     /// Uses since it last changed its queue or went round in it, up to [`USES_MAX`].
     pub(super) uses: u8,
 }
@@ -146,6 +148,7 @@ impl Lists {
             queue.push(nodes, id);
         }
         let node = self.node_mut(id);
+        node.was_main = place == Place::Main || (place == Place::Cooled && node.was_main);
         (node.place, node.uses) = (place, 0);
     }
 
