@@ -1,12 +1,12 @@
 /** The file backend: payloads in slots of the scratch files, which the addon reads and writes. */
 
 import { native } from '../addon/load.js'
-import type { Ranges } from '../chunks/arguments.js'
+import { type Ranges, wholeOf } from '../chunks/arguments.js'
 import { isEmptied, type Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
 import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
-import { giveBack } from '../memory/freeing.js'
+import { giveBack, releaseExcluded } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, fromNative, guarded, withChunks } from '../model/errors.js'
@@ -103,6 +103,41 @@ export const file: PayloadBackend = {
     return chunk
   },
 
+  lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
+    if (fetched) return fetched
+    const buffer = memoryFor(payload)
+    try {
+      file.read(payload, wholeOf(payload), new Uint8Array(buffer))
+      return buffer
+    } catch (error) {
+      freeCopy(payload, buffer)
+      throw error
+    }
+  },
+
+  async fetchLater(payload: Payload): Promise<ArrayBuffer> {
+    const buffer = memoryFor(payload)
+    try {
+      await file.readLater(payload, wholeOf(payload), new Uint8Array(buffer), undefined)
+      return buffer
+    } catch (error) {
+      freeCopy(payload, buffer)
+      throw error
+    }
+  },
+
+  dropFetched: freeCopy,
+
+  takeBack: freeCopy,
+
+  leave(): boolean {
+    return true
+  },
+
+  lose(): boolean {
+    return true
+  },
+
   prefetch(payload: Payload, { bytes, byteLength }: Ranges): void {
     const { owner, ticket } = payload
     if (owner.hasBudget && byteLength === payload.byteLength && byteLength > 0) void bringHint(payload)
@@ -125,6 +160,19 @@ export const file: PayloadBackend = {
 function giveBackChunk(owner: Owner, part: Part): void {
   const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
   if (moved) giveBack(moved, owner.spareBytes)
+}
+
+/** Memory for a copy of a payload, excluded from core dumps where its pager asks for that. */
+function memoryFor({ owner, byteLength }: Payload): ArrayBuffer {
+  const buffer = spareFor(byteLength) ?? allocate(byteLength)
+  if (owner.excludes && byteLength > 0) guarded(() => native.excludeFromCoreDumps(new Uint8Array(buffer)))
+  return buffer
+}
+
+/** Frees a copy of a payload. */
+function freeCopy({ owner }: Payload, buffer: ArrayBuffer): void {
+  if (owner.excludes) releaseExcluded(buffer)
+  else giveBack(buffer, owner.spareBytes)
 }
 
 /** Writes private memory. After an abort nothing is stored, however far it was. */
