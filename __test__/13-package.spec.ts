@@ -20,10 +20,12 @@ interface Manifest {
 const manifest = JSON.parse(text('package.json')) as Manifest
 
 const NAMES = [
+  'Borrow',
   'Handle',
   'PageoutError',
   'Pager',
   'backend',
+  'borrow',
   'pageout',
   'pageoutFrom',
   'pageoutWith',
@@ -39,6 +41,7 @@ const MORE = [
   'take',
   'toReadableStream',
   'trim',
+  'tryBorrow',
   'tryPageout',
   'tryPageoutFrom',
   'tryPageoutWith',
