@@ -14,6 +14,9 @@ use crate::store::Place;
 use crate::sync::{Arc, UnsizedArc};
 use crate::sys::fork;
 
+/// How often one call searches on for a payload that may leave.
+const SEARCHES_MAX: usize = 16;
+
 /// A payload: in memory, on disk, or both.
 pub(super) struct Entry {
     pub(super) account: Arc<Account>,
@@ -277,16 +280,15 @@ impl Ledger {
 
     /// Lets the coldest clean payload leave memory.
     pub(super) fn evict(&mut self) -> Option<UnsizedArc<ResidentMemory>> {
-        let Self { entries, policy, due, .. } = self;
-        let id = policy.evict(|id| {
-            let entry = entries[id as usize].as_mut().expect("what is in memory has an entry");
-            let may_leave = entry.may_leave();
-            if !may_leave && entry.is_writable() && !entry.flags.is_due && due.len() < due.capacity() {
-                entry.flags.is_due = true;
-                due.push_back(id);
+        // Each search looks at few.
+        let mut found = self.search();
+        for _ in 0..SEARCHES_MAX {
+            if found.is_some() || !self.policy.is_searching() {
+                break;
             }
-            may_leave
-        })?;
+            found = self.search();
+        }
+        let id = found?;
         let entry = self.entry(id);
         count(&entry.account.counters.evictions);
         if !std::mem::take(&mut entry.flags.is_written) {
@@ -295,6 +297,20 @@ impl Ledger {
         let memory = entry.memory.take();
         memory.as_ref()?.memory.set_evicted();
         memory
+    }
+
+    /// The coldest that may leave, among those that one search looks at; lists those on the way that have to be written first.
+    fn search(&mut self) -> Option<u32> {
+        let Self { entries, policy, due, .. } = self;
+        policy.evict(|id| {
+            let entry = entries[id as usize].as_mut().expect("what is in memory has an entry");
+            let may_leave = entry.may_leave();
+            if !may_leave && entry.is_writable() && !entry.flags.is_due && due.len() < due.capacity() {
+                entry.flags.is_due = true;
+                due.push_back(id);
+            }
+            may_leave
+        })
     }
 
     /// Lets a payload leave memory, if it may.
@@ -314,18 +330,30 @@ impl Ledger {
         while let Some(id) = self.due.pop_front() {
             if let Some(entry) = self.entries[id as usize].as_mut() {
                 entry.flags.is_due = false;
-                if entry.is_writable() && !entry.flags.is_failed {
+                if self.may_write(id) {
                     return Some(id);
                 }
             }
         }
         while let Some(id) = self.policy.cool() {
-            let entry = self.entry(id);
-            if entry.is_writable() && !entry.flags.is_failed {
+            if self.may_write(id) {
                 return Some(id);
             }
         }
+        // What could not be written when it was cooled.
+        let mut last = None;
+        while let Some(id) = self.policy.next_cooled(last) {
+            if self.may_write(id) {
+                return Some(id);
+            }
+            last = Some(id);
+        }
         None
+    }
+
+    fn may_write(&mut self, id: u32) -> bool {
+        let entry = self.entry(id);
+        entry.is_writable() && !entry.flags.is_failed
     }
 
     /// Lists all that needs to be written and was cold once, what failed included.
