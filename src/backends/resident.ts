@@ -15,6 +15,9 @@ import { run } from '../threads/pool-share.js'
 const DONE = 0
 const NOT_YET = 1
 
+/** How often room that this thread has to free is waited for: others may be faster. */
+const BRINGS_MAX = 4
+
 /**
  * Moves the chunks of a request into the budget of its pager, and returns the ticket; nothing where there is no room, or no budget:
  * the payload is to be written. Disk space and room are claimed first, so that what fails leaves the chunks alone.
@@ -93,8 +96,10 @@ export function takeResident({ owner, ticket }: Payload): ArrayBuffer | undefine
 export async function bringHint({ owner, ticket, byteLength }: Payload): Promise<void> {
   const own = native.share(owner.ref, ticket)
   try {
-    const outcome = await bring(owner, own, byteLength)
-    if (outcome === NOT_YET && drain()) await bring(owner, own, byteLength)
+    for (let tries = 0; tries < BRINGS_MAX; tries++) {
+      if ((await bring(owner, own, byteLength)) !== NOT_YET) return
+      drain()
+    }
   } catch {
     // The next verb on the payload meets the same failure.
   } finally {
