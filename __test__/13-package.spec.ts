@@ -21,6 +21,7 @@ const manifest = JSON.parse(text('package.json')) as Manifest
 
 const NAMES = [
   'Handle',
+  'MemoryBudget',
   'PageoutError',
   'Pager',
   'backend',

@@ -29,8 +29,6 @@ function promisePager(t: ExecutionContext, options: PagerOptions = {}): promises
 
 test('every class comes back in the memory that it went out with, without a write', async t => {
   const [pager, later] = [newPager(t, { residentBytes: BUDGET }), promisePager(t, { residentBytes: BUDGET })]
-  // The promise form opens its directory off this thread, and moves payloads in from then on.
-  await later.take(await later.pageout(pattern(10)))
   for (const kind of kinds) {
     for (const length of [8, 4096, 100_000]) {
       const bytes = pattern(length - (length % kind.elementBytes))
@@ -49,7 +47,7 @@ test('every class comes back in the memory that it went out with, without a writ
   }
   const { residentBytes, writesElided, takes, residentMisses, usedBytes } = pager.stats()
   t.deepEqual([residentBytes, writesElided, residentMisses, usedBytes], [0, takes, 0, 0])
-  t.is(later.stats().residentMisses, 1)
+  t.is(later.stats().residentMisses, 0)
 })
 
 test('the coldest leave, all come back, and no more than the budget is in memory', t => {
@@ -196,10 +194,16 @@ test('a handle that is released, moved or closed gives its room back', async t =
 test('pagers share a budget, also with other threads', async t => {
   const budget = new MemoryBudget(BUDGET)
   t.deepEqual([budget.limitBytes, budget.residentBytes], [BUDGET, 0])
-  const pagers = [newPager(t, { residentBytes: budget }), newPager(t, { residentBytes: MemoryBudget.join(budget.token) })]
+  const pagers = [
+    newPager(t, { residentBytes: budget }),
+    newPager(t, { residentBytes: MemoryBudget.join(budget.token) }),
+  ]
   const handles = Array.from({ length: 30 }, (_, seed) => pagers[seed % 2]?.pageout(pattern(64 * KIB, seed)))
   t.true(budget.residentBytes <= BUDGET)
-  t.is(pagers.reduce((sum, pager) => sum + pager.stats().residentBytes, 0), budget.residentBytes)
+  t.is(
+    pagers.reduce((sum, pager) => sum + pager.stats().residentBytes, 0),
+    budget.residentBytes,
+  )
   const worker = new Worker(new URL('helpers/workers/budget.mjs', import.meta.url), {
     workerData: { token: budget.token, scratchDir: newDirectory(t) },
     execArgv: [],
@@ -209,7 +213,11 @@ test('pagers share a budget, also with other threads', async t => {
   t.true(budget.residentBytes <= BUDGET)
   // It ends with payloads in memory.
   await worker.terminate()
-  t.is(pagers.reduce((sum, pager) => sum + pager.stats().residentBytes, 0), budget.residentBytes, 'its own are gone')
+  t.is(
+    pagers.reduce((sum, pager) => sum + pager.stats().residentBytes, 0),
+    budget.residentBytes,
+    'its own are gone',
+  )
   budget.limitBytes = 128 * KIB
   await until(
     t,

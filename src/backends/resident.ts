@@ -1,9 +1,9 @@
 /** The file backend within a memory budget: payloads stay in memory while there is room, and the addon writes the coldest. */
 
 import { native } from '../addon/load.js'
-import { copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
-import { transferOut } from '../chunks/detach.js'
 import type { Part } from '../chunks/classes.js'
+import { transferOut } from '../chunks/detach.js'
+import { copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { giveBack } from '../memory/freeing.js'
 import { departuresOf, drain, drainIfDue, newKey, park, unpark } from '../memory/residents.js'
 import { allocate } from '../memory/results.js'

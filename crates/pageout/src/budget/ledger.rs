@@ -40,6 +40,7 @@ pub(super) enum Copy {
 }
 
 /// What else is true of an entry.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each with a name")]
 #[derive(Clone, Copy, Default)]
 pub(super) struct Flags {
     /// Nobody has a handle any more; whoever is done with the entry last removes it.

@@ -250,14 +250,14 @@ impl Pager {
                 Ok(self.handle(Body::Swap(UnsizedArc::new(ResidentMemory::roomless(memory, 0))), len_bytes))
             }
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
-            Backend::File => match &self.shared.account {
-                Some(account) => self.admit(account, chunks, len_bytes),
-                None => {
-                    let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
-                    chunks.iter_mut().for_each(Vec::clear);
-                    Ok(handle)
+            Backend::File => {
+                if let Some(account) = &self.shared.account {
+                    return self.admit(account, chunks, len_bytes);
                 }
-            },
+                let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
+                chunks.iter_mut().for_each(Vec::clear);
+                Ok(handle)
+            }
         }
     }
 
@@ -266,7 +266,7 @@ impl Pager {
         let held_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.capacity() * size_of::<T>())).sum();
         let Ok(room) = account.room(held_bytes) else {
             let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
-            chunks.iter_mut().for_each(|chunk| *chunk = Vec::new());
+            chunks.fill_with(Vec::new);
             return Ok(handle);
         };
         let claim = self.store()?.claim(len_bytes).map_err(|error| self.with_payloads(error))?;

@@ -148,7 +148,9 @@ impl Memory {
 
     /// Tells lent memory that it leaves to make room.
     pub(crate) fn set_evicted(&self) {
-        self.list().iter().for_each(|chunk| chunk.set_evicted());
+        for chunk in self.list() {
+            chunk.set_evicted();
+        }
     }
 
     /// Gives lent memory back to its owner, and what stands for it there.
@@ -158,7 +160,9 @@ impl Memory {
             Chunks::One(only) => std::slice::from_mut(only),
             Chunks::Many(pieces) => &mut pieces.chunks,
         };
-        list.iter_mut().for_each(|chunk| chunk.give_back());
+        for chunk in list.iter_mut() {
+            chunk.give_back();
+        }
         list.first().map(|chunk| chunk.key())
     }
 
