@@ -3,11 +3,11 @@
 import { native } from '../addon/load.js'
 import type { Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
-import { copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
+import { chunksAgain, copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { giveBack } from '../memory/freeing.js'
 import { departuresOf, drain, drainIfDue, newKey, park, unpark } from '../memory/residents.js'
 import { allocate } from '../memory/results.js'
-import { fromAddon, guarded } from '../model/errors.js'
+import { fromAddon, guarded, withChunks } from '../model/errors.js'
 import type { Owner, Payload } from '../model/payload.js'
 import { run } from '../threads/pool-share.js'
 
@@ -36,7 +36,7 @@ export function admit(owner: Owner, request: PageoutRequest): number | undefined
       : native.admit(owner.ref, departuresOf(), key, views)
   } catch (error) {
     unpark(key)
-    throw error
+    throw withChunks(error, memory.chunks)
   }
 }
 
@@ -78,7 +78,7 @@ function copyAll(owner: Owner, request: PageoutRequest): PrivateMemory {
       if (moved) giveBack(moved, owner.spareBytes)
     }
   }
-  return { buffers, chunks: () => [] }
+  return { buffers, chunks: () => chunksAgain(request.parts, buffers) }
 }
 
 /** Takes the payload where its memory is, as one piece: a buffer of exactly its bytes. Nothing where it is not. */

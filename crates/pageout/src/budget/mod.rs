@@ -30,6 +30,7 @@ mod writer;
 use std::fmt;
 use std::sync::Weak;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::time::{Duration, Instant};
 
 pub(crate) use account::Account;
 pub(crate) use resident::{ResidentMemory, Room};
@@ -47,6 +48,9 @@ use ledger::Ledger;
 
 /// A payload takes at least this much of a budget.
 const PAYLOAD_BYTES_MIN: u64 = KIB;
+
+/// Time between two looks at what an automatic limit follows.
+const AUTO_TIME: Duration = Duration::from_secs(2);
 
 /// No process has this number.
 const NOBODY: u32 = u32::MAX;
@@ -186,8 +190,8 @@ pub(crate) struct Budget {
     settled: Condvar,
     /// The process whose keeper was told that there is work and has not come yet, [`NOBODY`] where none was.
     urged: AtomicU32,
-    /// What an automatic limit follows.
-    auto: Mutex<Option<limits::Auto>>,
+    /// What an automatic limit follows, and when it is looked at again.
+    auto: Mutex<Option<(limits::Auto, Instant)>>,
 }
 
 /// Why there is no room.
@@ -213,7 +217,7 @@ impl Budget {
             ledger: Mutex::new(Ledger::new()),
             settled: Condvar::new(),
             urged: AtomicU32::new(NOBODY),
-            auto: Mutex::new(auto),
+            auto: Mutex::new(auto.map(|auto| (auto, Instant::now() + AUTO_TIME))),
         });
         if is_auto {
             budget.urge();

@@ -3,11 +3,12 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread;
+use std::time::Instant;
 
 use super::account::count;
 use super::ledger::{Copy, Job, Ledger};
 use super::resident::ResidentMemory;
-use super::{Account, Budget, NOBODY, NoRoom, Room};
+use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, Room};
 use crate::error::Error;
 use crate::keeper::Chore;
 use crate::payload::{Memory, Stored};
@@ -182,8 +183,11 @@ impl Budget {
     /// Follows what is free.
     fn follow(&self) -> bool {
         let mut auto = lock(&self.auto);
-        let Some(auto) = auto.as_mut() else { return false };
-        self.limit_bytes.store(auto.next(self.used_bytes()), Relaxed);
+        let Some((auto, due)) = auto.as_mut() else { return false };
+        if Instant::now() >= *due {
+            self.limit_bytes.store(auto.next(self.used_bytes()), Relaxed);
+            *due = Instant::now() + AUTO_TIME;
+        }
         true
     }
 }
