@@ -18,7 +18,7 @@ import { type Batches, batchesOf, isSmall, NEVER } from '../threads/batching.js'
 import { run } from '../threads/pool-share.js'
 import type { PayloadBackend } from './backend.js'
 import { handOut } from './hand-out.js'
-import { admit, bringHint, takeResident, writeOut } from './resident.js'
+import { admit, admitLater, bringHint, takeResident, writeOut } from './resident.js'
 
 type Signal = AbortSignal | undefined
 
@@ -41,8 +41,7 @@ export const file: PayloadBackend = {
   },
 
   async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
-    // A scratch directory is opened off this thread.
-    const resident = owner.hasBudget && native.scratchPlace(owner.ref) ? admit(owner, request) : undefined
+    const resident = admitLater(owner, request)
     if (resident !== undefined) return resident
     const memory = takePrivate(request)
     try {

@@ -9,6 +9,7 @@ import { departuresOf, drain, drainIfDue, newKey, park, unpark } from '../memory
 import { allocate } from '../memory/results.js'
 import { fromAddon, guarded, withChunks } from '../model/errors.js'
 import type { Owner, Payload } from '../model/payload.js'
+import { orUndefined } from '../runtime/captured.js'
 import { run } from '../threads/pool-share.js'
 
 /** What native claims and reads answer. */
@@ -24,7 +25,20 @@ const BRINGS_MAX = 4
  */
 export function admit(owner: Owner, request: PageoutRequest): number | undefined {
   if (!owner.hasBudget || request.byteLength === 0) return undefined
-  if (!guarded(() => claim(owner, request))) return undefined
+  return guarded(() => claim(owner, request)) ? moveIn(owner, request) : undefined
+}
+
+/**
+ * The same for a promise. A scratch directory is opened off this thread, and where the claim fails the write fails as well, and tells
+ * of it when the chunks were taken, as it does without a budget.
+ */
+export function admitLater(owner: Owner, request: PageoutRequest): number | undefined {
+  if (!owner.hasBudget || request.byteLength === 0 || !native.scratchPlace(owner.ref)) return undefined
+  return orUndefined(() => claim(owner, request)) ? moveIn(owner, request) : undefined
+}
+
+/** Moves the chunks in, for which was claimed. */
+function moveIn(owner: Owner, request: PageoutRequest): number {
   const memory = take(owner, request)
   const key = newKey()
   park(key, { buffers: memory.buffers, isExcluded: owner.excludes, spareBytes: owner.spareBytes })
