@@ -334,16 +334,14 @@ impl Ticket {
             return Err(Error::Borrowed);
         }
         let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
-        if resident.memory.as_one().is_none() {
-            return Ok(None);
-        }
-        let key = resident.memory.give_back();
+        let Some(key) = resident.memory.key().filter(|_| resident.memory.as_one().is_some()) else { return Ok(None) };
+        resident.memory.give_back();
         count(&self.account.counters.hits);
         let removed = ledger.remove(self.id);
         self.is_spent = true;
         drop(ledger);
         drop(removed);
-        Ok(key)
+        Ok(Some(key))
     }
 
     /// Lets the owner of the payload's memory reach it, until [`Self::end_exposure`]: gives what stands for it there. Nobody else
@@ -359,11 +357,12 @@ impl Ticket {
                 std::thread::yield_now();
                 continue;
             }
-            let key = resident.memory.key();
+            // Memory of the pager itself nobody else can reach.
+            let key = resident.memory.key()?;
             ledger.touch(self.id);
             ledger.borrow(self.id, true);
             count(&self.account.counters.hits);
-            return key;
+            return Some(key);
         }
     }
 
