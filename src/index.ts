@@ -11,14 +11,18 @@
 import './addon/load.js'
 import { Pager } from './api/pager.js'
 import type { Verbs } from './api/verbs.js'
+import type { Handle } from './model/handle.js'
+import type { Chunk } from './model/types.js'
 import { PROCESS_WIDE, setProcessScratchDir } from './pager/core.js'
 
 export { Pager } from './api/pager.js'
 export type { Controls, PromiseVerbs, Verbs } from './api/verbs.js'
+export { Borrow } from './borrows/borrow.js'
 export { PageoutError, type RefusedDir, type Result } from './model/errors.js'
 export { Handle } from './model/handle.js'
 export type {
   Backend,
+  BorrowOptions,
   Chunk,
   ChunkSource,
   CollectOptions,
@@ -57,6 +61,11 @@ export const readAtMany: Verbs['readAtMany'] = (handle, ranges, target) => pager
 export const read: Verbs['read'] = (handle, target) => pager.read(handle, target)
 /** Reads a whole payload and frees it. See {@link Verbs.take}. */
 export const take: Verbs['take'] = (handle, target) => pager.take(handle, target)
+/** Gives a whole payload to look at, in memory. See {@link Verbs.borrow}. */
+export const borrow = ((handle: Handle<Chunk>, ...rest: []) => pager.borrow(handle, ...rest)) as Verbs['borrow']
+/** As {@link borrow}, with failures of the system returned. */
+export const tryBorrow = ((handle: Handle<Chunk>, ...rest: []) =>
+  pager.tryBorrow(handle, ...rest)) as Verbs['tryBorrow']
 /** As {@link pageout}, with failures of the system returned. */
 export const tryPageout: Verbs['tryPageout'] = (chunks, options) => pager.tryPageout(chunks, options)
 /** As {@link pageoutWith}, with failures of the system returned. */

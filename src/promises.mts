@@ -10,6 +10,7 @@ import './addon/first.mjs'
 
 export type {
   Backend,
+  BorrowOptions,
   Chunk,
   ChunkSource,
   CollectOptions,
@@ -35,7 +36,9 @@ export type {
   Verbs,
 } from './promises.js'
 export {
+  Borrow,
   backend,
+  borrow,
   Handle,
   MemoryBudget,
   PageoutError,
@@ -53,6 +56,7 @@ export {
   take,
   toReadableStream,
   trim,
+  tryBorrow,
   tryPageout,
   tryPageoutFrom,
   tryPageoutWith,

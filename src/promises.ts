@@ -10,15 +10,19 @@
 import './addon/load.js'
 import { Pager } from './api/promise-pager.js'
 import type { PromiseVerbs } from './api/verbs.js'
+import type { Handle } from './model/handle.js'
+import type { Chunk } from './model/types.js'
 import { PROCESS_WIDE } from './pager/core.js'
 
 export { Pager } from './api/promise-pager.js'
 export type { Controls, PromiseVerbs, Verbs } from './api/verbs.js'
+export { Borrow } from './borrows/borrow.js'
 export { backend, prefetch, setBackend, setScratchDir, stats, toReadableStream, trim } from './index.js'
 export { PageoutError, type RefusedDir, type Result } from './model/errors.js'
 export { Handle } from './model/handle.js'
 export type {
   Backend,
+  BorrowOptions,
   Chunk,
   ChunkSource,
   CollectOptions,
@@ -59,6 +63,11 @@ export const readAtMany: PromiseVerbs['readAtMany'] = (handle, ranges, target, o
 export const read: PromiseVerbs['read'] = (handle, target, options) => pager.read(handle, target, options)
 /** Reads a whole payload and frees it. See {@link PromiseVerbs.take}. */
 export const take: PromiseVerbs['take'] = (handle, target, options) => pager.take(handle, target, options)
+/** Gives a whole payload to look at, in memory. See {@link PromiseVerbs.borrow}. */
+export const borrow = ((handle: Handle<Chunk>, ...rest: []) => pager.borrow(handle, ...rest)) as PromiseVerbs['borrow']
+/** As {@link borrow}, with failures of the system returned. */
+export const tryBorrow = ((handle: Handle<Chunk>, ...rest: []) =>
+  pager.tryBorrow(handle, ...rest)) as PromiseVerbs['tryBorrow']
 /** As {@link pageout}, with failures of the system returned. */
 export const tryPageout: PromiseVerbs['tryPageout'] = (chunks, options) => pager.tryPageout(chunks, options)
 /** As {@link pageoutWith}, with failures of the system returned. */

@@ -1,10 +1,12 @@
 /** The pager with synchronous verbs. */
 
+import type { Borrow } from '../borrows/borrow.js'
 import { destined } from '../chunks/arguments.js'
 import type { Result } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import type {
   Backend,
+  BorrowOptions,
   Chunk,
   CollectOptions,
   DetachOptions,
@@ -16,6 +18,7 @@ import type {
   TargetOptions,
 } from '../model/types.js'
 import { PagerCore } from '../pager/core.js'
+import { borrow, tryBorrow } from '../verbs/borrow.js'
 import { collect } from '../verbs/collect.js'
 import { rangeRequest, rangesRequest, wholeRequest } from '../verbs/requests.js'
 import * as sync from '../verbs/sync.js'
@@ -81,6 +84,20 @@ export class Pager extends PagerControls implements Verbs {
     return sync.take(this.#core, handle, goal) as C
   }
 
+  borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Borrow<C>
+  borrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): R
+  borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Borrow<C>
+  borrow(handle: Handle<Chunk>, ...rest: [unknown?, unknown?]): unknown {
+    return borrow(this.#core, handle, rest)
+  }
+
+  tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Result<Borrow<C>>
+  tryBorrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): Result<R>
+  tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Result<Borrow<C>>
+  tryBorrow(handle: Handle<Chunk>, ...rest: [unknown?, unknown?]): Result<unknown> {
+    return tryBorrow(this.#core, handle, rest)
+  }
+
   tryPageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions): Result<Handle<Stored<C>>> {
     return sync.attempt(() => this.pageout(chunks, options))
   }
@@ -123,7 +140,7 @@ export class Pager extends PagerControls implements Verbs {
   }
 
   /**
-   * Frees all payloads and closes all descriptors; their handles are released, and the memory of the swap backend is freed.
+   * Frees all payloads, ends all borrows and closes all descriptors; their handles are released, and the memory of the swap backend is freed.
    * Disk space is freed in the background. Payloads that were moved stay. Later calls throw ERR_PAGEOUT_CLOSED; closing again
    * does nothing.
    */

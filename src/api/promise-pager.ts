@@ -1,10 +1,12 @@
 /** The pager whose verbs do their work off the JavaScript thread. */
 
+import type { Borrow } from '../borrows/borrow.js'
 import { destined } from '../chunks/arguments.js'
 import type { Result } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import type {
   Backend,
+  BorrowOptions,
   Chunk,
   ChunkSource,
   CollectOptions,
@@ -16,6 +18,7 @@ import type {
   Stored,
 } from '../model/types.js'
 import { PagerCore } from '../pager/core.js'
+import { borrowLater, tryBorrowLater } from '../verbs/borrow.js'
 import { collectLater } from '../verbs/collect.js'
 import * as promise from '../verbs/promise.js'
 import { rangeRequest, rangesRequest, wholeRequest } from '../verbs/requests.js'
@@ -102,6 +105,28 @@ export class Pager extends PagerControls implements PromiseVerbs {
     return (await promise.take(this.#core, handle, goal)) as C
   }
 
+  borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Borrow<C>>
+  borrow<C extends Chunk, R>(
+    handle: Handle<C>,
+    work: (value: C) => R | PromiseLike<R>,
+    options?: BorrowOptions,
+  ): Promise<R>
+  borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Borrow<C>>
+  borrow(handle: Handle<Chunk>, ...rest: [unknown?, unknown?]): Promise<unknown> {
+    return borrowLater(this.#core, handle, rest)
+  }
+
+  tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Result<Borrow<C>>>
+  tryBorrow<C extends Chunk, R>(
+    handle: Handle<C>,
+    work: (value: C) => R | PromiseLike<R>,
+    options?: BorrowOptions,
+  ): Promise<Result<R>>
+  tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Result<Borrow<C>>>
+  tryBorrow(handle: Handle<Chunk>, ...rest: [unknown?, unknown?]): Promise<Result<unknown>> {
+    return tryBorrowLater(this.#core, handle, rest)
+  }
+
   tryPageout<C extends Chunk>(
     chunks: C | readonly C[],
     options?: PageoutOptions & SignalOptions,
@@ -152,7 +177,7 @@ export class Pager extends PagerControls implements PromiseVerbs {
   }
 
   /**
-   * Waits for pending calls, then frees all payloads and closes all descriptors, off the JavaScript thread; their handles are
+   * Ends all borrows at once, waits for pending calls, then frees all payloads and closes all descriptors, off the JavaScript thread; their handles are
    * released from now on. Disk space is freed in the background. Payloads that were moved stay. Later calls reject with
    * ERR_PAGEOUT_CLOSED from now on; closing again does nothing more. It does not fail.
    */

@@ -1,9 +1,11 @@
 /** The verbs of the package, described once: of pagers whose verbs return results, and of those whose verbs return promises. */
 
+import type { Borrow } from '../borrows/borrow.js'
 import type { Result } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import type {
   Backend,
+  BorrowOptions,
   Chunk,
   ChunkSource,
   CollectOptions,
@@ -129,12 +131,39 @@ export interface Verbs extends Controls {
    * Reads the whole payload and frees its slots. When it fails the handle is as good as before.
    *
    * @param target where to write it, at its start; by default new memory. Its content is unspecified after an error
-   * @throws as {@link readAt}
+   * @throws as {@link readAt}, and ERR_PAGEOUT_BORROWED
    * @example
    * const handle = pageout([Float64Array.of(1, 2), Float64Array.of(3)])
    * take(handle) // Float64Array [1, 2, 3]
    */
   take<C extends Chunk>(handle: Handle<C>, target?: Target<C> | TargetOptions<C>): C
+
+  /**
+   * Gives the whole payload to look at, in memory, without giving its place up; it is read only. Several borrows of one payload
+   * share one memory. While a payload is borrowed it cannot be taken, released or moved; reads work. When the last borrow is
+   * released, every array over that memory becomes empty.
+   *
+   * A payload of the file backend is read, and changes that are made against the rule are dropped; a payload of the swap backend is
+   * borrowed where it is, and changes stay. Asynchronous work that is given the array (`fs`, sockets, `zlib`) must have ended before
+   * the release: the system would write to memory that was freed.
+   *
+   * @param work is called with the array; the borrow ends when it returns, and its result is returned. A promise, or a view of the
+   * borrowed memory, is refused as result
+   * @throws as {@link readAt}, and ERR_INVALID_RETURN_VALUE
+   * @example
+   * const handle = pageout(Float64Array.of(1, 2, 3))
+   * borrow(handle, column => column.at(-1)) // 3
+   * using borrowed = borrow(handle)
+   * borrowed.value[0] // 1
+   */
+  borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Borrow<C>
+  borrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): R
+  borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Borrow<C>
+
+  /** As {@link borrow}, with failures of the system returned. What `work` throws is thrown. */
+  tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Result<Borrow<C>>
+  tryBorrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): Result<R>
+  tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Result<Borrow<C>>
 
   /** As {@link pageout}, with failures of the system returned. */
   tryPageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions): Result<Handle<Stored<C>>>
@@ -266,6 +295,35 @@ export interface PromiseVerbs extends Controls {
    * await take(handle) // Float64Array [1, 2, 3]
    */
   take<C extends Chunk>(handle: Handle<C>, target?: Destination<C>, options?: SignalOptions): Promise<C>
+
+  /**
+   * Gives the whole payload to look at, as {@link Verbs.borrow} does, read off the JavaScript thread. Borrows that wait for one
+   * payload share a read. While a payload is borrowed, reads of the swap backend copy on the JavaScript thread.
+   *
+   * @param work is called with the array; the borrow ends when what it returns settles, which is the result. `signal` aborts
+   * until `work` is called: whoever wants to stop that gives it the signal too
+   * @example
+   * const handle = await pageout(Float64Array.of(1, 2, 3))
+   * await borrow(handle, column => column.at(-1)) // 3
+   * using borrowed = await borrow(handle)
+   * borrowed.value[0] // 1
+   */
+  borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Borrow<C>>
+  borrow<C extends Chunk, R>(
+    handle: Handle<C>,
+    work: (value: C) => R | PromiseLike<R>,
+    options?: BorrowOptions,
+  ): Promise<R>
+  borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Borrow<C>>
+
+  /** As {@link borrow}, with failures of the system returned. What `work` throws or rejects with rejects. */
+  tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Result<Borrow<C>>>
+  tryBorrow<C extends Chunk, R>(
+    handle: Handle<C>,
+    work: (value: C) => R | PromiseLike<R>,
+    options?: BorrowOptions,
+  ): Promise<Result<R>>
+  tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Result<Borrow<C>>>
 
   /** As {@link pageout}, with failures of the system returned. */
   tryPageout<C extends Chunk>(

@@ -21,6 +21,23 @@ export interface PayloadBackend {
   take(payload: Payload, target: unknown): Chunk
   /** The same. */
   takeLater(payload: Payload, target: unknown, signal: Signal): Promise<Chunk>
+  /**
+   * The whole payload in memory that callers may look at, a buffer of exactly its bytes that cannot be resized. Other threads do not
+   * use it until it is taken back.
+   *
+   * @param fetched what {@link fetchLater} gave; otherwise the work is done now
+   */
+  lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer
+  /** Does what {@link lend} has to wait for; gives private memory where that takes some. */
+  fetchLater(payload: Payload): Promise<ArrayBuffer | undefined>
+  /** Takes memory over that was fetched and not lent. */
+  dropFetched(payload: Payload, fetched: ArrayBuffer): void
+  /** Takes lent memory back, which is private again: the same, or a copy where callers keep it. */
+  takeBack(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void
+  /** Leaves lent memory to the callers until it is taken back, if ever: the payload does not need it then. Says whether it does not. */
+  leave(payload: Payload): boolean
+  /** Says whether the payload still exists when lent memory is gone, which a caller moved elsewhere. Else it is released. */
+  lose(payload: Payload): boolean
   /** Starts bringing ranges into memory. */
   prefetch(payload: Payload, ranges: Ranges): void
   /** Frees a payload's slots or memory. */

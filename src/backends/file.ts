@@ -1,12 +1,12 @@
 /** The file backend: payloads in slots of the scratch files, which the addon reads and writes. */
 
 import { native } from '../addon/load.js'
-import type { Ranges } from '../chunks/arguments.js'
+import { type Ranges, wholeOf } from '../chunks/arguments.js'
 import { isEmptied, type Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
 import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
-import { giveBack } from '../memory/freeing.js'
+import { giveBack, releaseExcluded } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, fromNative, guarded, withChunks } from '../model/errors.js'
@@ -18,7 +18,19 @@ import { type Batches, batchesOf, isSmall, NEVER } from '../threads/batching.js'
 import { run } from '../threads/pool-share.js'
 import type { PayloadBackend } from './backend.js'
 import { handOut } from './hand-out.js'
-import { admit, admitLater, bringHint, takeResident, writeOut } from './resident.js'
+import {
+  admit,
+  admitLater,
+  bringHint,
+  dropBrought,
+  fetchResident,
+  leaveResident,
+  lendResident,
+  loseResident,
+  takeBackResident,
+  takeResident,
+  writeOut,
+} from './resident.js'
 
 type Signal = AbortSignal | undefined
 
@@ -65,6 +77,8 @@ export const file: PayloadBackend = {
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
     const { owner } = payload
     const { bytes, byteLength } = ranges
+    // No other thread reads what callers can reach.
+    if (payload.lending && owner.hasBudget) return unlessAborted(readHere(payload, ranges, into), signal)
     const filled = held(payload, ticket => {
       if (!into && isSmall(byteLength)) return readSmall(owner, ticket, bytes, byteLength, false)
       return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
@@ -102,6 +116,49 @@ export const file: PayloadBackend = {
     return chunk
   },
 
+  lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
+    if (fetched) return fetched
+    if (isBudgeted(payload)) return lendResident(payload)
+    const buffer = memoryFor(payload)
+    try {
+      file.read(payload, wholeOf(payload), new Uint8Array(buffer))
+      return buffer
+    } catch (error) {
+      freeCopy(payload, buffer)
+      throw error
+    }
+  },
+
+  async fetchLater(payload: Payload): Promise<ArrayBuffer | undefined> {
+    if (isBudgeted(payload)) return await fetchResident(payload)
+    const buffer = memoryFor(payload)
+    try {
+      await file.readLater(payload, wholeOf(payload), new Uint8Array(buffer), undefined)
+      return buffer
+    } catch (error) {
+      freeCopy(payload, buffer)
+      throw error
+    }
+  },
+
+  dropFetched(payload: Payload, fetched: ArrayBuffer): void {
+    if (isBudgeted(payload)) dropBrought(payload)
+    else freeCopy(payload, fetched)
+  },
+
+  takeBack(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
+    if (isBudgeted(payload)) takeBackResident(payload, buffer, isCopy)
+    else freeCopy(payload, buffer)
+  },
+
+  leave(payload: Payload): boolean {
+    return !isBudgeted(payload) || leaveResident(payload)
+  },
+
+  lose(payload: Payload): boolean {
+    return !isBudgeted(payload) || loseResident(payload)
+  },
+
   prefetch(payload: Payload, { bytes, byteLength }: Ranges): void {
     const { owner, ticket } = payload
     if (owner.hasBudget && byteLength === payload.byteLength && byteLength > 0) void bringHint(payload)
@@ -124,6 +181,24 @@ export const file: PayloadBackend = {
 function giveBackChunk(owner: Owner, part: Part): void {
   const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
   if (moved) giveBack(moved, owner.spareBytes)
+}
+
+/** Whether a payload stays in memory while there is room. */
+function isBudgeted({ owner, byteLength }: Payload): boolean {
+  return owner.hasBudget && byteLength > 0
+}
+
+/** Memory for a copy of a payload, excluded from core dumps where its pager asks for that. */
+function memoryFor({ owner, byteLength }: Payload): ArrayBuffer {
+  const buffer = spareFor(byteLength) ?? allocate(byteLength)
+  if (owner.excludes && byteLength > 0) guarded(() => native.excludeFromCoreDumps(new Uint8Array(buffer)))
+  return buffer
+}
+
+/** Frees a copy of a payload. */
+function freeCopy({ owner }: Payload, buffer: ArrayBuffer): void {
+  if (owner.excludes) releaseExcluded(buffer)
+  else giveBack(buffer, owner.spareBytes)
 }
 
 /** Writes private memory. After an abort nothing is stored, however far it was. */
@@ -176,6 +251,13 @@ function readSmall(
 ): Promise<Uint8Array> {
   const spare = spareFor(byteLength)
   return batches(owner).reads.do({ ticket, ranges, byteLength, isPeek, spare }, undefined)
+}
+
+/** Reads on this thread. */
+async function readHere(payload: Payload, ranges: Ranges, into: Uint8Array | undefined): Promise<Uint8Array> {
+  const view = into ?? new Uint8Array(spareFor(ranges.byteLength) ?? allocate(ranges.byteLength))
+  file.read(payload, ranges, view)
+  return view
 }
 
 /** Lets a job fill `into`, or new memory. */

@@ -10,7 +10,7 @@ import { destination } from '../chunks/target.js'
 import { giveBack, releaseExcluded } from '../memory/freeing.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { fromAddon, guarded, withChunks } from '../model/errors.js'
-import type { Owner, Payload, SwapMemory } from '../model/payload.js'
+import { markReleased, type Owner, type Payload, type SwapMemory } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { refuseAborted, unlessAborted } from '../threads/abort.js'
 import { run } from '../threads/pool-share.js'
@@ -55,7 +55,9 @@ export const swap: PayloadBackend = {
   },
 
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
-    const filled = fill(memoryOf(payload), ranges, into, signal)
+    const memory = memoryOf(payload)
+    // No other thread reads what callers can reach.
+    const filled = payload.lending ? copyNow(memory, ranges, into) : fill(memory, ranges, into, signal)
     return unlessAborted(
       filled.then(bytes => {
         native.countRead(payload.owner.ref, ranges.byteLength)
@@ -90,6 +92,59 @@ export const swap: PayloadBackend = {
     const chunk = handOut(payload, bytes, target)
     finish(payload, memory)
     return chunk
+  },
+
+  lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
+    const memory = memoryOf(payload)
+    const only = inPlace(memory)
+    if (!only) return exchange(payload, memory, fetched ?? joined(payload, memory))
+    if (fetched) swap.dropFetched(payload, fetched)
+    return only
+  },
+
+  async fetchLater(payload: Payload): Promise<ArrayBuffer | undefined> {
+    const { owner, byteLength } = payload
+    let memory = memoryOf(payload)
+    // A single buffer is lent itself, once other threads are done with it.
+    if (memory.users > 0 && memory.buffers.length === 1) {
+      await unused(memory)
+      owner.refuseUnusable(payload)
+      memory = memoryOf(payload)
+    }
+    if (inPlace(memory)) return undefined
+    const buffer = memoryFor(byteLength, memory.isExcluded)
+    try {
+      await fill(memory, wholeOf(payload), bytesOf(buffer), undefined)
+      return buffer
+    } catch (error) {
+      swap.dropFetched(payload, buffer)
+      throw error
+    }
+  },
+
+  dropFetched({ owner, ticket }: Payload, fetched: ArrayBuffer): void {
+    freeBuffer(fetched, owner.swapped.get(ticket)?.isExcluded ?? true, owner.spareBytes)
+  },
+
+  takeBack({ owner, ticket, byteLength }: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
+    const memory = owner.swapped.get(ticket)
+    if (!memory || byteLength === 0) return
+    memory.buffers = [buffer]
+    if (isCopy && memory.isExcluded) EXCLUSION.prepare(bytesOf(buffer))
+  },
+
+  leave(payload: Payload): boolean {
+    const memory = memoryOf(payload)
+    memory.buffers = memory.buffers.length > 0 ? [joined(payload, memory)] : []
+    return true
+  },
+
+  lose(payload: Payload): boolean {
+    const { owner, ticket } = payload
+    owner.swapped.delete(ticket)
+    native.free(owner.ref, ticket)
+    markReleased(payload)
+    return false
   },
 
   prefetch(payload: Payload, ranges: Ranges): void {
@@ -156,9 +211,41 @@ export function freeBuffer(buffer: ArrayBuffer, isExcluded: boolean, spareBytes:
   else giveBack(buffer, spareBytes)
 }
 
-function memoryOf({ owner, ticket }: Payload): SwapMemory {
+function memoryOf(payload: Payload): SwapMemory {
+  const { owner, lending } = payload
   owner.refuseFreed()
-  return owner.swapped.get(ticket) as SwapMemory
+  if (lending) {
+    lending.settle()
+    // A caller may have moved the memory elsewhere.
+    owner.refuseUnusable(payload)
+  }
+  return owner.swapped.get(payload.ticket) as SwapMemory
+}
+
+/** Memory that can be lent as it is. Another thread that uses it may not see it change, and callers may not resize it. */
+function inPlace(memory: SwapMemory): ArrayBuffer | undefined {
+  const only = memory.users === 0 ? onlyBuffer(memory) : undefined
+  return only?.resizable ? undefined : only
+}
+
+/** A copy of a payload in one piece. */
+function joined(payload: Payload, memory: SwapMemory): ArrayBuffer {
+  const buffer = memoryFor(payload.byteLength, memory.isExcluded)
+  copy(memory, wholeOf(payload), bytesOf(buffer))
+  return buffer
+}
+
+function memoryFor(byteLength: number, isExcluded: boolean): ArrayBuffer {
+  const buffer = spareFor(byteLength) ?? allocate(byteLength)
+  if (isExcluded && byteLength > 0) EXCLUSION.prepare(bytesOf(buffer))
+  return buffer
+}
+
+/** Makes another buffer with the same bytes the memory of a payload. */
+function exchange({ owner, ticket }: Payload, memory: SwapMemory, buffer: ArrayBuffer): ArrayBuffer {
+  keep(owner, ticket, [buffer], memory.isExcluded)
+  freeMemory(memory, owner.spareBytes)
+  return buffer
 }
 
 function onlyBuffer({ buffers }: SwapMemory): ArrayBuffer | undefined {
@@ -191,6 +278,13 @@ function copy(memory: SwapMemory, ranges: Ranges, into: Uint8Array): void {
     into.set(piece, filled)
     filled += piece.length
   }
+}
+
+/** Copies ranges on this thread. */
+async function copyNow(memory: SwapMemory, ranges: Ranges, into: Uint8Array | undefined): Promise<Uint8Array> {
+  const view = into ?? new Uint8Array(spareFor(ranges.byteLength) ?? allocate(ranges.byteLength))
+  copy(memory, ranges, view)
+  return view
 }
 
 /** The memory of ranges, in their order. */

@@ -2,7 +2,7 @@
 
 import { invalidArgType, invalidArgValue, outOfRange, overlap } from '../model/errors.js'
 import type { ChunkClass } from '../model/payload.js'
-import type { Backend, Chunk, Detach, Range, SignalOptions, TargetOptions } from '../model/types.js'
+import type { Backend, BorrowOptions, Chunk, Detach, Range, SignalOptions, TargetOptions } from '../model/types.js'
 import { util } from '../runtime/node.js'
 import { isSignal } from '../runtime/signal.js'
 
@@ -106,6 +106,32 @@ function isOptions(given: unknown): given is TargetOptions<Chunk> & SignalOption
   if (typeof given !== 'object' || given === null || isArray(given)) return false
   const { isProxy, isAnyArrayBuffer, isArrayBufferView } = util.types
   return !isProxy(given) && !isAnyArrayBuffer(given) && !isArrayBufferView(given)
+}
+
+/** What is done with a borrowed array. */
+export type Work = (value: Chunk) => unknown
+
+/** What follows the handle in a call of `borrow`. */
+export interface BorrowArguments {
+  readonly work: Work | undefined
+  readonly signal: AbortSignal | undefined
+  /** Whether to wait for room in a memory budget. */
+  readonly wait: boolean
+}
+
+/** Options, or work that may be undefined and options behind it. */
+export function borrowArguments([first, second]: readonly [unknown?, unknown?]): BorrowArguments {
+  if (first !== undefined && typeof first !== 'function' && (second !== undefined || !isOptions(first))) {
+    throw invalidArgType('work', 'of type function, or options', first)
+  }
+  const isWork = typeof first === 'function'
+  const given = (isWork || first === undefined ? second : first) as BorrowOptions | undefined
+  const { signal, wait } = optionsBag(given)
+  return {
+    work: isWork ? (first as Work) : undefined,
+    signal: checkedSignal(signal),
+    wait: wait !== undefined && isTrue(wait, 'options.wait'),
+  }
 }
 
 /** A path of a directory. */

@@ -1,5 +1,6 @@
 /** The classes of chunks, and what is known about one chunk. */
 
+import { isLent } from '../memory/lent.js'
 import { invalidArgType, invalidArgValue } from '../model/errors.js'
 import type { ChunkClass } from '../model/payload.js'
 import type { Chunk, TypedArray } from '../model/types.js'
@@ -20,7 +21,7 @@ export interface Part {
   readonly bufferBytes: number
   /** Whether other threads can reach the memory. */
   readonly isShared: boolean
-  /** Whether the chunk is all of an ArrayBuffer that no other thread can reach. */
+  /** Whether the chunk is all of an ArrayBuffer that no other thread can reach, and that is not borrowed. */
   readonly isWhole: boolean
 }
 
@@ -125,7 +126,7 @@ function part(
   if (byteLength === 0 && (isDetached(buffer) || isPastTheEnd(chunk))) throw unreachable(chunk, name)
   const isShared = types.isSharedArrayBuffer(buffer)
   const bufferBytes = bytesOfBuffer(buffer)
-  const isWhole = !isShared && byteOffset === 0 && byteLength === bufferBytes
+  const isWhole = !isShared && byteOffset === 0 && byteLength === bufferBytes && !isLent(buffer)
   return { chunk, chunkClass, buffer, byteOffset, byteLength, bufferBytes, isShared, isWhole }
 }
 
@@ -160,6 +161,18 @@ function isDetached(buffer: ArrayBufferLike): boolean {
 /** Whether a buffer has no bytes any more, whatever properties it was given. */
 export function isEmptied(buffer: ArrayBufferLike): boolean {
   return !types.isSharedArrayBuffer(buffer) && arrayBufferBytes(buffer) === 0
+}
+
+/** Whether a buffer has exactly so many bytes, whatever properties it was given. */
+export function hasBytes(buffer: ArrayBuffer, byteLength: number): boolean {
+  return arrayBufferBytes(buffer) === byteLength
+}
+
+/** The buffer that a value is or is a view of; nothing for any other value. */
+export function bufferOf(value: unknown): ArrayBufferLike | undefined {
+  if (types.isTypedArray(value)) return typedArray.buffer(value)
+  if (types.isDataView(value)) return dataView.buffer(value)
+  return types.isAnyArrayBuffer(value) ? value : undefined
 }
 
 /** The bytes of a part, without a copy. */

@@ -1,5 +1,6 @@
 /** Chunks that are about to be paged out: what is checked, and how their memory is taken. */
 
+import { isLent } from '../memory/lent.js'
 import { allocate } from '../memory/results.js'
 import { invalidArgType, invalidArgValue, notDetachable } from '../model/errors.js'
 import type { ChunkClass, PayloadShape } from '../model/payload.js'
@@ -44,6 +45,7 @@ export function refuseNotDetachable(part: Part, position: number): void {
   if (part.byteLength === 0) return
   const name = `chunks[${position}]`
   if (part.isShared) throw notDetachable(name, 'other threads can reach its memory')
+  if (isLent(part.buffer)) throw notDetachable(name, 'it is borrowed')
   if (!part.isWhole) throw notDetachable(name, 'it is only a part of its ArrayBuffer')
   if (!isMovable(part.buffer as ArrayBuffer)) throw notDetachable(name, 'its ArrayBuffer cannot be transferred')
 }

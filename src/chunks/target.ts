@@ -1,7 +1,8 @@
 /** Where results go. */
 
+import { isLent } from '../memory/lent.js'
 import { allocate, spareFor } from '../memory/results.js'
-import { invalidArgType, outOfRange } from '../model/errors.js'
+import { invalidArgType, invalidArgValue, outOfRange } from '../model/errors.js'
 import type { ChunkClass } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { inspectChunk, isSameFamily } from './classes.js'
@@ -29,6 +30,7 @@ function inTarget(chunkClass: ChunkClass, byteLength: number, target: unknown): 
   if (!isSameFamily(part.chunkClass, chunkClass)) {
     throw invalidArgType('target', `an instance of ${chunkClass.name}, as the payload is`, target)
   }
+  if (isLent(part.buffer)) throw invalidArgValue('target', 'must not be borrowed', target)
   if (part.byteLength < byteLength) {
     const { elementBytes } = chunkClass
     throw outOfRange('target.length', `>= ${byteLength / elementBytes}`, part.byteLength / elementBytes)

@@ -12,7 +12,7 @@ import { giveBack, releaseExcluded } from './freeing.js'
 const evictions = diagnostics.channel('pageout:eviction')
 
 /** The memory of one payload. */
-interface Residence {
+export interface Residence {
   readonly buffers: readonly ArrayBuffer[]
   /** Whether it is excluded from core dumps. */
   readonly isExcluded: boolean

@@ -5,6 +5,7 @@
 
 import { native } from '../addon/load.js'
 import { longerThanArrays, outOfMemory } from '../model/errors.js'
+import { Identity } from '../runtime/identity.js'
 import { buffer as nodeBuffer, os } from '../runtime/node.js'
 import { noteAllocated, trimHeap } from './heap.js'
 
@@ -17,16 +18,6 @@ const KEPT_FROM_BYTES = 4096
 /** The upper limit on spare buffers by default, and their share of the memory limit. */
 const SPARE_BYTES_MAX = 32 * 2 ** 20
 const SPARE_SHARE = 1 / 16
-
-/** Returns the object that it is given, so that a class that extends it adds its private fields to that object. */
-const Identity = class {
-  constructor(object: object) {
-    // biome-ignore lint/correctness/noConstructorReturn: that is what it is for
-    return object
-  }
-} as new (
-  object: object,
-) => object
 
 /**
  * Marks buffers whose memory pageout allocated. A private field cannot be forged or seen, is not copied to the buffer that the

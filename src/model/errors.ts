@@ -20,6 +20,8 @@ interface NativeFailure {
   requestedBytes?: number
   usedBytes?: number
   capacityBytes?: number
+  borrowedBytes?: number
+  residentBytes?: number
   payloads?: number
   byteOffset?: number
   fileSystem?: string
@@ -44,12 +46,16 @@ export class PageoutError extends Error {
   declare readonly syscall?: string
   /** The scratch directory. */
   declare readonly path?: string
-  /** Bytes of scratch space the call needs. */
+  /** Bytes of scratch space, or of the memory budget, that the call needs. */
   declare readonly requestedBytes?: number
   /** Bytes of scratch space in use. */
   declare readonly usedBytes?: number
   /** Most bytes of scratch space that may be in use. */
   declare readonly capacityBytes?: number
+  /** Of ERR_PAGEOUT_BUDGET: bytes of the memory budget that are borrowed. */
+  declare readonly borrowedBytes?: number
+  /** Of ERR_PAGEOUT_BUDGET: bytes of payloads that are in memory. */
+  declare readonly residentBytes?: number
   /** Of ERR_PAGEOUT_CAPACITY: payloads that are out. */
   declare readonly payloads?: number
   /** Where in the payload the first wrong page begins. */
@@ -126,7 +132,7 @@ export async function fromAddon<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** Codes of errors that the try forms throw: the caller's own errors, and a defect of this package. */
-const THROWN = ['ERR_PAGEOUT_RELEASED', 'ERR_PAGEOUT_CLOSED', 'ERR_PAGEOUT_INTERNAL']
+const THROWN = ['ERR_PAGEOUT_RELEASED', 'ERR_PAGEOUT_BORROWED', 'ERR_PAGEOUT_CLOSED', 'ERR_PAGEOUT_INTERNAL']
 
 /** Whether the system failed, so that a `try` form returns the error. */
 export function isSystemFailure(error: unknown): error is PageoutError {
@@ -143,6 +149,25 @@ export function withChunks(error: unknown, chunks: () => readonly unknown[]): un
 /** The handle was taken or released, or is being taken. */
 export function released(): PageoutError {
   return new PageoutError('ERR_PAGEOUT_RELEASED', 'The handle was taken, released or moved, or is being taken')
+}
+
+/** The payload of a handle is borrowed. */
+export function borrowed(): PageoutError {
+  const message = 'The payload is borrowed: release its borrows before it is taken, released or moved'
+  return new PageoutError('ERR_PAGEOUT_BORROWED', message)
+}
+
+/** There is no room in a memory budget. */
+export function noRoom(facts: { requestedBytes: number; borrowedBytes: number; residentBytes: number }): PageoutError {
+  const { requestedBytes, borrowedBytes, residentBytes } = facts
+  const use = `${borrowedBytes} borrowed and ${residentBytes} in memory`
+  const message = `no room in the memory budget: ${requestedBytes} bytes asked for, ${use}, which threads have not freed yet`
+  return Object.assign(new PageoutError('ERR_PAGEOUT_BUDGET', message), facts)
+}
+
+/** A borrow is over. */
+export function borrowReleased(): PageoutError {
+  return new PageoutError('ERR_PAGEOUT_RELEASED', 'The borrow was released, or its pager closed')
 }
 
 /** The token of a handle stands for nothing. */
@@ -190,6 +215,12 @@ export function invalidArgType(name: string, expected: string, received: unknown
 export function invalidArgValue(name: string, problem: string, received: unknown): TypeError {
   const message = `The ${nameOf(name)} ${problem}. Received ${shown(received)}`
   return coded(new TypeError(message), 'ERR_INVALID_ARG_VALUE')
+}
+
+/** What a callback must not return. */
+export function invalidReturnValue(callback: string, problem: string, returned: unknown): TypeError {
+  const message = `The result of the "${callback}" function ${problem}. Received ${shown(returned)}`
+  return coded(new TypeError(message), 'ERR_INVALID_RETURN_VALUE')
 }
 
 /** A number outside its range: `expected` completes "It must be". */

@@ -83,7 +83,7 @@ export class Handle<out C extends Chunk = Chunk> {
    * backend copies them). This handle is released. A payload whose token is never adopted stays allocated until the process exits.
    *
    * @returns a token for {@link Handle.adopt}, good for one use
-   * @throws ERR_PAGEOUT_RELEASED, ERR_PAGEOUT_CLOSED
+   * @throws ERR_PAGEOUT_RELEASED, ERR_PAGEOUT_CLOSED, ERR_PAGEOUT_BORROWED
    * @example
    * worker.postMessage(handle.move())
    */
@@ -109,7 +109,11 @@ export class Handle<out C extends Chunk = Chunk> {
     return adopt(token) as Handle<C>
   }
 
-  /** Frees the payload's slots or memory. Calling it again does nothing. */
+  /**
+   * Frees the payload's slots or memory. Calling it again does nothing.
+   *
+   * @throws ERR_PAGEOUT_BORROWED
+   */
   release(): void {
     if (!this.released) this.#payload.owner.release(this.#payload)
   }
@@ -122,8 +126,14 @@ export class Handle<out C extends Chunk = Chunk> {
   /** @internal What `console.log` shows: never the payload. */
   [util.inspect.custom](): string {
     const { type, length, byteLength, backend } = this
-    const state = this.released ? 'released' : this.#payload.isBeingTaken ? 'being taken' : 'out'
-    return `Handle<${type}> ${util.inspect({ length, byteLength, backend, state })}`
+    return `Handle<${type}> ${util.inspect({ length, byteLength, backend, state: this.#state() })}`
+  }
+
+  #state(): string {
+    const { isBeingTaken, lending } = this.#payload
+    if (this.released) return 'released'
+    if (isBeingTaken) return 'being taken'
+    return lending ? 'borrowed' : 'out'
   }
 }
 

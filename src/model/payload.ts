@@ -22,7 +22,7 @@ export interface PayloadShape {
 /** The memory of a payload of the swap backend. JavaScript outside of this package cannot reach it. */
 export interface SwapMemory {
   /** The chunks' memory, in order; none of it is empty. */
-  readonly buffers: readonly ArrayBuffer[]
+  buffers: readonly ArrayBuffer[]
   /** Where in the payload each of the buffers ends, in bytes. */
   readonly ends: readonly number[]
   /** Whether it is excluded from core dumps. */
@@ -31,6 +31,14 @@ export interface SwapMemory {
   users: number
   /** Called when there are none. */
   waiting: (() => void)[]
+}
+
+/** The memory of a payload while callers may look at it: see borrows/loan.ts. */
+export interface Lending {
+  /** Ends all its borrows. */
+  end(): void
+  /** Ends all its borrows if a caller moved the memory elsewhere. */
+  settle(): void
 }
 
 /** The pager that a payload belongs to in this thread. */
@@ -45,6 +53,10 @@ export interface Owner {
   readonly excludes: boolean
   /** The memory of its payloads of the swap backend, by ticket. */
   readonly swapped: Map<number, SwapMemory>
+  /** Its payloads that are borrowed. */
+  readonly lendings: Set<Lending>
+  /** Whether borrows note where they were made: from the first on that was not released. */
+  notesBorrowers: boolean
   /** True from the call of `close` on. */
   readonly isClosed: boolean
   /** Throws where the payload cannot be used now. */
@@ -71,6 +83,8 @@ export interface Payload extends PayloadShape {
   isBeingTaken: boolean
   /** Whether the handle was released meanwhile, so that the payload is freed even if that take fails. */
   isReleaseDue: boolean
+  /** Its borrows, if there are any. */
+  lending: Lending | undefined
 }
 
 /** The ticket of a handle that was taken, released or moved. */

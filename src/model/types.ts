@@ -257,3 +257,13 @@ export interface SignalOptions {
   /** Aborts the call: its promise rejects with an AbortError at once, and the handle stays as it was. */
   signal?: AbortSignal | undefined
 }
+
+/** Options of `borrow`. */
+export interface BorrowOptions extends SignalOptions {
+  /**
+   * Whether to wait, in order, until there is room in the memory budget, where all of it is borrowed; otherwise that is
+   * ERR_PAGEOUT_BUDGET. Only the promise form can wait. Who waits while holding a borrow may wait for ever: pass a `signal`.
+   * Default: false.
+   */
+  wait?: boolean | undefined
+}

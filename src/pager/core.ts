@@ -7,9 +7,16 @@ import { freeMemory } from '../backends/swap.js'
 import { backendName, detachName, directoryPath, isTrue, oneOf, optionsBag, wholeNumber } from '../chunks/arguments.js'
 import { drainIfDue, useResidents } from '../memory/residents.js'
 import { clearSpares, defaultSpareBytes, spareStats } from '../memory/results.js'
-import { closed, guarded, invalidArgValue, released } from '../model/errors.js'
+import { borrowed, closed, guarded, invalidArgValue, released } from '../model/errors.js'
 import { adoptBy, type Handle, handleOf, payloadOf } from '../model/handle.js'
-import { markReleased, type Owner, type Payload, type PayloadShape, type SwapMemory } from '../model/payload.js'
+import {
+  type Lending,
+  markReleased,
+  type Owner,
+  type Payload,
+  type PayloadShape,
+  type SwapMemory,
+} from '../model/payload.js'
 import type { Backend, Chunk, Detach, PagerOptions, PagerStats } from '../model/types.js'
 import { os, workers } from '../runtime/node.js'
 import { residentBudget } from './memory-budget.js'
@@ -41,6 +48,8 @@ export class PagerCore implements Owner {
   readonly hasBudget: boolean
   readonly spareBytes: number
   readonly swapped = new Map<number, SwapMemory>()
+  readonly lendings = new Set<Lending>()
+  notesBorrowers = false
   /** Whether it serves handles of all pagers. */
   readonly #isProcessWide: boolean
   readonly #registry: FinalizationRegistry<number>
@@ -147,6 +156,7 @@ export class PagerCore implements Owner {
       ticket,
       isBeingTaken: false,
       isReleaseDue: false,
+      lending: undefined,
     }
     const handle = handleOf<C>(payload)
     this.#registry.register(handle, ticket)
@@ -166,6 +176,7 @@ export class PagerCore implements Owner {
   }
 
   release(payload: Payload): void {
+    refuseBorrowed(payload)
     // A take that is pending frees it in any case.
     if (payload.isBeingTaken) payload.isReleaseDue = true
     else {
@@ -181,6 +192,7 @@ export class PagerCore implements Owner {
 
   move(payload: Payload): string {
     this.refuseUnusable(payload)
+    refuseBorrowed(payload)
     return send(payload)
   }
 
@@ -205,20 +217,28 @@ export class PagerCore implements Owner {
   /** Frees all payloads and closes all descriptors. Closing again does nothing. */
   close(): void {
     this.#isClosed = true
+    this.#endBorrows()
     this.#isFreed = true
     for (const memory of this.#takeSwapped()) freeMemory(memory, 0)
     native.close(this.ref)
     drainIfDue()
   }
 
-  /** The same, once nothing is pending, with the work off the JavaScript thread. Later verbs are refused at once. */
+  /**
+   * The same, once nothing is pending, with the work off the JavaScript thread. Later verbs are refused, and borrows end, at once.
+   */
   async closeLater(): Promise<void> {
     this.#isClosed = true
+    this.#endBorrows()
     if (this.#pending > 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
     this.#isFreed = true
     await freeInTurns(this.#takeSwapped())
     await native.closeAsync(this.ref)
     drainIfDue()
+  }
+
+  #endBorrows(): void {
+    for (const lending of [...this.lendings]) lending.end()
   }
 
   #takeSwapped(): SwapMemory[] {
@@ -241,6 +261,11 @@ export class PagerCore implements Owner {
   refuseClosed(): void {
     if (this.#isClosed) throw closed()
   }
+}
+
+/** Throws where the payload of a handle is borrowed, which is to be taken, released or moved. */
+export function refuseBorrowed(payload: Payload): void {
+  if (payload.lending) throw borrowed()
 }
 
 /** Bytes of memory that is freed in one turn of the event loop; to unmap as much takes about a millisecond. */

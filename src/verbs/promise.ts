@@ -14,7 +14,7 @@ import { isSystemFailure, type Result, withChunks } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import { markReleased, RELEASED } from '../model/payload.js'
 import type { Chunk, PageoutOptions, SignalOptions } from '../model/types.js'
-import type { PagerCore } from '../pager/core.js'
+import { type PagerCore, refuseBorrowed } from '../pager/core.js'
 import { onAbort, refuseAborted } from '../threads/abort.js'
 import { pageoutRequest, type ReadRequest } from './requests.js'
 import { contextOf, isUnwatched, tracedPromise } from './tracing.js'
@@ -86,8 +86,10 @@ export function readBytes(
 export function take(pager: PagerCore, handle: unknown, { target, signal }: Destined): Promise<Chunk> {
   const payload = pager.payload(handle)
   const { owner, chunkClass, byteLength } = payload
+  refuseBorrowed(payload)
   const step = async () => {
     owner.refuseUnusable(payload)
+    refuseBorrowed(payload)
     refuseAborted(signal)
     refuseBadTarget(chunkClass, byteLength, target)
     payload.isBeingTaken = true

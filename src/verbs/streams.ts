@@ -3,9 +3,9 @@
 import type { ReadableByteStreamController } from 'node:stream/web'
 import { abortSignal, oneOf, optionsBag, wholeNumber } from '../chunks/arguments.js'
 import { abortError, invalidArgType } from '../model/errors.js'
-import type { Handle } from '../model/handle.js'
+import { type Handle, payloadOf } from '../model/handle.js'
 import type { Chunk, StreamOptions } from '../model/types.js'
-import type { PagerCore } from '../pager/core.js'
+import { type PagerCore, refuseBorrowed } from '../pager/core.js'
 import { webStreams } from '../runtime/node.js'
 import { isAborted } from '../runtime/signal.js'
 import { onAbort } from '../threads/abort.js'
@@ -127,6 +127,7 @@ class PayloadBytes {
   }
 
   #end(controller: ReadableByteStreamController): void {
+    if (this.#options.release !== false) refuseBorrowed(payloadOf(this.#handle))
     // Throws when a reader waits with elements that are wider than what is left.
     controller.close()
     // Only this ends reads that supplied their own memory and still wait.

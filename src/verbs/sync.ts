@@ -8,7 +8,7 @@ import { isSystemFailure, type Result, withChunks } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import { markReleased, type Payload } from '../model/payload.js'
 import type { Chunk, PageoutOptions } from '../model/types.js'
-import type { PagerCore } from '../pager/core.js'
+import { type PagerCore, refuseBorrowed } from '../pager/core.js'
 import { pageoutRequest, type ReadRequest } from './requests.js'
 import { contextOf, isUnwatched, traced } from './tracing.js'
 
@@ -58,9 +58,11 @@ function readNow(payload: Payload, ranges: Ranges, target: unknown): Chunk {
 /** Takes the payload of a handle. */
 export function take(pager: PagerCore, handle: unknown, { target }: Destined): Chunk {
   const payload = pager.payload(handle)
+  refuseBorrowed(payload)
   if (isUnwatched('take')) return takeNow(payload, target)
   return traced('take', contextOf(payload), () => {
     payload.owner.refuseUnusable(payload)
+    refuseBorrowed(payload)
     return takeNow(payload, target)
   })
 }

@@ -206,6 +206,13 @@ pub fn budget_bytes(budget: &BudgetRef) -> Vec<f64> {
     vec![double(budget.limit_bytes()), double(budget.resident_bytes())]
 }
 
+/// Bytes of a pager's payloads that are borrowed, and that are in memory.
+#[napi(catch_unwind, ts_return_type = "[borrowedBytes: number, residentBytes: number]")]
+pub fn resident_use(pager: &PagerRef) -> Vec<f64> {
+    let stats = pager.shared().pager.stats();
+    vec![double(stats.borrowed_bytes), double(stats.resident_bytes)]
+}
+
 /// Sets the limit of a budget.
 #[napi(catch_unwind)]
 pub fn set_budget_limit(budget: &BudgetRef, limit_bytes: f64) -> Result<()> {

@@ -400,8 +400,11 @@ impl Ticket {
     ) -> Result<Brought, Error> {
         let budget = self.budget();
         let mut ledger = budget.lock();
+        while ledger.entry(self.id).flags.is_arriving {
+            ledger = wait(&budget.settled, ledger);
+        }
         let entry = ledger.entry(self.id);
-        if entry.memory.is_some() || entry.flags.is_arriving {
+        if entry.memory.is_some() {
             return Ok(Brought::ByOther);
         }
         let len_bytes = entry.len_bytes;
@@ -409,7 +412,7 @@ impl Ticket {
         let stored = UnsizedArc::clone(stored);
         entry.flags.is_arriving = true;
         drop(ledger);
-        let arrived = self.room_for_lent(len_bytes).and_then(|room| {
+        let arrived = budget.room_or_departing(&self.account, len_bytes).and_then(|room| {
             let Some(room) = room else { return Ok(None) };
             destination::overwrite(target, |whole| stored.read(&Extents::whole(len_bytes), whole))?;
             let bytes = room.bytes();
@@ -436,22 +439,13 @@ impl Ticket {
         outcome
     }
 
-    /// Room for the payload; nothing where there will be some as soon as this thread has freed what left.
-    fn room_for_lent(&self, len_bytes: u64) -> Result<Option<Room>, Error> {
-        match self.account.room(len_bytes) {
-            Ok(room) => Ok(Some(room)),
-            Err(NoRoom::Departing) => Ok(None),
-            Err(NoRoom::Full | NoRoom::TooLarge) => self.budget().room_or_wait(&self.account, len_bytes).map(Some),
-        }
-    }
-
     /// Makes one piece of lent memory of several chunks, which are exposed: `lend` stands for it, in the room that it is given.
     /// False where there is no room yet.
     ///
     /// # Errors
     /// As [`Self::lend`].
     pub(crate) fn replace_lent(&self, held_bytes: u64, lend: impl FnOnce(Room) -> Box<dyn Chunk>) -> Result<bool, Error> {
-        let Some(room) = self.room_for_lent(held_bytes)? else { return Ok(false) };
+        let Some(room) = self.budget().room_or_departing(&self.account, held_bytes)? else { return Ok(false) };
         let bytes = room.bytes();
         let resident = UnsizedArc::new(ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes));
         let mut ledger = settled(&self.account, self.id);
@@ -478,6 +472,6 @@ pub enum Brought {
     Here,
     /// There will be room once the calling thread has freed what left.
     NotYet,
-    /// The payload is in other memory already, or is just being read into it.
+    /// The payload is in other memory already.
     ByOther,
 }

@@ -25,16 +25,26 @@ pub(super) struct Wanted {
 }
 
 impl Budget {
-    /// Room for memory that somebody waits for: where no payload can leave, the coldest is written now.
+    /// Room for memory that somebody waits for.
+    ///
+    /// # Errors
+    /// As [`Self::room_or_departing`], also where room is there as soon as other threads free what has left.
+    pub(super) fn room_or_wait(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Room, Error> {
+        self.room_or_departing(account, held_bytes)?.ok_or_else(|| self.no_room(&self.lock(), held_bytes))
+    }
+
+    /// The same; nothing where there will be room as soon as the owners of memory that has left have freed it. Where no payload can
+    /// leave, the coldest is written now.
     ///
     /// # Errors
     /// [`Error::Budget`] where all of it is borrowed, or the error of writes that failed.
-    pub(super) fn room_or_wait(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Room, Error> {
+    pub(super) fn room_or_departing(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Option<Room>, Error> {
         loop {
             match self.room(account, held_bytes) {
-                Ok(room) => return Ok(room),
+                Ok(room) => return Ok(Some(room)),
+                Err(NoRoom::Departing) => return Ok(None),
                 Err(NoRoom::Full) => self.make_one_clean(held_bytes)?,
-                Err(NoRoom::TooLarge | NoRoom::Departing) => return Err(self.no_room(&self.lock(), held_bytes)),
+                Err(NoRoom::TooLarge) => return Err(self.no_room(&self.lock(), held_bytes)),
             }
         }
     }

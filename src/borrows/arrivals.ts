@@ -1,0 +1,73 @@
+/** Payloads that come into memory for borrows that wait: those of one payload wait for the same. */
+
+import { backendOf } from '../backends/choose.js'
+import type { Handle } from '../model/handle.js'
+import type { Payload } from '../model/payload.js'
+import type { Chunk } from '../model/types.js'
+import { refuseAborted, unlessAborted } from '../threads/abort.js'
+import { Loan } from './loan.js'
+
+/** Work that several wait for. */
+interface Arrival {
+  readonly done: Promise<void>
+  waiting: number
+  /** What came and was not lent yet. */
+  fetched: ArrayBuffer | undefined
+}
+
+const arrivals = new WeakMap<Payload, Arrival>()
+
+/** The loan of a payload, once its bytes are in memory. Nothing of that is done on this thread that another can do. */
+export async function loanLater(
+  payload: Payload,
+  handle: Handle<Chunk>,
+  signal: AbortSignal | undefined,
+): Promise<Loan> {
+  refuseAborted(signal)
+  payload.lending?.settle()
+  payload.owner.refuseUnusable(payload)
+  if (payload.lending) return Loan.of(payload, handle)
+  const arrival = arrivals.get(payload) ?? arrive(payload)
+  arrival.waiting++
+  try {
+    await unlessAborted(arrival.done, signal)
+    // Anything may have happened meanwhile.
+    payload.owner.refuseUnusable(payload)
+    return lend(payload, handle, arrival)
+  } finally {
+    arrival.waiting--
+    if (arrival.waiting === 0) drop(payload, arrival)
+  }
+}
+
+function lend(payload: Payload, handle: Handle<Chunk>, arrival: Arrival): Loan {
+  if (payload.lending) return Loan.of(payload, handle)
+  const { fetched } = arrival
+  arrival.fetched = undefined
+  return Loan.of(payload, handle, fetched)
+}
+
+function arrive(payload: Payload): Arrival {
+  const fetch = async () => {
+    try {
+      const fetched = await backendOf(payload).fetchLater(payload)
+      if (arrival.waiting > 0) arrival.fetched = fetched
+      else if (fetched) backendOf(payload).dropFetched(payload, fetched)
+    } finally {
+      arrivals.delete(payload)
+    }
+  }
+  // Begun in the next step, when the arrival is known.
+  const arrival: Arrival = { done: Promise.resolve().then(fetch), waiting: 0, fetched: undefined }
+  arrivals.set(payload, arrival)
+  // Those who wait are told.
+  arrival.done.catch(() => {})
+  return arrival
+}
+
+/** Frees what nobody lent. */
+function drop(payload: Payload, arrival: Arrival): void {
+  const { fetched } = arrival
+  arrival.fetched = undefined
+  if (fetched) backendOf(payload).dropFetched(payload, fetched)
+}

@@ -1,0 +1,133 @@
+/** The memory of one payload while callers may look at it, which all its borrows share. */
+
+import { backendOf } from '../backends/choose.js'
+import { hasBytes } from '../chunks/classes.js'
+import { transferOut } from '../chunks/detach.js'
+import { markLent } from '../memory/lent.js'
+import { allocate } from '../memory/results.js'
+import type { Handle } from '../model/handle.js'
+import type { Lending, Payload } from '../model/payload.js'
+import type { Chunk } from '../model/types.js'
+import { orUndefined } from '../runtime/captured.js'
+import { type Place, warnOfCollected, warnOfTransferred } from './warnings.js'
+
+/** Loans whose borrows were collected all, when the last of their callers has dropped the buffer too. */
+const FORGOTTEN = new FinalizationRegistry<Loan>(loan => loan.endForgotten())
+
+/** What is shared by the borrows of a payload. It is over when the last of them is. */
+export class Loan implements Lending {
+  readonly payload: Payload
+  /** Kept alive: a handle that is collected frees its payload. */
+  readonly handle: Handle<Chunk>
+  isOver = false
+  /** The memory that callers see; nothing while only they keep it alive. */
+  #buffer: ArrayBuffer | undefined
+  /** The same, from when only callers kept it alive: since then the payload has memory besides it. */
+  #callersBuffer: WeakRef<ArrayBuffer> | undefined
+  /** Borrows that were not released. */
+  #borrows = 0
+  /** Where those of them were made that were collected, and whose buffer was not. */
+  #forgotten: (Place | undefined)[] | undefined
+
+  private constructor(payload: Payload, handle: Handle<Chunk>, buffer: ArrayBuffer) {
+    this.payload = payload
+    this.handle = handle
+    this.#buffer = buffer
+  }
+
+  /**
+   * The loan of a payload, which begins where there is none.
+   *
+   * @param fetched what the backend fetched for it
+   */
+  static of(payload: Payload, handle: Handle<Chunk>, fetched?: ArrayBuffer): Loan {
+    if (payload.lending) {
+      payload.lending.settle()
+      payload.owner.refuseUnusable(payload)
+      if (payload.lending) return payload.lending as Loan
+    }
+    const buffer = backendOf(payload).lend(payload, fetched)
+    const loan = new Loan(payload, handle, buffer)
+    markLent(buffer)
+    payload.lending = loan
+    payload.owner.lendings.add(loan)
+    return loan
+  }
+
+  /** One borrow more: gives the memory that it sees. */
+  join(): ArrayBuffer {
+    this.#buffer ??= this.#callersBuffer?.deref() as ArrayBuffer
+    this.#borrows++
+    return this.#buffer
+  }
+
+  /** One borrow less. */
+  leave(): void {
+    this.#borrows--
+    if (this.#borrows === 0) this.end()
+    else this.#keepWeakly()
+  }
+
+  /** A borrow was collected whose value is the buffer itself, which a caller may still have. */
+  forget(place: Place | undefined): void {
+    this.#forgotten ??= []
+    this.#forgotten.push(place)
+    this.#keepWeakly()
+  }
+
+  /** Lets the collector have the buffer when only callers know it, so that it shows when they do not. */
+  #keepWeakly(): void {
+    if (this.isOver || !this.#buffer || this.#borrows !== this.#forgotten?.length) return
+    this.settle()
+    if (this.isOver) return
+    // Without memory for that it stays until another borrow is released, or the pager closes.
+    if (!orUndefined(() => backendOf(this.payload).leave(this.payload))) return
+    this.#callersBuffer = new WeakRef(this.#buffer)
+    FORGOTTEN.register(this.#buffer, this)
+    this.#buffer = undefined
+  }
+
+  /** Ends the loan whose buffer was collected. */
+  endForgotten(): void {
+    if (this.isOver || this.#visible()) return
+    const places = this.#forgotten ?? []
+    this.end()
+    for (const place of places) warnOfCollected(this.payload, place)
+  }
+
+  settle(): void {
+    const buffer = this.#visible()
+    if (!buffer) this.endForgotten()
+    else if (!hasBytes(buffer, this.payload.byteLength)) this.end()
+  }
+
+  /** Takes the memory back, which empties all arrays over it. */
+  end(): void {
+    if (this.isOver) return
+    const { payload } = this
+    const buffer = this.#visible()
+    this.isOver = true
+    this.#buffer = undefined
+    payload.lending = undefined
+    payload.owner.lendings.delete(this)
+    if (!buffer) return
+    const backend = backendOf(payload)
+    if (!hasBytes(buffer, payload.byteLength)) {
+      warnOfTransferred(payload, this.#callersBuffer !== undefined || backend.lose(payload))
+      return
+    }
+    const moved = transferOut(buffer)
+    backend.takeBack(payload, moved ?? copyOf(buffer), !moved)
+  }
+
+  #visible(): ArrayBuffer | undefined {
+    return this.#buffer ?? this.#callersBuffer?.deref()
+  }
+}
+
+/** A copy of memory that a caller has marked as untransferable: only the collector takes that away. */
+function copyOf(buffer: ArrayBuffer): ArrayBuffer {
+  const copy = allocate(buffer.byteLength)
+  new Uint8Array(copy).set(new Uint8Array(buffer))
+  return copy
+}

@@ -1,0 +1,127 @@
+/** Borrowing a payload: what is borrowed, what is done with it, and when that is over. */
+
+import { loanLater } from '../borrows/arrivals.js'
+import { type Borrow, borrowOf } from '../borrows/borrow.js'
+import { Loan } from '../borrows/loan.js'
+import { type Place, placeAbove } from '../borrows/warnings.js'
+import { type BorrowArguments, borrowArguments, type Work } from '../chunks/arguments.js'
+import { bufferOf } from '../chunks/classes.js'
+import { invalidArgValue, invalidReturnValue, type Result } from '../model/errors.js'
+import type { Handle } from '../model/handle.js'
+import type { Payload } from '../model/payload.js'
+import type { Chunk } from '../model/types.js'
+import type { PagerCore } from '../pager/core.js'
+import { util } from '../runtime/node.js'
+import { attempt as attemptLater } from './promise.js'
+import { attempt } from './sync.js'
+import { contextOf, isUnwatched, traced, tracedPromise } from './tracing.js'
+
+/** What follows the handle: options, or work and options. */
+type Rest = readonly [workOrOptions?: unknown, options?: unknown]
+
+/** Borrows a payload, for `work` or for whom holds the result. */
+export function borrow(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): unknown {
+  const work = workOf(rest)
+  const borrowed = open(pager, handle)
+  return work ? use(borrowed, work) : borrowed
+}
+
+/** The same, where a failure of the system is returned; what `work` throws is thrown. */
+export function tryBorrow(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): Result<unknown> {
+  const work = workOf(rest)
+  const result = attempt(() => open(pager, handle))
+  return result.ok && work ? { ok: true, value: use(result.value, work) } : result
+}
+
+/** Borrows a payload, whose bytes come into memory off the JavaScript thread. */
+export async function borrowLater(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): Promise<unknown> {
+  const given = borrowArguments(rest)
+  const borrowed = await openLater(pager, handle, given)
+  return given.work ? await useLater(borrowed, given.work) : borrowed
+}
+
+/** The same, where a failure of the system is returned; what `work` throws or rejects with is thrown. */
+export async function tryBorrowLater(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): Promise<Result<unknown>> {
+  const given = borrowArguments(rest)
+  const result = await attemptLater(openLater(pager, handle, given))
+  return result.ok && given.work ? { ok: true, value: await useLater(result.value, given.work) } : result
+}
+
+function workOf(rest: Rest): Work | undefined {
+  if (rest[0] === undefined && rest[1] === undefined) return undefined
+  const { work, wait } = borrowArguments(rest)
+  if (wait) throw invalidArgValue('options.wait', 'must be false where nothing can wait', wait)
+  return work
+}
+
+function open(pager: PagerCore, handle: Handle<Chunk>): Borrow<Chunk> {
+  const payload = pager.payload(handle)
+  const place = payload.owner.notesBorrowers ? placeAbove(open) : undefined
+  if (isUnwatched('read')) return borrowOf(Loan.of(payload, handle), place)
+  return traced('read', contextOf(payload), () => {
+    // Subscribers may have done anything.
+    payload.owner.refuseUnusable(payload)
+    return borrowOf(Loan.of(payload, handle), place)
+  })
+}
+
+/** The first part of it is done at once, so that a place that is noted leads to the caller. */
+function openLater(pager: PagerCore, handle: Handle<Chunk>, { signal }: BorrowArguments): Promise<Borrow<Chunk>> {
+  const payload = pager.payload(handle)
+  const place = payload.owner.notesBorrowers ? placeAbove(openLater) : undefined
+  const step = () => openSoon(payload, handle, signal, place)
+  if (isUnwatched('read')) return payload.owner.pending(step)
+  return payload.owner.pending(() => tracedPromise('read', contextOf(payload), step))
+}
+
+async function openSoon(
+  payload: Payload,
+  handle: Handle<Chunk>,
+  signal: AbortSignal | undefined,
+  place: Place | undefined,
+): Promise<Borrow<Chunk>> {
+  return borrowOf(await loanLater(payload, handle, signal), place)
+}
+
+/** Does work with a borrowed payload, and ends the borrow. */
+function use(borrowed: Borrow<Chunk>, work: Work): unknown {
+  const { value } = borrowed
+  const buffer = bufferOf(value)
+  let result: unknown
+  try {
+    result = work(value)
+  } finally {
+    borrowed.release()
+  }
+  refuseBorrowed(result, buffer)
+  if (isThenable(result)) {
+    // Its work meets an array that is empty; whoever gets this error knows.
+    if (util.types.isPromise(result)) Promise.prototype.then.call(result, undefined, () => {})
+    throw invalidReturnValue('work', 'must not be a promise: the borrow ends when it returns', result)
+  }
+  return result
+}
+
+/** The same, where the borrow ends when the result settles. */
+async function useLater(borrowed: Borrow<Chunk>, work: Work): Promise<unknown> {
+  const { value } = borrowed
+  const buffer = bufferOf(value)
+  let result: unknown
+  try {
+    result = await work(value)
+  } finally {
+    borrowed.release()
+  }
+  refuseBorrowed(result, buffer)
+  return result
+}
+
+function refuseBorrowed(result: unknown, buffer: ArrayBufferLike | undefined): void {
+  if (bufferOf(result) !== buffer) return
+  throw invalidReturnValue('work', 'must not be a view of the borrowed memory, which is empty now', result)
+}
+
+function isThenable(value: unknown): boolean {
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
+  return isObject && 'then' in value && typeof value.then === 'function'
+}
