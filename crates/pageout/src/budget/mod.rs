@@ -185,7 +185,7 @@ pub(crate) struct Budget {
     used_bytes: AtomicU64,
     /// Bytes of rooms whose memory waits for its own thread to free it.
     departing_bytes: AtomicU64,
-    ledger: Mutex<Ledger>,
+    ledger: UnsizedArc<Mutex<Ledger>>,
     /// Told when an entry was written, or read in, or the attempt failed.
     settled: Condvar,
     /// The process whose keeper was told that there is work and has not come yet, [`NOBODY`] where none was.
@@ -214,7 +214,7 @@ impl Budget {
             limit_bytes: AtomicU64::new(limit_bytes),
             used_bytes: AtomicU64::new(0),
             departing_bytes: AtomicU64::new(0),
-            ledger: Mutex::new(Ledger::new()),
+            ledger: fork::kept_free(Mutex::new(Ledger::new())),
             settled: Condvar::new(),
             urged: AtomicU32::new(NOBODY),
             auto: Mutex::new(auto.map(|auto| (auto, Instant::now() + AUTO_TIME))),
@@ -240,7 +240,15 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {
-        lock(&self.ledger)
+        let mut ledger = lock(&self.ledger);
+        ledger.inherit(self.settled_bytes());
+        ledger
+    }
+
+    /// Bytes of all rooms but those whose memory has left.
+    fn settled_bytes(&self) -> u64 {
+        // Memory departs while its room is held; but the two are not looked at in one moment.
+        self.used_bytes().saturating_sub(self.departing_bytes.load(Acquire))
     }
 
     /// Room for memory of `held_bytes`, for which clean payloads leave that are the coldest.
@@ -259,7 +267,7 @@ impl Budget {
                 }
                 continue;
             }
-            if used_bytes + bytes - self.departing_bytes.load(Acquire) <= limit_bytes {
+            if self.settled_bytes() + bytes <= limit_bytes {
                 return Err(NoRoom::Departing);
             }
             if !self.evict() {

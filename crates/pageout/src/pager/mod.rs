@@ -132,11 +132,13 @@ impl Shared {
 
     /// Keeps the store that was opened, unless another thread was faster.
     fn keep_store(&self, store: UnsizedArc<Store>) -> &Store {
-        let store = self.store.get_or_init(|| store);
-        if let Some(account) = &self.account {
-            account.use_store(store);
-        }
-        store
+        self.store.get_or_init(|| {
+            // Before others find it: what they admit may be written at once.
+            if let Some(account) = &self.account {
+                account.use_store(&store);
+            }
+            store
+        })
     }
 }
 
