@@ -366,6 +366,11 @@ impl Ledger {
 
     /// The coldest payload that needs to be written.
     pub(super) fn next_due(&mut self) -> Option<u32> {
+        self.next_listed().or_else(|| self.next_cold())
+    }
+
+    /// The first that was to leave and has to be written before.
+    pub(super) fn next_listed(&mut self) -> Option<u32> {
         while let Some(id) = self.due.pop_front() {
             if let Some(entry) = self.entries[id as usize].as_mut() {
                 entry.flags.is_due = false;
@@ -374,6 +379,10 @@ impl Ledger {
                 }
             }
         }
+        None
+    }
+
+    fn next_cold(&mut self) -> Option<u32> {
         while let Some(id) = self.policy.cool() {
             if self.may_write(id) {
                 return Some(id);
@@ -447,6 +456,11 @@ impl Ledger {
         if self.failed == 0 {
             self.failure = None;
         }
+    }
+
+    /// Whether there are some that were to leave and have to be written before.
+    pub(super) fn has_listed(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Whether something is being written.

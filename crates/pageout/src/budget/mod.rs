@@ -278,7 +278,12 @@ impl Budget {
 
     /// Lets the coldest clean payload leave. Says whether there was one.
     fn evict(&self) -> bool {
-        let evicted = self.lock().evict();
+        let mut ledger = self.lock();
+        let evicted = ledger.evict();
+        if ledger.has_listed() {
+            self.urge();
+        }
+        drop(ledger);
         // Its memory is freed without the lock.
         evicted.is_some()
     }

@@ -156,8 +156,20 @@ impl Budget {
         (hold, self.lock())
     }
 
+    /// Writes what is colder than payloads that leave.
+    fn write_listed(&self) {
+        loop {
+            let (hold, mut ledger) = self.undisturbed();
+            let next = ledger.next_listed();
+            drop((ledger, hold));
+            let Some(id) = next else { return };
+            self.settle(id);
+        }
+    }
+
     /// Writes until enough is clean. Says whether all that can be done was.
     fn write_early(&self) {
+        self.write_listed();
         let (hold, ledger) = self.undisturbed();
         let mut dirty_bytes = ledger.dirty_bytes();
         drop((ledger, hold));
