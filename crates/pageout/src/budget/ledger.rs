@@ -458,9 +458,9 @@ impl Ledger {
         }
     }
 
-    /// Whether there are some that were to leave and have to be written before.
-    pub(super) fn has_listed(&self) -> bool {
-        !self.due.is_empty()
+    /// How many there are that were to leave and have to be written before, about.
+    pub(super) fn listed(&self) -> usize {
+        self.due.len()
     }
 
     /// Whether something is being written.

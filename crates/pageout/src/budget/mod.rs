@@ -52,6 +52,9 @@ const PAYLOAD_BYTES_MIN: u64 = KIB;
 /// Time between two looks at what an automatic limit follows.
 const AUTO_TIME: Duration = Duration::from_secs(2);
 
+/// So many payloads that are to leave and have to be written before are worth waking the keeper.
+const LISTED_MANY: usize = 16;
+
 /// No process has this number.
 const NOBODY: u32 = u32::MAX;
 
@@ -190,6 +193,8 @@ pub(crate) struct Budget {
     settled: Condvar,
     /// The process whose keeper was told that there is work and has not come yet, [`NOBODY`] where none was.
     urged: AtomicU32,
+    /// The same of one that need not come at once.
+    called: AtomicU32,
     /// What an automatic limit follows, and when it is looked at again.
     auto: Mutex<Option<(limits::Auto, Instant)>>,
 }
@@ -217,6 +222,7 @@ impl Budget {
             ledger: fork::kept_free(Mutex::new(Ledger::new())),
             settled: Condvar::new(),
             urged: AtomicU32::new(NOBODY),
+            called: AtomicU32::new(NOBODY),
             auto: Mutex::new(auto.map(|auto| (auto, Instant::now() + AUTO_TIME))),
         });
         if is_auto {
@@ -280,8 +286,10 @@ impl Budget {
     fn evict(&self) -> bool {
         let mut ledger = self.lock();
         let evicted = ledger.evict();
-        if ledger.has_listed() {
-            self.urge();
+        match ledger.listed() {
+            0 => {}
+            1..LISTED_MANY => self.call_keeper(),
+            _ => self.urge(),
         }
         drop(ledger);
         // Its memory is freed without the lock.
@@ -307,12 +315,22 @@ impl Budget {
         }
     }
 
+    /// Has the keeper come at once.
     fn urge(&self) {
+        self.summon(&self.urged, keeper::urge);
+    }
+
+    /// Has the keeper come in its next turn.
+    fn call_keeper(&self) {
+        self.summon(&self.called, keeper::tend);
+    }
+
+    fn summon(&self, summoned: &AtomicU32, summon: fn(Weak<dyn Chore>) -> bool) {
         let process = fork::process();
-        if self.urged.swap(process, AcqRel) != process {
+        if summoned.load(Relaxed) != process && summoned.swap(process, AcqRel) != process {
             let this = Weak::clone(&self.this);
-            if !keeper::urge(this as Weak<dyn Chore>) {
-                self.urged.store(NOBODY, Relaxed);
+            if !summon(this as Weak<dyn Chore>) {
+                summoned.store(NOBODY, Relaxed);
             }
         }
     }

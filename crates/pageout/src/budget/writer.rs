@@ -249,8 +249,9 @@ impl Budget {
 
 impl Chore for Budget {
     fn tend(&self) -> bool {
-        // Sees what was done before the keeper was urged.
+        // Sees what was done before the keeper was summoned.
         self.urged.swap(NOBODY, AcqRel);
+        self.called.swap(NOBODY, AcqRel);
         let is_auto = self.follow();
         {
             let (hold, mut ledger) = self.undisturbed();
