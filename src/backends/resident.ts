@@ -14,6 +14,7 @@ import {
   park,
   parked,
   type Residence,
+  tellRoom,
   unpark,
 } from '../memory/residents.js'
 import { allocate, spareFor } from '../memory/results.js'
@@ -252,6 +253,7 @@ async function bringLater(
 export function dropBrought(payload: Payload): void {
   lentKeys.delete(payload)
   native.endExposure(payload.owner.ref, payload.ticket)
+  tellRoom()
 }
 
 /** Takes lent memory back, or a copy of it where callers keep it. */
@@ -268,6 +270,7 @@ export function takeBackResident(payload: Payload, buffer: ArrayBuffer, isCopy: 
   if (!isCopy) park(key, { ...unpark(key), buffers: [buffer] })
   lentKeys.delete(payload)
   native.endExposure(owner.ref, ticket)
+  tellRoom()
 }
 
 /** Gives the payload other memory than what callers see. Says whether there is room for it. */

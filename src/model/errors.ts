@@ -56,6 +56,8 @@ export class PageoutError extends Error {
   declare readonly borrowedBytes?: number
   /** Of ERR_PAGEOUT_BUDGET: bytes of payloads that are in memory. */
   declare readonly residentBytes?: number
+  /** Of ERR_PAGEOUT_BUDGET: the limit of the memory budget. */
+  declare readonly limitBytes?: number
   /** Of ERR_PAGEOUT_CAPACITY: payloads that are out. */
   declare readonly payloads?: number
   /** Where in the payload the first wrong page begins. */
