@@ -26,14 +26,17 @@ class Lease {
 
   end(): void {
     const { loan } = this
+    if (!loan) return
     this.loan = undefined
-    if (loan && !loan.isOver) loan.leave()
+    if (loan.isOfBuffers) BORROWS.unregister(this)
+    else ARRAYS.unregister(this)
+    if (!loan.isOver) loan.leave()
   }
 }
 
 /**
- * Watches the arrays: a borrow keeps its array alive, so that both are gone when this is. No unregister tokens: they cost as much
- * as a late call that finds the borrow released.
+ * Watches the arrays: a borrow keeps its array alive, so that both are gone when this is. The lease is the unregister token: without
+ * one, a loop that never waits would keep a record of each borrow that it has released.
  */
 const ARRAYS = new FinalizationRegistry<Lease>(lease => {
   const { loan, place, isOver } = lease
@@ -106,14 +109,13 @@ export class Borrow<out C extends Chunk = Chunk> {
   }
 }
 
-/** @internal A borrow of a loan. */
+/** @internal A borrow of a loan, which ends it when it is collected unreleased. */
 export function borrowOf(loan: Loan, place: Place | undefined): Borrow<Chunk> {
   const { chunkClass, byteLength } = loan.payload
-  const buffer = loan.join()
   const lease = new Lease(loan, place)
-  const value = chunkClass.over(buffer, 0, byteLength)
+  const value = chunkClass.over(loan.join(), 0, byteLength)
   const borrow = make(value, lease)
-  if (value === buffer) BORROWS.register(borrow, lease)
-  else ARRAYS.register(value, lease)
+  if (loan.isOfBuffers) BORROWS.register(borrow, lease, lease)
+  else ARRAYS.register(value, lease, lease)
   return borrow
 }

@@ -1,7 +1,7 @@
 /** The memory of one payload while callers may look at it, which all its borrows share. */
 
 import { backendOf } from '../backends/choose.js'
-import { hasBytes } from '../chunks/classes.js'
+import { ARRAY_BUFFER, hasBytes } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
 import { markLent } from '../memory/lent.js'
 import { allocate } from '../memory/results.js'
@@ -20,6 +20,8 @@ export class Loan implements Lending {
   /** Kept alive: a handle that is collected frees its payload. */
   readonly handle: Handle<Chunk>
   isOver = false
+  /** Whether its borrows give the buffer itself, and not arrays of their own. */
+  readonly isOfBuffers: boolean
   /** The memory that callers see; nothing while only they keep it alive. */
   #buffer: ArrayBuffer | undefined
   /** The same, from when only callers kept it alive: since then the payload has memory besides it. */
@@ -32,6 +34,7 @@ export class Loan implements Lending {
   private constructor(payload: Payload, handle: Handle<Chunk>, buffer: ArrayBuffer) {
     this.payload = payload
     this.handle = handle
+    this.isOfBuffers = payload.chunkClass === ARRAY_BUFFER
     this.#buffer = buffer
   }
 

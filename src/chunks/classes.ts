@@ -69,7 +69,8 @@ const DATA_VIEW: ChunkClass = {
   elementBytes: 1,
   over: (buffer, byteOffset, byteLength) => new DataView(buffer, byteOffset, byteLength),
 }
-const ARRAY_BUFFER: ChunkClass = { name: 'ArrayBuffer', elementBytes: 1, over: buffer => buffer as ArrayBuffer }
+/** The class of chunks that are their own buffer. */
+export const ARRAY_BUFFER: ChunkClass = { name: 'ArrayBuffer', elementBytes: 1, over: buffer => buffer as ArrayBuffer }
 
 /** Whether chunks of two classes may be in one payload, or one be the target of the other: Buffer and Uint8Array count as one. */
 export function isSameFamily(one: ChunkClass, other: ChunkClass): boolean {
