@@ -88,6 +88,9 @@ export declare function collectFinishAsync(pager: PagerRef, ticket: number): Pro
 /** Copies the bytes of all views, in order, over `target`, which has exactly their length. */
 export declare function copyAsync(views: Array<Uint8Array>, target: Uint8Array): Promise<void>
 
+/** Counts one more borrow of a payload that is exposed. */
+export declare function countBorrow(pager: PagerRef, ticket: number): void
+
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
 

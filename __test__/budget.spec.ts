@@ -139,11 +139,12 @@ test('a reached capacity is told by the pageout, and chunks are as they were', a
   sameBytes(t, chunk, pattern(200 * KIB))
   sameBytes(t, pager.take(held), pattern(128 * KIB))
   sameBytes(t, pager.take(pager.pageout(chunk)), pattern(200 * KIB))
-  await later.pageout(pattern(128 * KIB))
+  const kept = await later.pageout(pattern(128 * KIB))
   const again = pattern(200 * KIB)
   const promised = await t.throwsAsync<PageoutError>(later.pageout(again))
   t.is(promised?.code, 'ERR_PAGEOUT_CAPACITY')
   sameBytes(t, (promised?.chunks?.[0] ?? again) as Uint8Array, pattern(200 * KIB))
+  sameBytes(t, await later.take(kept), pattern(128 * KIB))
 })
 
 test('a payload larger than the budget, and one that is collected, are written', t => {

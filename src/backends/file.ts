@@ -129,6 +129,10 @@ export const file: PayloadBackend = {
     }
   },
 
+  countBorrow({ owner, ticket }: Payload): void {
+    if (owner.hasBudget) native.countBorrow(owner.ref, ticket)
+  },
+
   async fetchLater(payload: Payload): Promise<ArrayBuffer | undefined> {
     if (isBudgeted(payload)) return await fetchResident(payload)
     const buffer = memoryFor(payload)

@@ -112,6 +112,14 @@ pub fn expose(env: Env, pager: &PagerRef, ticket: f64) -> Result<f64> {
     Ok(key.map_or(-1.0, double))
 }
 
+/// Counts one more borrow of a payload that is exposed.
+#[napi(catch_unwind)]
+pub fn count_borrow(pager: &PagerRef, ticket: f64) {
+    if let Ok(handle) = pager.stored(ticket) {
+        handle.count_borrow();
+    }
+}
+
 /// Ends one exposure: nobody but the package can reach the memory any more, which is where it was.
 #[napi(catch_unwind)]
 pub fn end_exposure(pager: &PagerRef, ticket: f64) {

@@ -116,6 +116,14 @@ impl Handle<u8> {
         Ok(self.ticket().and_then(Ticket::expose))
     }
 
+    /// Counts one more use of memory that is exposed.
+    pub fn count_borrow(&self) {
+        if let Some(ticket) = self.ticket() {
+            // Where the payload is does not matter here.
+            let _ = ticket.look(true);
+        }
+    }
+
     /// Ends one exposure.
     pub fn end_exposure(&self) {
         if let Some(ticket) = self.ticket() {
