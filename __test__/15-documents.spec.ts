@@ -148,6 +148,10 @@ test('docs/api.md names every member of Handle', t => {
   t.deepEqual(missing(membersOf(pageout.Handle)), [])
 })
 
+test('docs/api.md names every member of Borrow', t => {
+  t.deepEqual(missing(membersOf(pageout.Borrow)), [])
+})
+
 test('docs/api.md names every type', t => {
   for (const entry of ['dist/index.d.ts', 'dist/promises.d.ts']) {
     const lists = [...text(entry).matchAll(/^export (?:type )?\{(.*?)\}/gms)].map(([, list = '']) => list)
@@ -162,6 +166,7 @@ const FIELDS = [
   ['StreamOptions', 'types'],
   ['PagerStats', 'types'],
   ['SignalOptions', 'types'],
+  ['BorrowOptions', 'types'],
   ['TraceContext', 'types'],
   ['PageoutError', 'errors'],
   ['RefusedDir', 'errors'],

@@ -9,7 +9,7 @@ import { Loan } from './loan.js'
 
 /** Work that several wait for. */
 interface Arrival {
-  readonly done: Promise<void>
+  done: Promise<void>
   waiting: number
   /** What came and was not lent yet. */
   fetched: ArrayBuffer | undefined
@@ -48,21 +48,22 @@ function lend(payload: Payload, handle: Handle<Chunk>, arrival: Arrival): Loan {
 }
 
 function arrive(payload: Payload): Arrival {
-  const fetch = async () => {
-    try {
-      const fetched = await backendOf(payload).fetchLater(payload)
-      if (arrival.waiting > 0) arrival.fetched = fetched
-      else if (fetched) backendOf(payload).dropFetched(payload, fetched)
-    } finally {
-      arrivals.delete(payload)
-    }
-  }
-  // Begun in the next step, when the arrival is known.
-  const arrival: Arrival = { done: Promise.resolve().then(fetch), waiting: 0, fetched: undefined }
+  const arrival: Arrival = { done: Promise.resolve(), waiting: 0, fetched: undefined }
   arrivals.set(payload, arrival)
+  // Begun at once: the payload may be released in the next step.
+  arrival.done = fetchFor(payload, arrival)
   // Those who wait are told.
   arrival.done.catch(() => {})
   return arrival
+}
+
+async function fetchFor(payload: Payload, arrival: Arrival): Promise<void> {
+  try {
+    arrival.fetched = await backendOf(payload).fetchLater(payload)
+    if (arrival.waiting === 0) drop(payload, arrival)
+  } finally {
+    arrivals.delete(payload)
+  }
 }
 
 /** Frees what nobody lent. */
