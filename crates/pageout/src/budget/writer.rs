@@ -199,11 +199,12 @@ impl Budget {
         drop(stored);
         let (hold, mut ledger) = self.undisturbed();
         let memory = memory.map(|(memory, room)| UnsizedArc::new(ResidentMemory::new(memory, room)));
-        let unwanted = if account.is_closed() || ledger.entry(*id).flags.is_freed {
-            memory
-        } else {
-            memory.into_iter().for_each(|memory| ledger.arrive(*id, memory));
-            None
+        let unwanted = match memory {
+            Some(memory) if !account.is_closed() && !ledger.entry(*id).flags.is_freed => {
+                ledger.arrive(*id, memory);
+                None
+            }
+            unwanted => unwanted,
         };
         ledger.entry(*id).flags.is_arriving = false;
         let removed = ledger.remove_if_unused(*id);
