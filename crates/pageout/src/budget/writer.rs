@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::account::count;
 use super::ledger::{Copy, Job, Ledger};
 use super::resident::ResidentMemory;
-use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, Room};
+use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, PAYLOAD_BYTES_MIN, Room};
 use crate::error::Error;
 use crate::keeper::Chore;
 use crate::payload::{Memory, Stored};
@@ -79,7 +79,12 @@ impl Budget {
             drop(wait(&self.settled, ledger));
             return Ok(());
         }
-        if (ledger.may_evict() || ledger.is_any_on_its_way(self.settled_bytes())) && patience.is_left() {
+        let settled_bytes = self.settled_bytes();
+        if requested_bytes.max(PAYLOAD_BYTES_MIN) <= self.limit_bytes().saturating_sub(settled_bytes) {
+            // Somebody has freed some meanwhile.
+            return Ok(());
+        }
+        if (ledger.may_evict() || ledger.is_any_on_its_way(settled_bytes)) && patience.is_left() {
             drop(ledger);
             patience.wait();
             return Ok(());
