@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::account::count;
 use super::ledger::{Copy, Job, Ledger};
 use super::resident::ResidentMemory;
-use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, Room};
+use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, PAYLOAD_BYTES_MIN, Room};
 use crate::error::Error;
 use crate::keeper::Chore;
 use crate::payload::{Memory, Stored};
@@ -90,7 +90,12 @@ impl Budget {
             drop(wait(&self.settled, ledger));
             return Ok(());
         }
-        if (ledger.may_evict() || ledger.is_any_on_its_way(self.settled_bytes())) && patience.is_left() {
+        let settled_bytes = self.settled_bytes();
+        if requested_bytes.max(PAYLOAD_BYTES_MIN) <= self.limit_bytes().saturating_sub(settled_bytes) {
+            // Somebody has freed some meanwhile.
+            return Ok(());
+        }
+        if (ledger.may_evict() || ledger.is_any_on_its_way(settled_bytes)) && patience.is_left() {
             drop(ledger);
             patience.wait();
             return Ok(());
@@ -222,11 +227,12 @@ impl Budget {
         drop(stored);
         let (hold, mut ledger) = self.undisturbed();
         let memory = memory.map(|(memory, room)| UnsizedArc::new(ResidentMemory::new(memory, room)));
-        let unwanted = if account.is_closed() || ledger.entry(*id).flags.is_freed {
-            memory
-        } else {
-            memory.into_iter().for_each(|memory| ledger.arrive(*id, memory));
-            None
+        let unwanted = match memory {
+            Some(memory) if !account.is_closed() && !ledger.entry(*id).flags.is_freed => {
+                ledger.arrive(*id, memory);
+                None
+            }
+            unwanted => unwanted,
         };
         ledger.entry(*id).flags.is_arriving = false;
         let removed = ledger.remove_if_unused(*id);
