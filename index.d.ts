@@ -88,6 +88,9 @@ export declare function collectFinishAsync(pager: PagerRef, ticket: number): Pro
 /** Copies the bytes of all views, in order, over `target`, which has exactly their length. */
 export declare function copyAsync(views: Array<Uint8Array>, target: Uint8Array): Promise<void>
 
+/** Counts one more borrow of a payload that is exposed. */
+export declare function countBorrow(pager: PagerRef, ticket: number): void
+
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
 
@@ -255,6 +258,9 @@ export declare function release(view: ArrayBufferView): boolean
  * there will be room only once what left is drained.
  */
 export declare function replace(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): boolean
+
+/** Bytes of a pager's payloads that are borrowed, and that are in memory. */
+export declare function residentUse(pager: PagerRef): [borrowedBytes: number, residentBytes: number]
 
 /** The scratch directory and the name of its file system, once one is open. */
 export declare function scratchPlace(pager: PagerRef): [scratchDir: string, fileSystem: string] | null

@@ -235,7 +235,11 @@ test('stats have every number, and nothing else', t => {
     'pageouts',
     'pageoutBytes',
   ]
-  const rest = ['reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes']
+  const budget = [
+    ['residentBytes', 'borrowedBytes', 'residentLimitBytes', 'residentHits', 'residentMisses', 'evictions'],
+    ['evictionsWithoutWrite', 'writesElided', 'backgroundWriteFailures', 'changedBorrows'],
+  ].flat()
+  const rest = [...budget, 'reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes']
   t.deepEqual(Object.keys(stats).sort(), [...counts, ...rest, 'scratchDir', 'fileSystem'].sort())
   for (const name of [...counts, ...rest]) t.true(Number.isSafeInteger(stats[name as keyof PagerStats]), name)
   t.true(stats.swapFreeBytes <= stats.swapBytes)

@@ -22,6 +22,7 @@ const manifest = JSON.parse(text('package.json')) as Manifest
 const NAMES = [
   'Borrow',
   'Handle',
+  'MemoryBudget',
   'PageoutError',
   'Pager',
   'backend',

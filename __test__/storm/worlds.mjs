@@ -76,17 +76,22 @@ class World {
 /** The pagers of one batch of interleavings. The one of the process comes more than once, to be chosen more often. */
 export function openWorlds(random) {
   const shared = new World()
+  // Small ones are full all the time; two of the pagers may share one.
+  const budget = new sync.MemoryBudget(random.pick([16, 128]) * KIB)
+  const residentBytes = () => random.pick([undefined, undefined, 4 * KIB, 64 * KIB, 2 ** 20, 'auto', budget, budget])
   const own = [sync.Pager, promises.Pager].flatMap(Pager => [
     new World(Pager, {
       integrity: random.pick(['checksum', 'none']),
       detach: random.pick(DETACHES),
       excludeFromCoreDumps: CAN_EXCLUDE && random.oneIn(2),
+      residentBytes: residentBytes(),
     }),
     new World(Pager, {
       detach: random.pick(DETACHES),
       capacityBytes: random.pick([8, 64, 200]) * KIB,
       spareBytes: random.pick([0, 16 * KIB, 2 ** 20]),
       backend: random.pick(['file', 'file', 'swap']),
+      residentBytes: residentBytes(),
     }),
   ])
   return [shared, shared, shared, ...own]

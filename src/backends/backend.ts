@@ -28,6 +28,8 @@ export interface PayloadBackend {
    * @param fetched what {@link fetchLater} gave; otherwise the work is done now
    */
   lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer
+  /** Counts one more borrow of a payload that is lent. */
+  countBorrow(payload: Payload): void
   /** Does what {@link lend} has to wait for; gives private memory where that takes some. */
   fetchLater(payload: Payload): Promise<ArrayBuffer | undefined>
   /** Takes memory over that was fetched and not lent. */

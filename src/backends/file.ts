@@ -18,7 +18,19 @@ import { type Batches, batchesOf, isSmall, NEVER } from '../threads/batching.js'
 import { run } from '../threads/pool-share.js'
 import type { PayloadBackend } from './backend.js'
 import { handOut } from './hand-out.js'
-import { admit, bringHint, takeResident, writeOut } from './resident.js'
+import {
+  admit,
+  admitLater,
+  bringHint,
+  dropBrought,
+  fetchResident,
+  leaveResident,
+  lendResident,
+  loseResident,
+  takeBackResident,
+  takeResident,
+  writeOut,
+} from './resident.js'
 
 type Signal = AbortSignal | undefined
 
@@ -41,8 +53,7 @@ export const file: PayloadBackend = {
   },
 
   async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
-    // A scratch directory is opened off this thread.
-    const resident = owner.hasBudget && native.scratchPlace(owner.ref) ? admit(owner, request) : undefined
+    const resident = admitLater(owner, request)
     if (resident !== undefined) return resident
     const memory = takePrivate(request)
     try {
@@ -66,6 +77,8 @@ export const file: PayloadBackend = {
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
     const { owner } = payload
     const { bytes, byteLength } = ranges
+    // No other thread reads what callers can reach.
+    if (payload.lending && owner.hasBudget) return unlessAborted(readHere(payload, ranges, into), signal)
     const filled = held(payload, ticket => {
       if (!into && isSmall(byteLength)) return readSmall(owner, ticket, bytes, byteLength, false)
       return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
@@ -105,6 +118,7 @@ export const file: PayloadBackend = {
 
   lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
     if (fetched) return fetched
+    if (isBudgeted(payload)) return lendResident(payload)
     const buffer = memoryFor(payload)
     try {
       file.read(payload, wholeOf(payload), new Uint8Array(buffer))
@@ -115,7 +129,12 @@ export const file: PayloadBackend = {
     }
   },
 
-  async fetchLater(payload: Payload): Promise<ArrayBuffer> {
+  countBorrow({ owner, ticket }: Payload): void {
+    if (owner.hasBudget) native.countBorrow(owner.ref, ticket)
+  },
+
+  async fetchLater(payload: Payload): Promise<ArrayBuffer | undefined> {
+    if (isBudgeted(payload)) return await fetchResident(payload)
     const buffer = memoryFor(payload)
     try {
       await file.readLater(payload, wholeOf(payload), new Uint8Array(buffer), undefined)
@@ -126,16 +145,22 @@ export const file: PayloadBackend = {
     }
   },
 
-  dropFetched: freeCopy,
-
-  takeBack: freeCopy,
-
-  leave(): boolean {
-    return true
+  dropFetched(payload: Payload, fetched: ArrayBuffer): void {
+    if (isBudgeted(payload)) dropBrought(payload)
+    else freeCopy(payload, fetched)
   },
 
-  lose(): boolean {
-    return true
+  takeBack(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
+    if (isBudgeted(payload)) takeBackResident(payload, buffer, isCopy)
+    else freeCopy(payload, buffer)
+  },
+
+  leave(payload: Payload): boolean {
+    return !isBudgeted(payload) || leaveResident(payload)
+  },
+
+  lose(payload: Payload): boolean {
+    return !isBudgeted(payload) || loseResident(payload)
   },
 
   prefetch(payload: Payload, { bytes, byteLength }: Ranges): void {
@@ -160,6 +185,11 @@ export const file: PayloadBackend = {
 function giveBackChunk(owner: Owner, part: Part): void {
   const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
   if (moved) giveBack(moved, owner.spareBytes)
+}
+
+/** Whether a payload stays in memory while there is room. */
+function isBudgeted({ owner, byteLength }: Payload): boolean {
+  return owner.hasBudget && byteLength > 0
 }
 
 /** Memory for a copy of a payload, excluded from core dumps where its pager asks for that. */
@@ -225,6 +255,13 @@ function readSmall(
 ): Promise<Uint8Array> {
   const spare = spareFor(byteLength)
   return batches(owner).reads.do({ ticket, ranges, byteLength, isPeek, spare }, undefined)
+}
+
+/** Reads on this thread. */
+async function readHere(payload: Payload, ranges: Ranges, into: Uint8Array | undefined): Promise<Uint8Array> {
+  const view = into ?? new Uint8Array(spareFor(ranges.byteLength) ?? allocate(ranges.byteLength))
+  file.read(payload, ranges, view)
+  return view
 }
 
 /** Lets a job fill `into`, or new memory. */

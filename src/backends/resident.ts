@@ -3,17 +3,32 @@
 import { native } from '../addon/load.js'
 import type { Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
-import { copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
+import { chunksAgain, copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { giveBack } from '../memory/freeing.js'
-import { departuresOf, drain, drainIfDue, newKey, park, unpark } from '../memory/residents.js'
-import { allocate } from '../memory/results.js'
-import { fromAddon, guarded } from '../model/errors.js'
-import type { Owner, Payload } from '../model/payload.js'
+import {
+  departuresOf,
+  drain,
+  drainIfDue,
+  free,
+  newKey,
+  park,
+  parked,
+  type Residence,
+  tellRoom,
+  unpark,
+} from '../memory/residents.js'
+import { allocate, spareFor } from '../memory/results.js'
+import { fromAddon, guarded, noRoom, type PageoutError, withChunks } from '../model/errors.js'
+import { markReleased, type Owner, type Payload } from '../model/payload.js'
+import { orUndefined } from '../runtime/captured.js'
 import { run } from '../threads/pool-share.js'
 
 /** What native claims and reads answer. */
 const DONE = 0
 const NOT_YET = 1
+
+/** How often room that this thread has to free is waited for: others may be faster. */
+const BRINGS_MAX = 4
 
 /**
  * Moves the chunks of a request into the budget of its pager, and returns the ticket; nothing where there is no room, or no budget:
@@ -21,7 +36,20 @@ const NOT_YET = 1
  */
 export function admit(owner: Owner, request: PageoutRequest): number | undefined {
   if (!owner.hasBudget || request.byteLength === 0) return undefined
-  if (!guarded(() => claim(owner, request))) return undefined
+  return guarded(() => claim(owner, request)) ? moveIn(owner, request) : undefined
+}
+
+/**
+ * The same for a promise. A scratch directory is opened off this thread, and where the claim fails the write fails as well, and tells
+ * of it when the chunks were taken, as it does without a budget.
+ */
+export function admitLater(owner: Owner, request: PageoutRequest): number | undefined {
+  if (!owner.hasBudget || request.byteLength === 0 || !native.scratchPlace(owner.ref)) return undefined
+  return orUndefined(() => claim(owner, request)) ? moveIn(owner, request) : undefined
+}
+
+/** Moves the chunks in, for which was claimed. */
+function moveIn(owner: Owner, request: PageoutRequest): number {
   const memory = take(owner, request)
   const key = newKey()
   park(key, { buffers: memory.buffers, isExcluded: owner.excludes, spareBytes: owner.spareBytes })
@@ -33,7 +61,7 @@ export function admit(owner: Owner, request: PageoutRequest): number | undefined
       : native.admit(owner.ref, departuresOf(), key, views)
   } catch (error) {
     unpark(key)
-    throw error
+    throw withChunks(error, memory.chunks)
   }
 }
 
@@ -75,7 +103,7 @@ function copyAll(owner: Owner, request: PageoutRequest): PrivateMemory {
       if (moved) giveBack(moved, owner.spareBytes)
     }
   }
-  return { buffers, chunks: () => [] }
+  return { buffers, chunks: () => chunksAgain(request.parts, buffers) }
 }
 
 /** Takes the payload where its memory is, as one piece: a buffer of exactly its bytes. Nothing where it is not. */
@@ -93,8 +121,7 @@ export function takeResident({ owner, ticket }: Payload): ArrayBuffer | undefine
 export async function bringHint({ owner, ticket, byteLength }: Payload): Promise<void> {
   const own = native.share(owner.ref, ticket)
   try {
-    const outcome = await bring(owner, own, byteLength)
-    if (outcome === NOT_YET && drain()) await bring(owner, own, byteLength)
+    await bringLater(owner, own, byteLength, false)
   } catch {
     // The next verb on the payload meets the same failure.
   } finally {
@@ -102,23 +129,191 @@ export async function bringHint({ owner, ticket, byteLength }: Payload): Promise
   }
 }
 
-async function bring(owner: Owner, ticket: number, byteLength: number): Promise<number> {
-  const [key, buffer] = [newKey(), allocate(byteLength)]
-  const residence = { buffers: [buffer], isExcluded: owner.excludes, spareBytes: owner.spareBytes }
-  park(key, residence)
-  const view = new Uint8Array(buffer)
+/** The keys of the memory of payloads that are lent. */
+const lentKeys = new WeakMap<Payload, number>()
+
+/** Lends the payload's memory, where it is read into if it is not in memory. */
+export function lendResident(payload: Payload): ArrayBuffer {
+  for (;;) {
+    const key = guarded(() => native.expose(payload.owner.ref, payload.ticket))
+    if (key >= 0) return inOnePiece(payload, key)
+    const brought = bringNow(payload)
+    if (brought) return brought
+  }
+}
+
+/** The memory of an exposed payload, as one buffer. */
+function inOnePiece(payload: Payload, key: number): ArrayBuffer {
+  const { buffers } = parked(key)
+  const filled = buffers.filter(({ byteLength }) => byteLength > 0)
+  const [only] = filled
+  if (only && filled.length === 1 && only.resizable !== true) {
+    lentKeys.set(payload, key)
+    return only
+  }
+  const joined = new Uint8Array(memoryFor(payload))
+  let end = 0
+  for (const buffer of filled) {
+    joined.set(new Uint8Array(buffer), end)
+    end += buffer.byteLength
+  }
+  try {
+    replace(payload, joined.buffer as ArrayBuffer)
+  } catch (error) {
+    native.endExposure(payload.owner.ref, payload.ticket)
+    throw error
+  }
+  return joined.buffer as ArrayBuffer
+}
+
+/** Makes a private buffer the memory of an exposed payload, in place of what it had. */
+function replace(payload: Payload, buffer: ArrayBuffer): true {
+  const { owner, ticket } = payload
+  const key = newKey()
+  park(key, residenceOf(owner, buffer))
+  const exchange = () => native.replace(owner.ref, departuresOf(), ticket, key, new Uint8Array(buffer))
+  try {
+    if (!guarded(exchange)) {
+      drain()
+      if (!guarded(exchange)) throw noRoomYet(payload)
+    }
+  } catch (error) {
+    free(unpark(key))
+    throw error
+  }
+  lentKeys.set(payload, key)
+  drainIfDue()
+  return true
+}
+
+/** Reads the payload into new memory, and exposes it; nothing where somebody else was faster. */
+function bringNow(payload: Payload): ArrayBuffer | undefined {
+  const { owner, ticket } = payload
+  const [key, buffer] = [newKey(), memoryFor(payload)]
+  park(key, residenceOf(owner, buffer))
+  const bring = () => guarded(() => native.bring(owner.ref, departuresOf(), ticket, key, new Uint8Array(buffer)))
   let outcome = NOT_YET
   try {
-    if (owner.excludes) native.excludeFromCoreDumps(view)
-    const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, false))
-    outcome = await run(job, undefined)
-  } finally {
-    if (outcome !== DONE) {
-      unpark(key)
-      giveBack(buffer, owner.spareBytes)
+    for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
+      drain()
+      outcome = bring()
     }
+    if (outcome === NOT_YET) throw noRoomYet(payload)
+  } finally {
+    if (outcome !== DONE) free(unpark(key))
   }
-  return outcome
+  if (outcome !== DONE) return undefined
+  lentKeys.set(payload, key)
+  drainIfDue()
+  return buffer
+}
+
+/** Brings the payload into memory off the JavaScript thread, where it is exposed already; nothing where it is in memory. */
+export async function fetchResident(payload: Payload): Promise<ArrayBuffer | undefined> {
+  const { owner, ticket, byteLength } = payload
+  const own = native.share(owner.ref, ticket)
+  try {
+    const brought = await bringLater(owner, own, byteLength, true)
+    if (brought) lentKeys.set(payload, brought.key)
+    return brought?.buffer
+  } finally {
+    native.free(owner.ref, own)
+  }
+}
+
+/** Nothing where the payload is in memory already. */
+async function bringLater(
+  owner: Owner,
+  ticket: number,
+  byteLength: number,
+  isExposed: boolean,
+): Promise<{ key: number; buffer: ArrayBuffer } | undefined> {
+  const [key, buffer] = [newKey(), memoryFor({ owner, byteLength })]
+  park(key, residenceOf(owner, buffer))
+  const view = new Uint8Array(buffer)
+  const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isExposed))
+  let outcome = NOT_YET
+  try {
+    for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
+      drain()
+      outcome = await run(job, undefined)
+    }
+    if (outcome === NOT_YET) throw noRoomYet({ owner, byteLength })
+  } catch (error) {
+    owner.refuseFreed()
+    throw error
+  } finally {
+    if (outcome !== DONE) free(unpark(key))
+    drainIfDue()
+  }
+  return outcome === DONE ? { key, buffer } : undefined
+}
+
+/** Ends the exposure of memory that was brought for a borrow which nobody wants any more. */
+export function dropBrought(payload: Payload): void {
+  lentKeys.delete(payload)
+  native.endExposure(payload.owner.ref, payload.ticket)
+  tellRoom()
+}
+
+/** Takes lent memory back, or a copy of it where callers keep it. */
+export function takeBackResident(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
+  const { owner, ticket } = payload
+  const key = lentKeys.get(payload)
+  if (key === undefined) {
+    // The payload has other memory since it was left to the callers.
+    free(residenceOf(owner, buffer))
+    return
+  }
+  // Where there is no room for the copy the payload stays exposed, so that no other thread reads what callers can change.
+  if (isCopy && !orUndefined(() => replace(payload, buffer))) return
+  if (!isCopy) park(key, { ...unpark(key), buffers: [buffer] })
+  lentKeys.delete(payload)
+  native.endExposure(owner.ref, ticket)
+  tellRoom()
+}
+
+/** Gives the payload other memory than what callers see. Says whether there is room for it. */
+export function leaveResident(payload: Payload): boolean {
+  const key = lentKeys.get(payload)
+  if (key === undefined) return true
+  const [lent] = parked(key).buffers
+  const copy = memoryFor(payload)
+  new Uint8Array(copy).set(new Uint8Array(lent as ArrayBuffer))
+  replace(payload, copy)
+  lentKeys.delete(payload)
+  native.endExposure(payload.owner.ref, payload.ticket)
+  return true
+}
+
+/** The lent memory is gone. Says whether the payload is on disk; else it is released. */
+export function loseResident(payload: Payload): boolean {
+  const { owner, ticket } = payload
+  if (!lentKeys.delete(payload)) return true
+  const isOnDisk = native.lose(owner.ref, ticket)
+  if (!isOnDisk) {
+    native.free(owner.ref, ticket)
+    markReleased(payload)
+  }
+  drainIfDue()
+  return isOnDisk
+}
+
+/** Memory for a whole payload, excluded from core dumps where its pager asks for that. */
+function memoryFor({ owner, byteLength }: Pick<Payload, 'owner' | 'byteLength'>): ArrayBuffer {
+  const buffer = spareFor(byteLength) ?? allocate(byteLength)
+  if (owner.excludes) guarded(() => native.excludeFromCoreDumps(new Uint8Array(buffer)))
+  return buffer
+}
+
+function residenceOf({ excludes, spareBytes }: Owner, buffer: ArrayBuffer): Residence {
+  return { buffers: [buffer], isExcluded: excludes, spareBytes }
+}
+
+/** Room is there, and another thread has not freed its memory yet. */
+function noRoomYet({ owner, byteLength }: Pick<Payload, 'owner' | 'byteLength'>): PageoutError {
+  const [borrowedBytes, residentBytes] = native.residentUse(owner.ref)
+  return noRoom({ requestedBytes: byteLength, borrowedBytes, residentBytes })
 }
 
 /** Has the payload written, so that it can move to another thread, which its memory cannot. */

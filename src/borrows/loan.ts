@@ -47,7 +47,10 @@ export class Loan implements Lending {
     if (payload.lending) {
       payload.lending.settle()
       payload.owner.refuseUnusable(payload)
-      if (payload.lending) return payload.lending as Loan
+      if (payload.lending) {
+        backendOf(payload).countBorrow(payload)
+        return payload.lending as Loan
+      }
     }
     const buffer = backendOf(payload).lend(payload, fetched)
     const loan = new Loan(payload, handle, buffer)

@@ -123,7 +123,7 @@ function movableParts(parts: readonly Part[], isCertain: boolean): boolean[] {
 }
 
 /** Chunks that were not paged out: the caller's own where they still are, else their memory again. */
-function chunksAgain(parts: readonly Part[], buffers: readonly ArrayBuffer[]): Chunk[] {
+export function chunksAgain(parts: readonly Part[], buffers: readonly ArrayBuffer[]): Chunk[] {
   return parts.map(({ chunkClass, chunk, buffer, byteLength }, position) => {
     const ours = buffers[position]
     return ours && byteLength > 0 && isEmptied(buffer) ? chunkClass.over(ours, 0, byteLength) : chunk

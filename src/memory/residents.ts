@@ -12,7 +12,7 @@ import { giveBack, releaseExcluded } from './freeing.js'
 const evictions = diagnostics.channel('pageout:eviction')
 
 /** The memory of one payload. */
-interface Residence {
+export interface Residence {
   readonly buffers: readonly ArrayBuffer[]
   /** Whether it is excluded from core dumps. */
   readonly isExcluded: boolean
@@ -57,6 +57,28 @@ export function unpark(key: number): Residence {
 /** The buffers of a key. */
 export function parked(key: number): Residence {
   return residences.get(key) as Residence
+}
+
+/** Who waits until there may be room: told by this thread, and looking again for what others do. */
+let waiting: (() => void)[] = []
+const LOOK_MS = 10
+
+/** Settles when there may be room in a budget. */
+export async function whenRoom(): Promise<void> {
+  await new Promise<void>(resolve => {
+    const timer = setTimeout(resolve, LOOK_MS)
+    waiting.push(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}
+
+/** Tells those who wait that there may be room. */
+export function tellRoom(): void {
+  const told = waiting
+  waiting = []
+  for (const tell of told) tell()
 }
 
 /** Frees what left memory, if something did. */

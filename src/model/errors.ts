@@ -54,8 +54,10 @@ export class PageoutError extends Error {
   declare readonly capacityBytes?: number
   /** Of ERR_PAGEOUT_BUDGET: bytes of the memory budget that are borrowed. */
   declare readonly borrowedBytes?: number
-  /** Of ERR_PAGEOUT_BUDGET: the limit of the memory budget. */
+  /** Of ERR_PAGEOUT_BUDGET: bytes of payloads that are in memory. */
   declare readonly residentBytes?: number
+  /** Of ERR_PAGEOUT_BUDGET: the limit of the memory budget. */
+  declare readonly limitBytes?: number
   /** Of ERR_PAGEOUT_CAPACITY: payloads that are out. */
   declare readonly payloads?: number
   /** Where in the payload the first wrong page begins. */
@@ -155,6 +157,14 @@ export function released(): PageoutError {
 export function borrowed(): PageoutError {
   const message = 'The payload is borrowed: release its borrows before it is taken, released or moved'
   return new PageoutError('ERR_PAGEOUT_BORROWED', message)
+}
+
+/** There is no room in a memory budget. */
+export function noRoom(facts: { requestedBytes: number; borrowedBytes: number; residentBytes: number }): PageoutError {
+  const { requestedBytes, borrowedBytes, residentBytes } = facts
+  const use = `${borrowedBytes} borrowed and ${residentBytes} in memory`
+  const message = `no room in the memory budget: ${requestedBytes} bytes asked for, ${use}, which threads have not freed yet`
+  return Object.assign(new PageoutError('ERR_PAGEOUT_BUDGET', message), facts)
 }
 
 /** A borrow is over. */

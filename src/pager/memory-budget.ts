@@ -93,7 +93,7 @@ function budgetOf(limit: unknown, name: string): BudgetRef {
   return guarded(() => native.makeBudget(bytes))
 }
 
-/** The budget of the option `residentBytes`; nothing for 0, the default. */
+/** @internal The budget of the option `residentBytes`; nothing for 0, the default. */
 export function residentBudget(option: unknown): BudgetRef | undefined {
   if (option === undefined || option === 0) return undefined
   return MemoryBudget.is(option) ? MemoryBudget.refOf(option) : budgetOf(option, 'options.residentBytes')

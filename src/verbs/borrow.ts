@@ -3,6 +3,7 @@
 import { loanLater } from '../borrows/arrivals.js'
 import { type Borrow, borrowOf } from '../borrows/borrow.js'
 import { Loan } from '../borrows/loan.js'
+import { whenThereIsRoom } from '../borrows/waiting.js'
 import { type Place, placeAbove } from '../borrows/warnings.js'
 import { type BorrowArguments, borrowArguments, type Work } from '../chunks/arguments.js'
 import { bufferOf } from '../chunks/classes.js'
@@ -66,10 +67,11 @@ function open(pager: PagerCore, handle: Handle<Chunk>): Borrow<Chunk> {
 }
 
 /** The first part of it is done at once, so that a place that is noted leads to the caller. */
-function openLater(pager: PagerCore, handle: Handle<Chunk>, { signal }: BorrowArguments): Promise<Borrow<Chunk>> {
+function openLater(pager: PagerCore, handle: Handle<Chunk>, { signal, wait }: BorrowArguments): Promise<Borrow<Chunk>> {
   const payload = pager.payload(handle)
   const place = payload.owner.notesBorrowers ? placeAbove(openLater) : undefined
-  const step = () => openSoon(payload, handle, signal, place)
+  const once = () => openSoon(payload, handle, signal, place)
+  const step = wait ? () => whenThereIsRoom(payload.owner, once, signal) : once
   if (isUnwatched('read')) return payload.owner.pending(step)
   return payload.owner.pending(() => tracedPromise('read', contextOf(payload), step))
 }

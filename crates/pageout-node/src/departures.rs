@@ -201,8 +201,8 @@ impl Chunk for LentChunk {
         unsafe { std::slice::from_raw_parts(self.start, self.len_bytes) }
     }
 
-    fn key(&self) -> u64 {
-        self.lease.key
+    fn key(&self) -> Option<u64> {
+        Some(self.lease.key)
     }
 
     fn set_evicted(&self) {

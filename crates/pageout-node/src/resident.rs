@@ -112,6 +112,14 @@ pub fn expose(env: Env, pager: &PagerRef, ticket: f64) -> Result<f64> {
     Ok(key.map_or(-1.0, double))
 }
 
+/// Counts one more borrow of a payload that is exposed.
+#[napi(catch_unwind)]
+pub fn count_borrow(pager: &PagerRef, ticket: f64) {
+    if let Ok(handle) = pager.stored(ticket) {
+        handle.count_borrow();
+    }
+}
+
 /// Ends one exposure: nobody but the package can reach the memory any more, which is where it was.
 #[napi(catch_unwind)]
 pub fn end_exposure(pager: &PagerRef, ticket: f64) {
@@ -204,6 +212,13 @@ pub fn make_budget(limit_bytes: Option<f64>) -> Result<BudgetRef> {
 #[napi(catch_unwind, ts_return_type = "[limitBytes: number, residentBytes: number]")]
 pub fn budget_bytes(budget: &BudgetRef) -> Vec<f64> {
     vec![double(budget.limit_bytes()), double(budget.resident_bytes())]
+}
+
+/// Bytes of a pager's payloads that are borrowed, and that are in memory.
+#[napi(catch_unwind, ts_return_type = "[borrowedBytes: number, residentBytes: number]")]
+pub fn resident_use(pager: &PagerRef) -> Vec<f64> {
+    let stats = pager.shared().pager.stats();
+    vec![double(stats.borrowed_bytes), double(stats.resident_bytes)]
 }
 
 /// Sets the limit of a budget.

@@ -30,6 +30,23 @@
 //! - A [`Collector`]: a payload whose length is not known yet, also through [`std::io::Write`] and [`Extend`].
 //! - A [`Reader`]: a payload as [`std::io::Read`], [`std::io::BufRead`] and [`std::io::Seek`].
 //!
+//! # A memory budget
+//! With [`PagerBuilder::resident_bytes`] payloads of the file backend stay in memory while there is room: a pageout moves the vectors in,
+//! the coldest are written in the background and leave when room is needed, and a take of what is still there gives the same
+//! allocation back, in a fraction of a microsecond at any size. [`Handle::borrow`] lends a payload, in memory, without giving its
+//! place up. A [`MemoryBudget`] is shared by several pagers.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pager = pageout::Pager::builder().resident_bytes(1 << 20).build()?;
+//! let handles: Vec<_> = (0..100u64).map(|seed| pager.pageout_vec(vec![seed; 8 << 10])).collect::<Result<_, _>>()?;
+//! assert_eq!(handles[0].borrow()?[0], 0); // read in, since it has left
+//! assert_eq!(handles[99].borrow()?[0], 99); // where it was
+//! assert!(pager.stats().resident_bytes <= 1 << 20);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # When not to use it
 //! When the data must survive the process; when it is used all the time; when it is small. A round trip through the page
 //! cache costs about two copies, one through the device what the device needs.
@@ -84,8 +101,9 @@
 //! [`Reader`] are used by one thread at a time. Different handles never disturb each other, and descriptors do not grow with
 //! the number of handles.
 //!
-//! The crate starts at most one thread, when more disk space is idle than may stay, a large file was closed or a file failed, which
-//! ends when there is nothing left to do. It gets no signals, and only calls that lack room, trims and closes ever wait for it.
+//! The crate starts at most one thread, when more disk space is idle than may stay, a large file was closed, a file failed, or a memory
+//! budget has payloads to write, which ends when there is nothing left to do. It gets no signals. Only calls that lack room, trims and
+//! closes ever wait for it, and with a memory budget a take of a payload that it is just writing, for 4 MiB at most.
 //!
 //! # System calls
 //! Once the files are as large as they have to be, a verb makes no call on metadata; each 64 MiB that were written, the files that

@@ -1,12 +1,32 @@
 //! What this process may use of the memory, and what is left of it.
 //!
 //! Read from the files of the memory groups around the process, of either version, and from those of the machine. There is one
-//! set of open files for the whole process, however many pagers it has. They are read again when some more was written: from
-//! their beginning, so that limits that change are seen and nothing is opened. A process that is moved to another group is seen
-//! by its membership, and the files of its groups are opened then; a forked process opens files of its own. What cannot be read
-//! limits nothing.
+//! set of open files for the whole process, however many pagers it has. They are read again when some more was written, and
+//! when an automatic budget asks: from their beginning, so that limits that change are seen and nothing is opened. A process
+//! that is moved to another group is seen by its membership, and the files of its groups are opened then; a forked process
+//! opens files of its own. What cannot be read limits nothing.
 
+mod auto;
 mod groups;
+#[cfg(target_os = "linux")]
+mod pressure;
+#[cfg(not(target_os = "linux"))]
+mod pressure {
+    /// The watch of a system that has none.
+    #[derive(Debug)]
+    pub(super) struct Watch;
+
+    impl Watch {
+        pub(super) fn of_process() -> Self {
+            Self
+        }
+
+        #[allow(clippy::unused_self, reason = "as where there is one")]
+        pub(super) fn is_pressed(&mut self) -> bool {
+            false
+        }
+    }
+}
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -20,10 +40,15 @@ use std::sync::{Mutex, PoisonError};
 use crate::sys::device::MemorySample;
 use crate::sys::{above_standard_streams, fork};
 use crate::units::{MIB, to_u64};
-use groups::Version;
+pub(crate) use auto::Auto;
+use groups::{Events, Version};
+use pressure::Watch;
 
 /// Memory is looked at again when so much more was written, by all pagers of the process together.
 const REFRESH_BYTES: u64 = 64 * MIB;
+/// A group that leaves less than this part of its limit beside its anonymous memory is under pressure when it comes to the limit.
+/// One that leaves more has page cache to drop, with which files that are written fill any group, several hundred times a second.
+const PRESSED_DIVISOR: u64 = 8;
 /// The most that is read of one file. The longest that is read again and again, the statistics of a group, has some KiB.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
@@ -38,6 +63,25 @@ pub(crate) fn current() -> MemorySample {
     })
 }
 
+/// What the operating system says now, and how often it has told of pressure. It costs a dozen system calls or two, so that it
+/// is for those that look every other second.
+fn look() -> Look {
+    let open = || {
+        close_inherited();
+        Limits::open(Path::new("/"))
+    };
+    MEMORY.get(Memory::new).look_now(open, Watch::of_process)
+}
+
+/// What is seen at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    sample: MemorySample,
+    /// How often a look of this process has found that there had been pressure. Each look of anybody counts, so that nobody
+    /// misses what another one has seen.
+    pressures: u64,
+}
+
 /// Counts bytes that were written. When they are enough, the system is asked again.
 pub(crate) fn count_written(bytes: u64) {
     WRITTEN_BYTES.fetch_add(bytes, Relaxed);
@@ -49,6 +93,9 @@ fn close_inherited() {
         if let Ok(mut limits) = memory.limits.try_lock() {
             *limits = None;
         }
+        if let Ok(mut watch) = memory.watch.try_lock() {
+            *watch = None;
+        }
     }
 }
 
@@ -56,6 +103,10 @@ fn close_inherited() {
 #[derive(Debug)]
 struct Memory {
     limits: Mutex<Option<Limits>>,
+    /// What the service manager wants to be watched, from the first budget on that wants to know.
+    watch: Mutex<Option<Watch>>,
+    /// Looks that have found pressure.
+    pressures: AtomicU64,
     /// The number of the last look: one more than how often [`REFRESH_BYTES`] had been written by then.
     look: AtomicU64,
     /// What was seen then. Each number stands for itself, so that it does no harm to find one of them older.
@@ -68,6 +119,8 @@ impl Memory {
     const fn new() -> Self {
         Self {
             limits: Mutex::new(None),
+            watch: Mutex::new(None),
+            pressures: AtomicU64::new(0),
             look: AtomicU64::new(0),
             limit_bytes: AtomicU64::new(0),
             group_free_bytes: AtomicU64::new(0),
@@ -95,11 +148,35 @@ impl Memory {
         if self.look.load(Relaxed) >= look {
             return;
         }
-        let sample = limits.get_or_insert_with(open).sample();
+        self.see(limits.get_or_insert_with(open));
+        self.look.store(look, Release);
+    }
+
+    /// What is to be seen now, however much was written. `watch` opens what the service manager wants to be watched.
+    fn look_now(&self, open: impl FnOnce() -> Limits, watch: impl FnOnce() -> Watch) -> Look {
+        let sample = {
+            let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+            self.see(limits.get_or_insert_with(open))
+        };
+        let is_pressed = match &mut *self.watch.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(watch) => watch.is_pressed(),
+            // What was before this process began to watch is nothing to it.
+            none => {
+                *none = Some(watch());
+                false
+            }
+        };
+        let pressures = self.pressures.fetch_add(u64::from(is_pressed), Relaxed) + u64::from(is_pressed);
+        Look { sample, pressures }
+    }
+
+    fn see(&self, limits: &mut Limits) -> MemorySample {
+        let sample = limits.sample();
         self.limit_bytes.store(sample.limit_bytes, Relaxed);
         self.group_free_bytes.store(sample.group_free_bytes, Relaxed);
         self.available_bytes.store(sample.available_bytes, Relaxed);
-        self.look.store(look, Release);
+        self.pressures.fetch_add(std::mem::take(&mut limits.pressures), Relaxed);
+        sample
     }
 }
 
@@ -115,6 +192,8 @@ struct Limits {
     groups: Vec<Group>,
     /// The machine's statistics.
     machine: Option<File>,
+    /// Looks that have found a group under pressure, since they were last counted.
+    pressures: u64,
     /// What was read last. Kept for its memory.
     text: Vec<u8>,
 }
@@ -132,6 +211,7 @@ impl Limits {
             groups: groups.collect(),
             known_membership,
             machine: opened(&root.join("proc/meminfo")),
+            pressures: 0,
             text: Vec::new(),
         }
     }
@@ -157,14 +237,17 @@ impl Limits {
         let machine = self.machine.as_ref().filter(|file| read(file, text).is_ok());
         let available_bytes = machine.and_then(|_| groups::available_bytes(text)).unwrap_or(u64::MAX);
         let mut sample = MemorySample { available_bytes, ..MemorySample::UNLIMITED };
-        for group in &self.groups {
+        let mut is_pressed = false;
+        for group in &mut self.groups {
             let limit_bytes = group.limit_bytes(text)?;
             if limit_bytes < u64::MAX {
                 sample.limit_bytes = sample.limit_bytes.min(limit_bytes);
                 let free_bytes = limit_bytes.saturating_sub(group.held_bytes(text)?);
                 sample.group_free_bytes = sample.group_free_bytes.min(free_bytes);
+                is_pressed |= group.is_pressed(free_bytes < limit_bytes / PRESSED_DIVISOR, text)?;
             }
         }
+        self.pressures += u64::from(is_pressed);
         Some(sample)
     }
 }
@@ -175,6 +258,9 @@ struct Group {
     version: Version,
     limits: Vec<File>,
     statistics: Option<File>,
+    events: Option<File>,
+    /// What had happened by the last look.
+    known_events: Option<Events>,
 }
 
 impl Group {
@@ -182,7 +268,13 @@ impl Group {
     fn open(version: Version, directory: &Path) -> Option<Self> {
         let limits: Vec<_> = version.limit_files().iter().filter_map(|name| opened(&directory.join(name))).collect();
         let is_limited = !limits.is_empty();
-        is_limited.then(|| Self { version, limits, statistics: opened(&directory.join("memory.stat")) })
+        is_limited.then(|| Self {
+            version,
+            limits,
+            statistics: opened(&directory.join("memory.stat")),
+            events: version.event_files().iter().find_map(|name| opened(&directory.join(name))),
+            known_events: None,
+        })
     }
 
     /// The smallest of its limits, `u64::MAX` without; nothing where the group is gone.
@@ -197,6 +289,19 @@ impl Group {
     fn held_bytes(&self, text: &mut Vec<u8>) -> Option<u64> {
         let Some(statistics) = &self.statistics else { return Some(0) };
         Some(if read_unless_gone(statistics, text)? { self.version.held_bytes(text) } else { 0 })
+    }
+
+    /// Whether it came to its limits since the last look, and that matters: always if it could drop nothing, and otherwise if
+    /// little is free. Nothing where the group is gone.
+    fn is_pressed(&mut self, is_little_free: bool, text: &mut Vec<u8>) -> Option<bool> {
+        let Some(file) = &self.events else { return Some(false) };
+        if !read_unless_gone(file, text)? {
+            return Some(false);
+        }
+        let now = self.version.events(text);
+        let before = self.known_events.replace(now).unwrap_or(now);
+        let has_reached = now.limits_reached > before.limits_reached;
+        Some(now.out_of_memory > before.out_of_memory || is_little_free && has_reached)
     }
 }
 
@@ -232,15 +337,6 @@ fn read(file: &File, text: &mut Vec<u8>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// STUB
-#[derive(Default)]
-pub(crate) struct Auto;
-impl Auto {
-    pub(crate) fn next(&mut self, _resident_bytes: u64) -> u64 {
-        current().available_bytes.min(current().group_free_bytes) / 2
-    }
 }
 
 #[cfg(test)]

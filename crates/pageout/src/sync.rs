@@ -35,6 +35,14 @@ pub(crate) fn wait<'a, T>(told: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuar
     told.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Lets other threads run.
+pub(crate) fn yield_now() {
+    #[cfg(not(pageout_loom))]
+    std::thread::yield_now();
+    #[cfg(pageout_loom)]
+    loom::thread::yield_now();
+}
+
 /// A number that identifies this thread.
 #[cfg(not(pageout_loom))]
 pub(crate) fn thread_number() -> usize {

@@ -14,6 +14,9 @@ use crate::store::Place;
 use crate::sync::{Arc, UnsizedArc};
 use crate::sys::fork;
 
+/// How often one call searches on for a payload that may leave.
+const SEARCHES_MAX: usize = 16;
+
 /// A payload: in memory, on disk, or both.
 pub(super) struct Entry {
     pub(super) account: Arc<Account>,
@@ -21,6 +24,8 @@ pub(super) struct Entry {
     pub(super) copy: Copy,
     pub(super) len_bytes: u64,
     pub(super) borrows: u32,
+    /// Who waits until it is not being written. Nobody begins another write meanwhile.
+    pub(super) waiters: u32,
     pub(super) flags: Flags,
 }
 
@@ -37,12 +42,15 @@ pub(super) enum Copy {
 }
 
 /// What else is true of an entry.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each with a name")]
 #[derive(Clone, Copy, Default)]
 pub(super) struct Flags {
     /// Nobody has a handle any more; whoever is done with the entry last removes it.
     pub(super) is_freed: bool,
     /// Somebody is reading it into memory.
     pub(super) is_arriving: bool,
+    /// It is listed among those that are to be read into memory.
+    pub(super) is_wanted: bool,
     /// Somebody else than this crate may write to its memory now.
     pub(super) is_exposed: bool,
     /// Somebody may have changed its memory since it was written.
@@ -53,6 +61,8 @@ pub(super) struct Flags {
     is_due: bool,
     /// Writing it failed, and nobody has tried again with success.
     is_failed: bool,
+    /// A thread that this process does not have, being a forked one, uses its memory for good.
+    is_stuck: bool,
 }
 
 impl Entry {
@@ -70,9 +80,10 @@ impl Entry {
         is_unused && self.borrows == 0 && self.is_clean()
     }
 
-    /// Whether it may be written now.
+    /// Whether it may be written now, and somebody wants it to be.
     fn is_writable(&self) -> bool {
-        self.memory.is_some() && !self.is_clean() && !self.is_busy() && !self.flags.is_exposed
+        let is_wanted = !self.flags.is_freed && !self.account.is_closed() && self.waiters == 0;
+        is_wanted && self.memory.is_some() && !self.is_clean() && !self.is_busy() && !self.flags.is_exposed
     }
 
     /// Bytes that it takes in memory.
@@ -109,13 +120,19 @@ pub(super) struct Ledger {
     due: VecDeque<u32>,
     /// To be read into memory by the keeper.
     pub(super) wanted: VecDeque<super::writer::Wanted>,
-    /// Bytes in memory without a good copy.
+    /// Bytes in memory.
+    resident_bytes: u64,
+    /// Those of them without a good copy.
     dirty_bytes: u64,
     borrowed_bytes: u64,
     /// Why payloads could not be written; nothing once they were.
     failure: Option<Error>,
     /// How many these are.
     failed: u32,
+    /// The process that this is of.
+    process: u32,
+    /// Bytes of rooms that threads have which this process, being a forked one, does not have.
+    lost_bytes: u64,
 }
 
 impl Ledger {
@@ -126,10 +143,28 @@ impl Ledger {
             policy: Policy::new(),
             due: VecDeque::new(),
             wanted: VecDeque::new(),
+            resident_bytes: 0,
             dirty_bytes: 0,
             borrowed_bytes: 0,
             failure: None,
             failed: 0,
+            process: fork::process(),
+            lost_bytes: 0,
+        }
+    }
+
+    /// Forgets what threads were doing which a forked process does not have; `used_bytes` are those of all rooms.
+    pub(super) fn inherit(&mut self, used_bytes: u64) {
+        if self.process == fork::process() {
+            return;
+        }
+        self.process = fork::process();
+        self.lost_bytes = used_bytes.saturating_sub(self.resident_bytes);
+        for entry in self.entries.iter_mut().flatten() {
+            entry.waiters = 0;
+            entry.flags.is_arriving = false;
+            entry.flags.is_stuck =
+                entry.borrows == 0 && entry.memory.as_ref().is_some_and(|memory| UnsizedArc::strong_count(memory) > 1);
         }
     }
 
@@ -158,6 +193,7 @@ impl Ledger {
         };
         if bytes > 0 {
             self.policy.insert(id, bytes);
+            self.resident_bytes += bytes;
             self.dirty_bytes += dirty_bytes;
         }
         id
@@ -182,6 +218,7 @@ impl Ledger {
         let mut entry = self.entries[id as usize].take().expect("an entry is there as long as its ticket");
         self.policy.forget(id);
         self.free.push(id);
+        self.resident_bytes -= entry.bytes();
         self.dirty_bytes -= entry.dirty_bytes();
         if entry.flags.is_failed {
             self.end_failure();
@@ -205,6 +242,7 @@ impl Ledger {
         let entry = self.entry(id);
         entry.flags.is_written = false;
         entry.memory = Some(memory);
+        self.resident_bytes += bytes;
         self.policy.insert(id, bytes);
     }
 
@@ -220,6 +258,7 @@ impl Ledger {
         }
         let entry = self.entry(id);
         let is_dirty_bytes = entry.dirty_bytes();
+        self.resident_bytes = self.resident_bytes + bytes - was_bytes;
         self.dirty_bytes = self.dirty_bytes - was_dirty_bytes + is_dirty_bytes;
         self.policy.remove(id);
         self.policy.insert(id, bytes);
@@ -270,6 +309,7 @@ impl Ledger {
         entry.borrows = 0;
         entry.flags.is_exposed = false;
         entry.flags.is_suspect = false;
+        self.resident_bytes -= bytes;
         self.dirty_bytes -= dirty_bytes;
         self.policy.remove(id);
         (has_copy, memory)
@@ -277,8 +317,30 @@ impl Ledger {
 
     /// Lets the coldest clean payload leave memory.
     pub(super) fn evict(&mut self) -> Option<UnsizedArc<ResidentMemory>> {
+        // Each search looks at few.
+        let mut found = self.search();
+        for _ in 0..SEARCHES_MAX {
+            if found.is_some() || !self.policy.is_searching() {
+                break;
+            }
+            found = self.search();
+        }
+        let id = found?;
+        let entry = self.entry(id);
+        count(&entry.account.counters.evictions);
+        if !std::mem::take(&mut entry.flags.is_written) {
+            count(&entry.account.counters.evictions_without_write);
+        }
+        let memory = entry.memory.take()?;
+        memory.memory.set_evicted();
+        self.resident_bytes -= memory.bytes();
+        Some(memory)
+    }
+
+    /// The coldest that may leave, among those that one search looks at; lists those on the way that have to be written first.
+    fn search(&mut self) -> Option<u32> {
         let Self { entries, policy, due, .. } = self;
-        let id = policy.evict(|id| {
+        policy.evict(|id| {
             let entry = entries[id as usize].as_mut().expect("what is in memory has an entry");
             let may_leave = entry.may_leave();
             if !may_leave && entry.is_writable() && !entry.flags.is_due && due.len() < due.capacity() {
@@ -286,15 +348,7 @@ impl Ledger {
                 due.push_back(id);
             }
             may_leave
-        })?;
-        let entry = self.entry(id);
-        count(&entry.account.counters.evictions);
-        if !std::mem::take(&mut entry.flags.is_written) {
-            count(&entry.account.counters.evictions_without_write);
-        }
-        let memory = entry.memory.take();
-        memory.as_ref()?.memory.set_evicted();
-        memory
+        })
     }
 
     /// Lets a payload leave memory, if it may.
@@ -304,48 +358,69 @@ impl Ledger {
         if !entry.may_leave() {
             return None;
         }
-        let memory = entry.memory.take();
+        let memory = entry.memory.take()?;
+        self.resident_bytes -= memory.bytes();
         self.policy.remove(id);
-        memory
+        Some(memory)
     }
 
     /// The coldest payload that needs to be written.
     pub(super) fn next_due(&mut self) -> Option<u32> {
+        self.next_listed().or_else(|| self.next_cold())
+    }
+
+    /// The first that was to leave and has to be written before.
+    pub(super) fn next_listed(&mut self) -> Option<u32> {
         while let Some(id) = self.due.pop_front() {
             if let Some(entry) = self.entries[id as usize].as_mut() {
                 entry.flags.is_due = false;
-                if entry.is_writable() && !entry.flags.is_failed {
+                if self.may_write(id) {
                     return Some(id);
                 }
-            }
-        }
-        while let Some(id) = self.policy.cool() {
-            let entry = self.entry(id);
-            if entry.is_writable() && !entry.flags.is_failed {
-                return Some(id);
             }
         }
         None
     }
 
-    /// Lists all that needs to be written and was cold once, what failed included.
-    pub(super) fn list_due(&mut self) {
+    fn next_cold(&mut self) -> Option<u32> {
+        while let Some(id) = self.policy.cool() {
+            if self.may_write(id) {
+                return Some(id);
+            }
+        }
+        // What could not be written when it was cooled.
+        let mut last = None;
+        while let Some(id) = self.policy.next_cooled(last) {
+            if self.may_write(id) {
+                return Some(id);
+            }
+            last = Some(id);
+        }
+        None
+    }
+
+    fn may_write(&mut self, id: u32) -> bool {
+        let entry = self.entry(id);
+        entry.is_writable() && !entry.flags.is_failed
+    }
+
+    /// Lists what could not be written, to be tried again. There is no failure then until one fails again.
+    pub(super) fn list_failed(&mut self) {
         for (id, entry) in (0u32..).zip(&mut self.entries) {
             let Some(entry) = entry else { continue };
-            entry.flags.is_failed = false;
-            if entry.is_writable() && !entry.flags.is_due && self.due.len() < self.due.capacity() {
+            let has_failed = std::mem::take(&mut entry.flags.is_failed);
+            if has_failed && entry.is_writable() && !entry.flags.is_due && self.due.len() < self.due.capacity() {
                 entry.flags.is_due = true;
                 self.due.push_back(id);
             }
         }
         self.failed = 0;
+        self.failure = None;
     }
 
     /// Begins to write an entry, if that is to be done.
     pub(super) fn begin(&mut self, id: u32) -> Option<Job> {
-        let entry = self.entries[id as usize]
-            .as_mut()
-            .filter(|entry| entry.is_writable() && !entry.account.is_closed() && !entry.flags.is_freed)?;
+        let entry = self.entries[id as usize].as_mut().filter(|entry| entry.is_writable())?;
         let memory = UnsizedArc::clone(entry.memory.as_ref()?);
         memory.stop.store(false, Relaxed);
         let copy = std::mem::replace(&mut entry.copy, Copy::Busy(fork::process()));
@@ -383,20 +458,27 @@ impl Ledger {
         }
     }
 
-    /// Whether something is being written, or can be.
+    /// How many there are that were to leave and have to be written before, about.
+    pub(super) fn listed(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Whether something is being written.
     pub(super) fn is_any_busy(&self) -> bool {
         self.entries.iter().flatten().any(Entry::is_busy)
     }
 
     /// Whether something may leave, or may soon: somebody reads it at this moment.
     pub(super) fn may_evict(&self) -> bool {
-        let is_free = |entry: &Entry| entry.memory.is_some() && entry.borrows == 0 && !entry.flags.is_failed;
+        let is_free =
+            |entry: &Entry| entry.memory.is_some() && entry.borrows == 0 && !entry.flags.is_failed && !entry.flags.is_stuck;
         self.entries.iter().flatten().any(is_free)
     }
 
     /// Begins to read an entry in that somebody wanted. Nothing where it has changed since.
     pub(super) fn begin_arrival(&mut self, id: u32, account: &Arc<Account>) -> Option<(UnsizedArc<Stored>, u64)> {
         let entry = self.entries.get_mut(id as usize)?.as_mut()?;
+        entry.flags.is_wanted = false;
         let is_wanted = Arc::ptr_eq(&entry.account, account) && entry.memory.is_none();
         let Copy::Written(stored) = &entry.copy else { return None };
         if !is_wanted || entry.flags.is_arriving || entry.flags.is_freed || account.is_closed() {
@@ -406,14 +488,16 @@ impl Ledger {
         Some((UnsizedArc::clone(stored), entry.len_bytes))
     }
 
-    /// What a pager that is closed has in memory, one by one; an entry that is being written is told to stop.
-    pub(super) fn take_of(&mut self, account: &Arc<Account>) -> Option<UnsizedArc<ResidentMemory>> {
-        let id = (0u32..).zip(&self.entries).find_map(|(id, entry)| {
-            let entry = entry.as_ref()?;
-            let is_there = entry.memory.is_some() && Arc::ptr_eq(&entry.account, account);
-            (is_there && entry.borrows == 0 && !entry.is_busy()).then_some(id)
-        })?;
-        self.lose_memory(id).1
+    /// Entries, those that are gone included.
+    pub(super) fn positions(&self) -> u32 {
+        u32::try_from(self.entries.len()).expect("fewer entries than handles fit into memory")
+    }
+
+    /// What an entry of a pager that is closed has in memory, where nobody borrows it.
+    pub(super) fn take_of(&mut self, id: u32, account: &Arc<Account>) -> Option<UnsizedArc<ResidentMemory>> {
+        let entry = self.entries.get(id as usize)?.as_ref()?;
+        let is_there = entry.memory.is_some() && Arc::ptr_eq(&entry.account, account);
+        if is_there && entry.borrows == 0 && !entry.is_busy() { self.lose_memory(id).1 } else { None }
     }
 
     /// Tells those who write for a pager to stop. Says whether there are some.
@@ -421,6 +505,11 @@ impl Ledger {
         let busy = self.entries.iter().flatten().filter(|entry| entry.is_busy() && Arc::ptr_eq(&entry.account, account));
         let memories = busy.filter_map(|entry| entry.memory.as_ref());
         memories.map(|memory| memory.stop.store(true, Relaxed)).count() > 0
+    }
+
+    /// Whether some of the rooms, `used_bytes` together, are with a thread that is bringing memory in, or freeing it.
+    pub(super) fn is_any_on_its_way(&self, used_bytes: u64) -> bool {
+        used_bytes > self.resident_bytes + self.lost_bytes
     }
 
     pub(super) fn dirty_bytes(&self) -> u64 {

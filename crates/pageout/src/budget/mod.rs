@@ -30,6 +30,7 @@ mod writer;
 use std::fmt;
 use std::sync::Weak;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::time::{Duration, Instant};
 
 pub(crate) use account::Account;
 pub(crate) use resident::{ResidentMemory, Room};
@@ -47,6 +48,12 @@ use ledger::Ledger;
 
 /// A payload takes at least this much of a budget.
 const PAYLOAD_BYTES_MIN: u64 = KIB;
+
+/// Time between two looks at what an automatic limit follows.
+const AUTO_TIME: Duration = Duration::from_secs(2);
+
+/// So many payloads that are to leave and have to be written before are worth waking the keeper.
+const LISTED_MANY: usize = 16;
 
 /// No process has this number.
 const NOBODY: u32 = u32::MAX;
@@ -181,13 +188,15 @@ pub(crate) struct Budget {
     used_bytes: AtomicU64,
     /// Bytes of rooms whose memory waits for its own thread to free it.
     departing_bytes: AtomicU64,
-    ledger: Mutex<Ledger>,
+    ledger: UnsizedArc<Mutex<Ledger>>,
     /// Told when an entry was written, or read in, or the attempt failed.
     settled: Condvar,
     /// The process whose keeper was told that there is work and has not come yet, [`NOBODY`] where none was.
     urged: AtomicU32,
-    /// What an automatic limit follows.
-    auto: Mutex<Option<limits::Auto>>,
+    /// The same of one that need not come at once.
+    called: AtomicU32,
+    /// What an automatic limit follows, and when it is looked at again.
+    auto: Mutex<Option<(limits::Auto, Instant)>>,
 }
 
 /// Why there is no room.
@@ -210,10 +219,11 @@ impl Budget {
             limit_bytes: AtomicU64::new(limit_bytes),
             used_bytes: AtomicU64::new(0),
             departing_bytes: AtomicU64::new(0),
-            ledger: Mutex::new(Ledger::new()),
+            ledger: fork::kept_free(Mutex::new(Ledger::new())),
             settled: Condvar::new(),
             urged: AtomicU32::new(NOBODY),
-            auto: Mutex::new(auto),
+            called: AtomicU32::new(NOBODY),
+            auto: Mutex::new(auto.map(|auto| (auto, Instant::now() + AUTO_TIME))),
         });
         if is_auto {
             budget.urge();
@@ -236,7 +246,15 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {
-        lock(&self.ledger)
+        let mut ledger = lock(&self.ledger);
+        ledger.inherit(self.settled_bytes());
+        ledger
+    }
+
+    /// Bytes of all rooms but those whose memory has left.
+    fn settled_bytes(&self) -> u64 {
+        // Memory departs while its room is held; but the two are not looked at in one moment.
+        self.used_bytes().saturating_sub(self.departing_bytes.load(Acquire))
     }
 
     /// Room for memory of `held_bytes`, for which clean payloads leave that are the coldest.
@@ -255,7 +273,7 @@ impl Budget {
                 }
                 continue;
             }
-            if used_bytes + bytes - self.departing_bytes.load(Acquire) <= limit_bytes {
+            if self.settled_bytes() + bytes <= limit_bytes {
                 return Err(NoRoom::Departing);
             }
             if !self.evict() {
@@ -266,7 +284,14 @@ impl Budget {
 
     /// Lets the coldest clean payload leave. Says whether there was one.
     fn evict(&self) -> bool {
-        let evicted = self.lock().evict();
+        let mut ledger = self.lock();
+        let evicted = ledger.evict();
+        match ledger.listed() {
+            0 => {}
+            1..LISTED_MANY => self.call_keeper(),
+            _ => self.urge(),
+        }
+        drop(ledger);
         // Its memory is freed without the lock.
         evicted.is_some()
     }
@@ -290,12 +315,22 @@ impl Budget {
         }
     }
 
+    /// Has the keeper come at once.
     fn urge(&self) {
+        self.summon(&self.urged, keeper::urge);
+    }
+
+    /// Has the keeper come in its next turn.
+    fn call_keeper(&self) {
+        self.summon(&self.called, keeper::tend);
+    }
+
+    fn summon(&self, summoned: &AtomicU32, summon: fn(Weak<dyn Chore>) -> bool) {
         let process = fork::process();
-        if self.urged.swap(process, AcqRel) != process {
+        if summoned.load(Relaxed) != process && summoned.swap(process, AcqRel) != process {
             let this = Weak::clone(&self.this);
-            if !keeper::urge(this as Weak<dyn Chore>) {
-                self.urged.store(NOBODY, Relaxed);
+            if !summon(this as Weak<dyn Chore>) {
+                summoned.store(NOBODY, Relaxed);
             }
         }
     }

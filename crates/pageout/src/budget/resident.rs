@@ -42,10 +42,11 @@ impl Drop for Room {
     fn drop(&mut self) {
         self.account.remove_resident(self.bytes);
         let budget = self.account.budget();
-        budget.used_bytes.fetch_sub(self.bytes, AcqRel);
+        // In this order what departs is never more than what there is.
         if self.is_departing.load(Acquire) {
             budget.departing_bytes.fetch_sub(self.bytes, AcqRel);
         }
+        budget.used_bytes.fetch_sub(self.bytes, AcqRel);
     }
 }
 

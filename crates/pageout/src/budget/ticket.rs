@@ -12,6 +12,8 @@ use super::{Account, Budget, NoRoom, Room};
 use crate::error::Error;
 use crate::payload::{Extents, Memory, Payload, Stored};
 use crate::store::Place;
+#[cfg(feature = "addon-internals")]
+use crate::sync::yield_now;
 use crate::sync::{Arc, MutexGuard, UnsizedArc, wait};
 use crate::sys::Destination;
 #[cfg(feature = "addon-internals")]
@@ -77,6 +79,10 @@ impl Account {
     ) -> Result<Ticket, Error> {
         let budget = self.budget();
         let mut ledger = budget.lock();
+        // Looked at behind the lock, so that a close either is seen here or sees the entry.
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
         ledger.prepare()?;
         let (place, resident) = move_in()?;
         let (memory, copy) = (Some(UnsizedArc::new(resident)), Copy::Claimed(place));
@@ -98,7 +104,7 @@ impl Account {
     }
 
     fn entry(self: &Arc<Self>, copy: Copy, len_bytes: u64) -> Entry {
-        Entry { account: Arc::clone(self), memory: None, copy, len_bytes, borrows: 0, flags: Flags::default() }
+        Entry { account: Arc::clone(self), memory: None, copy, len_bytes, borrows: 0, waiters: 0, flags: Flags::default() }
     }
 
     fn ticket(self: &Arc<Self>, id: u32) -> Ticket {
@@ -113,10 +119,12 @@ impl Account {
         while ledger.stop_all_of(self) {
             ledger = wait(&budget.settled, ledger);
         }
-        while let Some(memory) = ledger.take_of(self) {
-            drop(ledger);
-            drop(memory);
-            ledger = budget.lock();
+        for id in 0..ledger.positions() {
+            if let Some(memory) = ledger.take_of(id, self) {
+                drop(ledger);
+                drop(memory);
+                ledger = budget.lock();
+            }
         }
     }
 }
@@ -196,8 +204,8 @@ impl Ticket {
             let mut ledger = self.budget().lock();
             if let Some(memory) = ledger.touch(self.id) {
                 if memory.memory.as_one().is_none() {
-                    drop(ledger);
-                    self.join::<T>(&memory)?;
+                    drop((ledger, memory));
+                    self.join::<T>()?;
                     continue;
                 }
                 ledger.borrow(self.id, false);
@@ -247,13 +255,15 @@ impl Ticket {
     }
 
     /// Makes one piece of memory of several chunks.
-    fn join<T: Pod>(&self, several: &UnsizedArc<ResidentMemory>) -> Result<(), Error> {
+    fn join<T: Pod>(&self) -> Result<(), Error> {
         let len_bytes = self.budget().lock().entry(self.id).len_bytes;
+        // Nobody holds the chunks meanwhile: where there is no room for both, they leave, and come back from disk as one.
         let room = self.budget().room_or_wait(&self.account, len_bytes)?;
+        let Some(several) = self.budget().lock().touch(self.id) else { return Ok(()) };
         let memory = ResidentMemory::joined::<T>(&several.memory, len_bytes, self.account.exclude)?;
         let joined = UnsizedArc::new(ResidentMemory::new(memory, room));
         let mut ledger = settled(&self.account, self.id);
-        let is_same = ledger.entry(self.id).memory.as_ref().is_some_and(|memory| UnsizedArc::ptr_eq(memory, several));
+        let is_same = ledger.entry(self.id).memory.as_ref().is_some_and(|memory| UnsizedArc::ptr_eq(memory, &several));
         // Somebody else may have been faster.
         let old = if is_same { ledger.replace(self.id, joined) } else { Some(joined) };
         drop(ledger);
@@ -265,10 +275,11 @@ impl Ticket {
     pub(crate) fn want<T: Pod>(&self) {
         let mut ledger = self.budget().lock();
         let entry = ledger.entry(self.id);
-        if entry.memory.is_none() && !entry.flags.is_arriving && ledger.wanted.try_reserve(1).is_ok() {
+        if entry.memory.is_none() && !entry.flags.is_arriving && !entry.flags.is_wanted && ledger.wanted.try_reserve(1).is_ok() {
+            ledger.entry(self.id).flags.is_wanted = true;
             ledger.wanted.push_back(Wanted { id: self.id, account: Arc::clone(&self.account), read: ResidentMemory::read::<T> });
-            self.budget().urge();
         }
+        self.budget().urge();
     }
 }
 
@@ -284,7 +295,9 @@ fn settled(account: &Account, id: u32) -> MutexGuard<'_, Ledger> {
         if let Some(memory) = &entry.memory {
             memory.stop.store(true, Relaxed);
         }
+        entry.waiters += 1;
         ledger = wait(&budget.settled, ledger);
+        ledger.entry(id).waiters -= 1;
     }
 }
 
@@ -311,7 +324,7 @@ impl Drop for Loan {
         let mut ledger = budget.lock();
         ledger.end_borrow(self.id);
         let removed = ledger.remove_if_unused(self.id);
-        let closed = self.account.is_closed().then(|| ledger.take_of(&self.account)).flatten();
+        let closed = self.account.is_closed().then(|| ledger.take_of(self.id, &self.account)).flatten();
         // Whoever waits for room looks again.
         budget.settled.notify_all();
         drop(ledger);
@@ -334,16 +347,14 @@ impl Ticket {
             return Err(Error::Borrowed);
         }
         let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
-        if resident.memory.as_one().is_none() {
-            return Ok(None);
-        }
-        let key = resident.memory.give_back();
+        let Some(key) = resident.memory.key().filter(|_| resident.memory.as_one().is_some()) else { return Ok(None) };
+        resident.memory.give_back();
         count(&self.account.counters.hits);
         let removed = ledger.remove(self.id);
         self.is_spent = true;
         drop(ledger);
         drop(removed);
-        Ok(key)
+        Ok(Some(key))
     }
 
     /// Lets the owner of the payload's memory reach it, until [`Self::end_exposure`]: gives what stands for it there. Nobody else
@@ -356,14 +367,15 @@ impl Ticket {
             if !entry.flags.is_exposed && UnsizedArc::strong_count(resident) > 1 {
                 // Somebody copies from it: a matter of moments.
                 drop(ledger);
-                std::thread::yield_now();
+                yield_now();
                 continue;
             }
-            let key = resident.memory.key();
+            // Memory of the pager itself nobody else can reach.
+            let key = resident.memory.key()?;
             ledger.touch(self.id);
             ledger.borrow(self.id, true);
             count(&self.account.counters.hits);
-            return key;
+            return Some(key);
         }
     }
 
@@ -401,8 +413,11 @@ impl Ticket {
     ) -> Result<Brought, Error> {
         let budget = self.budget();
         let mut ledger = budget.lock();
+        while ledger.entry(self.id).flags.is_arriving {
+            ledger = wait(&budget.settled, ledger);
+        }
         let entry = ledger.entry(self.id);
-        if entry.memory.is_some() || entry.flags.is_arriving {
+        if entry.memory.is_some() {
             return Ok(Brought::ByOther);
         }
         let len_bytes = entry.len_bytes;
@@ -410,7 +425,7 @@ impl Ticket {
         let stored = UnsizedArc::clone(stored);
         entry.flags.is_arriving = true;
         drop(ledger);
-        let arrived = self.room_for_lent(len_bytes).and_then(|room| {
+        let arrived = budget.room_or_departing(&self.account, len_bytes).and_then(|room| {
             let Some(room) = room else { return Ok(None) };
             destination::overwrite(target, |whole| stored.read(&Extents::whole(len_bytes), whole))?;
             let bytes = room.bytes();
@@ -437,22 +452,13 @@ impl Ticket {
         outcome
     }
 
-    /// Room for the payload; nothing where there will be some as soon as this thread has freed what left.
-    fn room_for_lent(&self, len_bytes: u64) -> Result<Option<Room>, Error> {
-        match self.account.room(len_bytes) {
-            Ok(room) => Ok(Some(room)),
-            Err(NoRoom::Departing) => Ok(None),
-            Err(NoRoom::Full | NoRoom::TooLarge) => self.budget().room_or_wait(&self.account, len_bytes).map(Some),
-        }
-    }
-
     /// Makes one piece of lent memory of several chunks, which are exposed: `lend` stands for it, in the room that it is given.
     /// False where there is no room yet.
     ///
     /// # Errors
     /// As [`Self::lend`].
     pub(crate) fn replace_lent(&self, held_bytes: u64, lend: impl FnOnce(Room) -> Box<dyn Chunk>) -> Result<bool, Error> {
-        let Some(room) = self.room_for_lent(held_bytes)? else { return Ok(false) };
+        let Some(room) = self.budget().room_or_departing(&self.account, held_bytes)? else { return Ok(false) };
         let bytes = room.bytes();
         let resident = UnsizedArc::new(ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes));
         let mut ledger = settled(&self.account, self.id);
@@ -479,6 +485,6 @@ pub enum Brought {
     Here,
     /// There will be room once the calling thread has freed what left.
     NotYet,
-    /// The payload is in other memory already, or is just being read into it.
+    /// The payload is in other memory already.
     ByOther,
 }

@@ -1,18 +1,20 @@
 //! What the keeper does for a budget: cold payloads are written while they still are in memory, so that they can leave at once
 //! when room is needed. Whoever needs room that is not there does one step of the same.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use super::account::count;
 use super::ledger::{Copy, Job, Ledger};
 use super::resident::ResidentMemory;
-use super::{Account, Budget, NOBODY, NoRoom, Room};
+use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, PAYLOAD_BYTES_MIN, Room};
 use crate::error::Error;
 use crate::keeper::Chore;
 use crate::payload::{Memory, Stored};
 use crate::store::Place;
-use crate::sync::{Arc, MutexGuard, UnsizedArc, lock, wait};
+use crate::sync::{Arc, MutexGuard, UnsizedArc, lock, wait, yield_now};
 use crate::sys::fork;
 
 /// A payload that the keeper shall read into memory.
@@ -23,23 +25,61 @@ pub(super) struct Wanted {
     pub(super) read: fn(&Stored, u64, bool) -> Result<Memory, Error>,
 }
 
+/// How long somebody waits for what is done in a moment: a read of memory, or freeing it, by another thread.
+struct Patience {
+    moments: u32,
+}
+
+impl Patience {
+    /// Of who needs the room: about two seconds.
+    const LONG: Self = Self { moments: 100_000 };
+    /// Of who has other things to do.
+    const SHORT: Self = Self { moments: 100 };
+    const PAUSE: Duration = Duration::from_micros(200);
+
+    fn is_left(&self) -> bool {
+        self.moments > 0
+    }
+
+    fn wait(&mut self) {
+        self.moments -= 1;
+        // Most moments are shorter than a sleep.
+        if cfg!(pageout_loom) || !self.moments.is_multiple_of(10) { yield_now() } else { thread::sleep(Self::PAUSE) }
+    }
+}
+
 impl Budget {
-    /// Room for memory that somebody waits for: where no payload can leave, the coldest is written now.
+    /// Room for memory that somebody waits for.
+    ///
+    /// # Errors
+    /// As [`Self::room_or_departing`], also where room is there as soon as other threads free what has left.
+    pub(super) fn room_or_wait(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Room, Error> {
+        self.room_within(account, held_bytes, Patience::LONG)?.ok_or_else(|| self.no_room(&self.lock(), held_bytes))
+    }
+
+    /// The same; nothing where there will be room as soon as the owners of memory that has left have freed it. Where no payload can
+    /// leave, the coldest is written now.
     ///
     /// # Errors
     /// [`Error::Budget`] where all of it is borrowed, or the error of writes that failed.
-    pub(super) fn room_or_wait(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Room, Error> {
+    #[cfg(feature = "addon-internals")]
+    pub(super) fn room_or_departing(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Option<Room>, Error> {
+        self.room_within(account, held_bytes, Patience::LONG)
+    }
+
+    fn room_within(&self, account: &Arc<Account>, held_bytes: u64, mut patience: Patience) -> Result<Option<Room>, Error> {
         loop {
             match self.room(account, held_bytes) {
-                Ok(room) => return Ok(room),
-                Err(NoRoom::Full) => self.make_one_clean(held_bytes)?,
-                Err(NoRoom::TooLarge | NoRoom::Departing) => return Err(self.no_room(&self.lock(), held_bytes)),
+                Ok(room) => return Ok(Some(room)),
+                Err(NoRoom::Departing) => return Ok(None),
+                Err(NoRoom::Full) => self.make_one_clean(held_bytes, &mut patience)?,
+                Err(NoRoom::TooLarge) => return Err(self.no_room(&self.lock(), held_bytes)),
             }
         }
     }
 
     /// Writes the coldest payload, or waits until whoever writes one is done.
-    fn make_one_clean(&self, requested_bytes: u64) -> Result<(), Error> {
+    fn make_one_clean(&self, requested_bytes: u64, patience: &mut Patience) -> Result<(), Error> {
         let mut ledger = self.lock();
         if let Some(id) = ledger.next_due() {
             drop(ledger);
@@ -50,9 +90,14 @@ impl Budget {
             drop(wait(&self.settled, ledger));
             return Ok(());
         }
-        if ledger.may_evict() {
+        let settled_bytes = self.settled_bytes();
+        if requested_bytes.max(PAYLOAD_BYTES_MIN) <= self.limit_bytes().saturating_sub(settled_bytes) {
+            // Somebody has freed some meanwhile.
+            return Ok(());
+        }
+        if (ledger.may_evict() || ledger.is_any_on_its_way(settled_bytes)) && patience.is_left() {
             drop(ledger);
-            thread::yield_now();
+            patience.wait();
             return Ok(());
         }
         Err(self.no_room(&ledger, requested_bytes))
@@ -107,7 +152,7 @@ impl Budget {
                 let ledger = self.lock();
                 return Err(ledger.failure().cloned().unwrap_or(Error::Closed));
             }
-            thread::yield_now();
+            yield_now();
         }
     }
 
@@ -116,8 +161,20 @@ impl Budget {
         (hold, self.lock())
     }
 
+    /// Writes what is colder than payloads that leave.
+    fn write_listed(&self) {
+        loop {
+            let (hold, mut ledger) = self.undisturbed();
+            let next = ledger.next_listed();
+            drop((ledger, hold));
+            let Some(id) = next else { return };
+            self.settle(id);
+        }
+    }
+
     /// Writes until enough is clean. Says whether all that can be done was.
     fn write_early(&self) {
+        self.write_listed();
         let (hold, ledger) = self.undisturbed();
         let mut dirty_bytes = ledger.dirty_bytes();
         drop((ledger, hold));
@@ -139,7 +196,7 @@ impl Budget {
 
     /// Lets payloads leave until no more is in memory than may be.
     fn shrink(&self) {
-        while self.used_bytes() - self.departing_bytes.load(Acquire).min(self.used_bytes()) > self.limit_bytes() {
+        while self.settled_bytes() > self.limit_bytes() {
             let (hold, mut ledger) = self.undisturbed();
             let evicted = ledger.evict();
             drop((ledger, hold));
@@ -164,38 +221,48 @@ impl Budget {
         let (hold, mut ledger) = self.undisturbed();
         let Some((stored, len_bytes)) = ledger.begin_arrival(*id, account) else { return };
         drop((ledger, hold));
-        let room = self.room_or_wait(account, len_bytes);
+        let room = self.room_within(account, len_bytes, Patience::SHORT);
         // A hint: what fails is told by the verb that comes.
-        let memory = room.ok().and_then(|room| Some((read(&stored, len_bytes, account.exclude).ok()?, room)));
+        let memory = room.ok().flatten().and_then(|room| Some((read(&stored, len_bytes, account.exclude).ok()?, room)));
         drop(stored);
         let (hold, mut ledger) = self.undisturbed();
-        if let Some((memory, room)) = memory {
-            ledger.arrive(*id, UnsizedArc::new(ResidentMemory::new(memory, room)));
-        }
+        let memory = memory.map(|(memory, room)| UnsizedArc::new(ResidentMemory::new(memory, room)));
+        let unwanted = match memory {
+            Some(memory) if !account.is_closed() && !ledger.entry(*id).flags.is_freed => {
+                ledger.arrive(*id, memory);
+                None
+            }
+            unwanted => unwanted,
+        };
         ledger.entry(*id).flags.is_arriving = false;
         let removed = ledger.remove_if_unused(*id);
         self.settled.notify_all();
         drop((ledger, hold));
-        drop(removed);
+        drop((removed, unwanted));
     }
 
     /// Follows what is free.
     fn follow(&self) -> bool {
         let mut auto = lock(&self.auto);
-        let Some(auto) = auto.as_mut() else { return false };
-        self.limit_bytes.store(auto.next(self.used_bytes()), Relaxed);
+        let Some((auto, due)) = auto.as_mut() else { return false };
+        if Instant::now() >= *due {
+            self.limit_bytes.store(auto.next(self.used_bytes()), Relaxed);
+            *due = Instant::now() + AUTO_TIME;
+        }
         true
     }
 }
 
 impl Chore for Budget {
     fn tend(&self) -> bool {
-        self.urged.store(NOBODY, Release);
+        // Sees what was done before the keeper was summoned.
+        self.urged.swap(NOBODY, AcqRel);
+        self.called.swap(NOBODY, AcqRel);
         let is_auto = self.follow();
         {
             let (hold, mut ledger) = self.undisturbed();
             if ledger.failure().is_some() {
-                ledger.list_due();
+                ledger.list_failed();
             }
             drop((ledger, hold));
         }
@@ -211,6 +278,7 @@ impl Chore for Budget {
 
 /// The copy of a payload after it was written where that was needed, and why it could not be.
 fn settled(account: &Account, memory: &ResidentMemory, copy: Copy, len_bytes: u64) -> (Copy, Option<Error>) {
+    // What does not serve is given up before another place is claimed.
     let place = match copy {
         Copy::Written(stored) => match stored.has_content(memory.memory.chunks()) {
             Ok(true) => return (Copy::Written(stored), None),
@@ -220,8 +288,8 @@ fn settled(account: &Account, memory: &ResidentMemory, copy: Copy, len_bytes: u6
             }
             Err(error) => return (Copy::Written(stored), Some(error)),
         },
-        Copy::Claimed(place) if place.is_writable() => Some(place),
-        Copy::Claimed(_) | Copy::None | Copy::Busy(_) => None,
+        Copy::Claimed(place) => Some(place).filter(Place::is_writable),
+        Copy::None | Copy::Busy(_) => None,
     };
     let Some(place) = place else { return written_elsewhere(account, memory, len_bytes) };
     match write(account, memory, place, len_bytes) {

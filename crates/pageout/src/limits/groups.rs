@@ -33,15 +33,26 @@ impl Version {
         }
     }
 
+    /// Files that count how often a group came to its limits, the best one first: the next ones are for kernels without it.
+    /// `memory.events` counts for the groups inside as well.
+    pub(super) const fn event_files(self) -> &'static [&'static str] {
+        match self {
+            Self::One => &["memory.failcnt"],
+            Self::Two => &["memory.events.local", "memory.events"],
+        }
+    }
+
     /// Bytes that a group holds and cannot drop, by its `memory.stat`.
     pub(super) fn held_bytes(self, statistics: &[u8]) -> u64 {
-        let lines = statistics.split(|&byte| byte == b'\n');
-        let held = lines.filter_map(|line| {
-            let blank = line.iter().position(|&byte| byte == b' ')?;
-            let (name, value) = line.split_at(blank);
-            self.held_lines().contains(&name).then(|| number(value))?
-        });
-        held.fold(0, u64::saturating_add)
+        sum(statistics, self.held_lines())
+    }
+
+    /// What a file of [`Self::event_files`] has counted.
+    pub(super) fn events(self, counters: &[u8]) -> Events {
+        match self {
+            Self::One => Events { limits_reached: number(counters).unwrap_or(0), out_of_memory: 0 },
+            Self::Two => Events { limits_reached: sum(counters, &[b"high", b"max"]), out_of_memory: sum(counters, &[b"oom"]) },
+        }
     }
 
     /// The kind that a mount shows, if its groups limit memory.
@@ -64,6 +75,15 @@ impl Version {
         };
         Some((version, Path::new(OsStr::from_bytes(group))))
     }
+}
+
+/// How often a group came to its limits, since it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Events {
+    /// Something had to be dropped from memory first. It may have been page cache, which is dropped easily.
+    pub(super) limits_reached: u64,
+    /// Nothing could be dropped.
+    pub(super) out_of_memory: u64,
 }
 
 /// The directories of the groups around a process, its own one first. `membership` is /proc/self/cgroup, `table` is
@@ -110,6 +130,17 @@ pub(super) fn available_bytes(statistics: &[u8]) -> Option<u64> {
     let mut lines = statistics.split(|&byte| byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(b"MemAvailable:"))?;
     number(value.trim_ascii().strip_suffix(b"kB")?)?.checked_mul(1024)
+}
+
+/// The sum of the numbers in lines that begin with one of `names`.
+fn sum(statistics: &[u8], names: &[&[u8]]) -> u64 {
+    let lines = statistics.split(|&byte| byte == b'\n');
+    let numbers = lines.filter_map(|line| {
+        let blank = line.iter().position(|&byte| byte == b' ')?;
+        let (name, value) = line.split_at(blank);
+        names.contains(&name).then(|| number(value))?
+    });
+    numbers.fold(0, u64::saturating_add)
 }
 
 fn number(text: &[u8]) -> Option<u64> {
@@ -228,6 +259,18 @@ mod tests {
     }
 
     #[test]
+    fn events_are_what_a_group_came_to_by_itself() {
+        let text = b"low 9\nhigh 5\nmax 3\noom 2\noom_kill 7\noom_group_kill 8\n";
+        assert_eq!(Version::Two.events(text), Events { limits_reached: 8, out_of_memory: 2 });
+        assert_eq!(Version::One.events(b"12\n"), Events { limits_reached: 12, out_of_memory: 0 });
+        for text in [&b""[..], b"max\n", b"\xff", b"max -1\n"] {
+            for version in [Version::One, Version::Two] {
+                assert_eq!(version.events(text), Events { limits_reached: 0, out_of_memory: 0 });
+            }
+        }
+    }
+
+    #[test]
     fn available_memory_is_counted_in_bytes() {
         assert_eq!(available_bytes(b"MemTotal: 9 kB\nMemAvailable:   24 kB\n"), Some(24 * 1024));
         for text in [&b"MemTotal: 9 kB\n"[..], b"MemAvailable: 24\n", b"MemAvailable: 18446744073709551615 kB\n", b"\xff"] {
@@ -244,6 +287,8 @@ mod tests {
             directories(&membership, [V1.as_bytes(), &text, V2.as_bytes()].concat().as_slice());
             available_bytes(&[b"MemAvailable:", &*inner].concat());
             Version::Two.held_bytes(&[b"anon ", &*inner].concat());
+            Version::Two.events(&[b"high ", &*inner].concat());
+            Version::One.events(&inner);
             limit(&inner);
         }
 

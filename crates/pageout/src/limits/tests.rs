@@ -36,11 +36,24 @@ impl Machine {
         self.write(&format!("{directory}/memory.max"), format!("{max}\n"));
         self.write(&format!("{directory}/memory.high"), format!("{high}\n"));
         self.write(&format!("{directory}/memory.stat"), format!("anon {anon}\nfile 123456789\n"));
+        self.events(group, 0, 0, 0);
+    }
+
+    /// What a group of version 2 has counted.
+    fn events(&self, group: &str, high: u64, max: u64, oom: u64) {
+        let text = format!("low 9\nhigh {high}\nmax {max}\noom {oom}\noom_kill 0\noom_group_kill 0\n");
+        self.write(&format!("sys/fs/cgroup{group}/memory.events.local"), text);
     }
 
     fn limits(&self) -> Limits {
         Limits::open(self.0.path())
     }
+}
+
+/// Whether another look finds pressure.
+fn is_pressed(limits: &mut Limits) -> bool {
+    limits.sample();
+    std::mem::take(&mut limits.pressures) > 0
 }
 
 fn sampled(limit_bytes: u64, group_free_bytes: u64) -> MemorySample {
@@ -106,6 +119,124 @@ fn a_process_that_is_moved_has_the_limits_of_its_new_groups() {
 }
 
 #[test]
+fn a_group_that_comes_to_its_limits_with_little_to_drop_is_under_pressure() {
+    let machine = Machine::new("0::/app\n", V2);
+    machine.group("/app", "10000", "8000", 7001);
+    machine.events("/app", 5, 5, 5);
+    let mut limits = machine.limits();
+    assert!(!is_pressed(&mut limits), "what was before is nothing to this process");
+    for (high, max, oom) in [(6, 5, 5), (6, 9, 5), (6, 9, 6)] {
+        machine.events("/app", high, max, oom);
+        assert!(is_pressed(&mut limits) && !is_pressed(&mut limits), "{high} {max} {oom}");
+    }
+}
+
+#[test]
+fn a_group_full_of_page_cache_is_not_under_pressure_unless_it_runs_out_of_memory() {
+    let machine = Machine::new("0::/app\n", V2);
+    machine.group("/app", "8000", "max", 7000);
+    let mut limits = machine.limits();
+    assert!(!is_pressed(&mut limits));
+    machine.events("/app", 100, 100, 0);
+    assert!(!is_pressed(&mut limits));
+    machine.events("/app", 100, 100, 1);
+    assert!(is_pressed(&mut limits) && !is_pressed(&mut limits));
+    // What was counted while much was free is not told later.
+    machine.group("/app", "8000", "max", 8000);
+    machine.events("/app", 100, 100, 1);
+    assert!(!is_pressed(&mut limits));
+}
+
+#[test]
+fn a_group_without_limits_is_not_under_pressure() {
+    let machine = Machine::new("0::/app\n", V2);
+    machine.group("/app", "max", "max", 7000);
+    let mut limits = machine.limits();
+    assert!(!is_pressed(&mut limits));
+    machine.events("/app", 1, 1, 1);
+    assert!(!is_pressed(&mut limits));
+}
+
+#[test]
+fn every_group_around_the_process_can_be_under_pressure_by_itself() {
+    let machine = Machine::new("0::/outer/inner\n", V2);
+    machine.group("/outer/inner", "8000", "max", 100);
+    machine.group("/outer", "8000", "max", 7900);
+    let mut limits = machine.limits();
+    assert!(!is_pressed(&mut limits));
+    machine.events("/outer/inner", 0, 1, 0);
+    assert!(!is_pressed(&mut limits));
+    machine.events("/outer", 0, 1, 0);
+    assert!(is_pressed(&mut limits));
+}
+
+#[test]
+fn kernels_without_local_events_count_those_of_the_groups_inside() {
+    let machine = Machine::new("0::/app\n", V2);
+    machine.group("/app", "8000", "max", 8000);
+    fs::remove_file(machine.0.path().join("sys/fs/cgroup/app/memory.events.local")).expect("the file");
+    machine.write("sys/fs/cgroup/app/memory.events", "high 0\nmax 1\n");
+    let mut limits = machine.limits();
+    assert!(!is_pressed(&mut limits));
+    machine.write("sys/fs/cgroup/app/memory.events", "high 0\nmax 2\n");
+    assert!(is_pressed(&mut limits) && !is_pressed(&mut limits));
+}
+
+#[test]
+fn version_1_counts_failures() {
+    let machine = Machine::new("4:memory:/app\n", V1);
+    let group = "sys/fs/cgroup/memory/app";
+    machine.write(&format!("{group}/memory.limit_in_bytes"), "8000\n");
+    machine.write(&format!("{group}/memory.stat"), "total_rss 7500\n");
+    machine.write(&format!("{group}/memory.failcnt"), "7\n");
+    let mut limits = machine.limits();
+    let mut after = |count: &str| {
+        machine.write(&format!("{group}/memory.failcnt"), count);
+        is_pressed(&mut limits)
+    };
+    assert_eq!(["7\n", "8\n", "8\n"].map(&mut after), [false, true, false]);
+    // The administrator may begin the count again.
+    assert_eq!(["0\n", "1\n", "", "\u{fffd}\n"].map(&mut after), [false, true, false, false]);
+    machine.write(&format!("{group}/memory.stat"), "total_rss 1000\n");
+    assert!(!after("1000\n"));
+}
+
+#[test]
+fn what_another_group_has_counted_is_nothing_to_a_process_that_is_moved_there() {
+    let machine = Machine::new("0::/first\n", V2);
+    machine.group("/first", "8000", "max", 8000);
+    machine.group("/second", "8000", "max", 8000);
+    machine.events("/second", 0, 99, 9);
+    let mut limits = machine.limits();
+    assert!(!is_pressed(&mut limits));
+    machine.write("proc/self/cgroup", "0::/second\n");
+    assert!(!is_pressed(&mut limits));
+    machine.events("/second", 0, 100, 9);
+    assert!(is_pressed(&mut limits));
+    // Without its group nothing presses it.
+    fs::remove_dir_all(machine.0.path().join("sys/fs/cgroup")).expect("the groups");
+    machine.write("proc/self/cgroup", "0::/third\n");
+    assert!(!is_pressed(&mut limits));
+    assert_eq!(limits.sample(), sampled(u64::MAX, u64::MAX));
+}
+
+#[test]
+fn a_look_sees_what_is_there_now_and_everybody_hears_of_pressure() {
+    let machine = Machine::new("0::/app\n", V2);
+    let memory = Memory::new();
+    let look = || memory.look_now(|| machine.limits(), Watch::of_process);
+    machine.group("/app", "8000", "max", 7900);
+    assert_eq!(look(), Look { sample: sampled(8000, 100), pressures: 0 });
+    machine.group("/app", "8000", "max", 7950);
+    assert_eq!(look(), Look { sample: sampled(8000, 50), pressures: 0 });
+    // Also what was seen on the occasion of a write.
+    machine.events("/app", 0, 1, 0);
+    memory.current(0, || unreachable!("they are open"));
+    assert_eq!((look().pressures, look().pressures), (1, 1));
+    assert_eq!(memory.current(0, || unreachable!("they are open")), sampled(8000, 50));
+}
+
+#[test]
 fn what_cannot_be_read_limits_nothing() {
     let nothing = Limits::open(Path::new("/nonexistent")).sample();
     assert_eq!(nothing, MemorySample::UNLIMITED);
@@ -141,11 +272,11 @@ fn files_stay_open_and_lie_above_the_standard_streams() {
     let mut limits = machine.limits();
     let descriptors = |limits: &Limits| {
         let files = limits.membership.iter().chain(&limits.machine);
-        let of_groups = limits.groups.iter().flat_map(|group| group.limits.iter().chain(&group.statistics));
+        let of_groups = limits.groups.iter().flat_map(|group| group.limits.iter().chain(&group.statistics).chain(&group.events));
         files.chain(of_groups).map(AsRawFd::as_raw_fd).collect::<Vec<_>>()
     };
     let before = descriptors(&limits);
-    assert_eq!(before.len(), 5);
+    assert_eq!(before.len(), 6);
     limits.sample();
     assert_eq!(descriptors(&limits), before);
     for descriptor in before {

@@ -5,7 +5,7 @@ use bytemuck::Pod;
 
 use super::handle::Body;
 use super::{Error, Handle, Pager};
-use crate::budget::{Brought, NoRoom, ResidentMemory, Room};
+use crate::budget::{Brought, NoRoom, ResidentMemory, Room, Ticket};
 use crate::payload::{Chunk, Memory};
 use crate::store::Place;
 
@@ -113,7 +113,15 @@ impl Handle<u8> {
     /// [`Error::Closed`].
     pub fn expose(&self) -> Result<Option<u64>, Error> {
         self.pager_shared().check_open()?;
-        Ok(self.ticket().and_then(|ticket| ticket.expose()))
+        Ok(self.ticket().and_then(Ticket::expose))
+    }
+
+    /// Counts one more use of memory that is exposed.
+    pub fn count_borrow(&self) {
+        if let Some(ticket) = self.ticket() {
+            // Where the payload is does not matter here.
+            let _ = ticket.look(true);
+        }
     }
 
     /// Ends one exposure.
@@ -126,7 +134,7 @@ impl Handle<u8> {
     /// The owner lost memory that was exposed. Says whether the payload is on disk.
     #[must_use]
     pub fn lose(&self) -> bool {
-        self.ticket().is_some_and(|ticket| ticket.lose())
+        self.ticket().is_some_and(Ticket::lose)
     }
 
     /// Brings the payload into `target`, memory of exactly its length that `lend` stands for.
@@ -158,6 +166,6 @@ impl Handle<u8> {
     /// # Errors
     /// Those of the write; [`Error::Borrowed`].
     pub fn write_out(&self) -> Result<(), Error> {
-        self.ticket().map_or(Ok(()), |ticket| ticket.write_out())
+        self.ticket().map_or(Ok(()), Ticket::write_out)
     }
 }

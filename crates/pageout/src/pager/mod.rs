@@ -132,11 +132,13 @@ impl Shared {
 
     /// Keeps the store that was opened, unless another thread was faster.
     fn keep_store(&self, store: UnsizedArc<Store>) -> &Store {
-        let store = self.store.get_or_init(|| store);
-        if let Some(account) = &self.account {
-            account.use_store(store);
-        }
-        store
+        self.store.get_or_init(|| {
+            // Before others find it: what they admit may be written at once.
+            if let Some(account) = &self.account {
+                account.use_store(&store);
+            }
+            store
+        })
     }
 }
 
@@ -250,14 +252,14 @@ impl Pager {
                 Ok(self.handle(Body::Swap(UnsizedArc::new(ResidentMemory::roomless(memory, 0))), len_bytes))
             }
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
-            Backend::File => match &self.shared.account {
-                Some(account) => self.admit(account, chunks, len_bytes),
-                None => {
-                    let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
-                    chunks.iter_mut().for_each(Vec::clear);
-                    Ok(handle)
+            Backend::File => {
+                if let Some(account) = &self.shared.account {
+                    return self.admit(account, chunks, len_bytes);
                 }
-            },
+                let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
+                chunks.iter_mut().for_each(Vec::clear);
+                Ok(handle)
+            }
         }
     }
 
@@ -266,7 +268,7 @@ impl Pager {
         let held_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.capacity() * size_of::<T>())).sum();
         let Ok(room) = account.room(held_bytes) else {
             let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
-            chunks.iter_mut().for_each(|chunk| *chunk = Vec::new());
+            chunks.fill_with(Vec::new);
             return Ok(handle);
         };
         let claim = self.store()?.claim(len_bytes).map_err(|error| self.with_payloads(error))?;

@@ -22,8 +22,8 @@ pub trait Chunk: Any + Send + Sync {
     fn bytes(&self) -> &[u8];
 
     /// What stands for the memory with its owner, where somebody lends it.
-    fn key(&self) -> u64 {
-        0
+    fn key(&self) -> Option<u64> {
+        None
     }
 
     /// It leaves to make room for others, as somebody may want to know.
@@ -148,24 +148,27 @@ impl Memory {
 
     /// Tells lent memory that it leaves to make room.
     pub(crate) fn set_evicted(&self) {
-        self.list().iter().for_each(|chunk| chunk.set_evicted());
+        for chunk in self.list() {
+            chunk.set_evicted();
+        }
     }
 
-    /// Gives lent memory back to its owner, and what stands for it there.
+    /// Gives lent memory back to its owner.
     #[cfg(feature = "addon-internals")]
-    pub(crate) fn give_back(&mut self) -> Option<u64> {
+    pub(crate) fn give_back(&mut self) {
         let list = match &mut self.chunks {
             Chunks::One(only) => std::slice::from_mut(only),
             Chunks::Many(pieces) => &mut pieces.chunks,
         };
-        list.iter_mut().for_each(|chunk| chunk.give_back());
-        list.first().map(|chunk| chunk.key())
+        for chunk in list {
+            chunk.give_back();
+        }
     }
 
     /// What stands for lent memory with its owner.
     #[cfg(feature = "addon-internals")]
     pub(crate) fn key(&self) -> Option<u64> {
-        self.list().first().map(|chunk| chunk.key())
+        self.list().first().and_then(|chunk| chunk.key())
     }
 
     /// All chunks, in order.

@@ -8,10 +8,11 @@
 //! end, which goes when it exits, starts another program, or closes its descriptors. A fork that leads straight to another
 //! program (`vfork`, `posix_spawn`) runs no handler and shares nothing for long.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
 use super::failure::{Failure, Outcome};
 
@@ -41,6 +42,8 @@ struct Child {
 thread_local! {
     /// The pipe of the fork that this thread is making: reading and writing end, -1 where there is none.
     static PIPE: Cell<(libc::c_int, libc::c_int)> = const { Cell::new(NO_PIPE) };
+    /// The locks that it holds meanwhile.
+    static KEPT: Cell<Option<AllKept>> = const { Cell::new(None) };
 }
 
 const NO_PIPE: (libc::c_int, libc::c_int) = (-1, -1);
@@ -134,6 +137,64 @@ impl Drop for Hold {
     }
 }
 
+/// A mutex that is not locked when a child begins: whoever forks locks it first. A child would never get a lock that another thread
+/// of its parent held. Nobody may wait for [`hold`] while it has the lock.
+pub(crate) fn kept_free<M: KeptFree>(mutex: M) -> Arc<M> {
+    let mutex = Arc::new(mutex);
+    let weak = Arc::downgrade(&mutex);
+    let mut all = KEPT_FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    if all.len() == all.capacity() {
+        all.retain(|lock| lock.strong_count() > 0);
+    }
+    all.push(weak);
+    drop(all);
+    mutex
+}
+
+/// A lock that whoever forks can take and give back.
+pub(crate) trait KeptFree: Send + Sync + 'static {
+    /// Takes the lock, until what this gives is dropped.
+    fn keep(self: Arc<Self>) -> Box<dyn Any>;
+}
+
+impl<T: Send + 'static> KeptFree for Mutex<T> {
+    fn keep(self: Arc<Self>) -> Box<dyn Any> {
+        struct Kept<T: 'static> {
+            // Before the mutex.
+            _guard: MutexGuard<'static, T>,
+            _mutex: Arc<Mutex<T>>,
+        }
+        let guard = self.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: only the lifetime changes. The mutex is behind a share that lies beside the guard and is dropped after it, and
+        // nobody takes the two apart.
+        let guard = unsafe { std::mem::transmute::<MutexGuard<'_, T>, MutexGuard<'static, T>>(guard) };
+        Box::new(Kept { _guard: guard, _mutex: self })
+    }
+}
+
+/// A model forks no process.
+#[cfg(pageout_loom)]
+impl<T: Send + 'static> KeptFree for crate::sync::Mutex<T> {
+    fn keep(self: Arc<Self>) -> Box<dyn Any> {
+        Box::new(())
+    }
+}
+
+static KEPT_FREE: Mutex<Vec<Weak<dyn KeptFree>>> = Mutex::new(Vec::new());
+
+/// All those locks, and that no further one comes into being.
+struct AllKept {
+    _locks: Vec<Box<dyn Any>>,
+    _all: MutexGuard<'static, Vec<Weak<dyn KeptFree>>>,
+}
+
+impl AllKept {
+    fn take() -> Self {
+        let all = KEPT_FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { _locks: all.iter().filter_map(Weak::upgrade).map(KeptFree::keep).collect(), _all: all }
+    }
+}
+
 /// That a store is open: forks are watched as long as one of these exists.
 #[derive(Debug)]
 pub(crate) struct Watch(());
@@ -187,11 +248,14 @@ fn register() -> Outcome<()> {
 /// Runs before a fork, in the thread that forks.
 extern "C" fn before() {
     std::mem::forget(hold());
+    // A thread that is ending has no place for them.
+    let _ = KEPT.try_with(|kept| kept.set(Some(AllKept::take())));
     PIPE.set(if stores() > 0 { new_pipe() } else { NO_PIPE });
 }
 
 /// Runs behind a fork in the parent, in the thread that forks.
 extern "C" fn in_parent() {
+    give_back_locks();
     HELD.store(false, Release);
     let moment = FORKS.fetch_add(1, Relaxed) + 1;
     let (reading, writing) = PIPE.replace(NO_PIPE);
@@ -202,12 +266,18 @@ extern "C" fn in_parent() {
     }
 }
 
+fn give_back_locks() {
+    let _ = KEPT.try_with(|kept| drop(kept.take()));
+}
+
 /// Runs behind a fork in the child, which has this thread alone. Only what a signal handler may do is allowed here: no lock,
-/// no allocation. The writing end stays open.
+/// no allocation. The locks that are given back are this thread's, and the C library has its allocator in order before it calls
+/// this. The writing end stays open.
 extern "C" fn in_child() {
-    HELD.store(false, Release);
     let moment = FORKS.fetch_add(1, Relaxed) + 1;
     BEGINNING.store(moment, Relaxed);
+    give_back_locks();
+    HELD.store(false, Release);
     let (reading, _) = PIPE.replace(NO_PIPE);
     close(reading);
 }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use super::call::last;
 use super::failure::{Failure, Outcome};
+use crate::units::to_u64;
 
 /// Bytes of a page of virtual memory.
 pub(crate) fn page_bytes() -> usize {
@@ -17,6 +18,14 @@ pub(crate) fn page_bytes() -> usize {
         let answer = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         usize::try_from(answer).ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(4096)
     })
+}
+
+/// Bytes of the machine's memory, `u64::MAX` where it does not say.
+pub(crate) fn physical_bytes() -> u64 {
+    // SAFETY: sysconf takes no memory and has no precondition.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    let pages = u64::try_from(pages).ok().filter(|&pages| pages > 0);
+    pages.map_or(u64::MAX, |pages| pages.saturating_mul(to_u64(page_bytes())))
 }
 
 /// Says that the whole pages of `memory` will not be used for a while. A hint: it may do nothing.
@@ -219,6 +228,13 @@ pub(crate) fn swap_space() -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
+    fn the_machine_has_memory() {
+        let bytes = physical_bytes();
+        assert!(bytes > 1 << 24 && bytes < 1 << 60, "{bytes}");
+    }
 
     #[test]
     fn discarded_pages_leave_their_neighbours_alone() {

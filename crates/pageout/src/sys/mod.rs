@@ -25,6 +25,8 @@ mod named;
 pub(crate) mod nh;
 mod plain_vec;
 mod portable;
+#[cfg(target_os = "linux")]
+pub(crate) mod pressure;
 mod random;
 pub(crate) mod thread;
 

