@@ -5,7 +5,8 @@
 
 use pageout_testing::simulation::Counts;
 use pageout_testing::simulation::Ground;
-use pageout_testing::simulation::campaign::Campaign;
+use pageout_testing::simulation::campaign::{Campaign, seed};
+use pageout_testing::simulation::residents::{self, Under};
 
 /// Operations of each short form.
 const OPERATIONS: u64 = 20_000;
@@ -31,6 +32,22 @@ fn a_faulty_device_agrees_with_the_model() {
 fn the_real_file_system_agrees_with_the_model() {
     let counts = agrees_with_the_model(Ground::Disk);
     assert_eq!((counts.faults, counts.failed, counts.corrupt), (0, 0, 0));
+}
+
+#[test]
+fn a_memory_budget_changes_no_byte() {
+    for under in [Under::Simulated, Under::Disk] {
+        let report = residents::run(under, OPERATIONS / 4, seed());
+        assert!(report.hits > 0 && report.misses > 0 && report.evictions > 0 && report.full > 0, "{report:?}");
+        assert_eq!((report.faults, report.failed, report.background_failures), (0, 0, 0), "{report:?}");
+    }
+}
+
+#[test]
+fn a_memory_budget_on_a_faulty_device_loses_nothing() {
+    let report = residents::run(Under::Faulty, OPERATIONS / 2, seed());
+    assert!(report.faults > 0 && report.failed > 0 && report.background_failures > 0, "{report:?}");
+    assert!(report.evictions_without_write > 0 && report.writes_elided > 0, "{report:?}");
 }
 
 /// A number that `scripts/model` passes on.
