@@ -7,6 +7,7 @@ use pageout_testing::simulation::Counts;
 use pageout_testing::simulation::Ground;
 use pageout_testing::simulation::campaign::{Campaign, seed};
 use pageout_testing::simulation::residents::{self, Under};
+use pageout_testing::tell;
 
 /// Operations of each short form.
 const OPERATIONS: u64 = 20_000;
@@ -63,15 +64,24 @@ fn number(name: &str, default: u64) -> u64 {
 #[test]
 #[ignore = "scripts/model sets how long it takes"]
 fn campaign() {
-    let grounds = match option("DEVICE").as_deref() {
+    let operations = number("OPERATIONS", 1_000_000);
+    let device = option("DEVICE");
+    if matches!(device.as_deref(), Some("residents" | "each") | None) {
+        for under in [Under::Simulated, Under::Faulty, Under::Disk] {
+            let seed = seed();
+            tell(&format!("model: residents on {under:?}, seed {seed}: {:?}", residents::run(under, operations, seed)));
+        }
+    }
+    let grounds = match device.as_deref() {
+        Some("residents") => vec![],
         Some("simulated") => vec![Ground::Simulated],
         Some("faulty") => vec![Ground::Faulty],
         Some("disk") => vec![Ground::Disk],
         Some("each") | None => vec![Ground::Simulated, Ground::Faulty, Ground::Disk],
-        Some(other) => panic!("simulated, faulty, disk or each, not {other}"),
+        Some(other) => panic!("simulated, faulty, disk, residents or each, not {other}"),
     };
     let threads = usize::try_from(number("THREADS", 2)).expect("a few threads");
     for ground in grounds {
-        Campaign { threads, is_told: true, ..Campaign::new(ground, number("OPERATIONS", 1_000_000)) }.run();
+        Campaign { threads, is_told: true, ..Campaign::new(ground, operations) }.run();
     }
 }
