@@ -6,6 +6,7 @@
 
 pub mod campaign;
 mod plan;
+pub mod residents;
 mod shrink;
 mod side;
 pub mod soak;

@@ -275,7 +275,8 @@ impl Budget {
                 }
                 continue;
             }
-            if self.settled_bytes() + bytes <= limit_bytes {
+            // Of the same moment: what is free by now is taken by the next turn.
+            if (used_bytes + bytes).saturating_sub(self.departing_bytes.load(Acquire)) <= limit_bytes {
                 return Err(NoRoom::Departing);
             }
             if !self.evict() {

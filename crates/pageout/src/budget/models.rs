@@ -40,6 +40,12 @@ impl Scene {
         })
     }
 
+    /// Closes the pager in a thread.
+    fn close(&self) -> thread::JoinHandle<()> {
+        let pager = self.pager.clone();
+        thread::spawn(move || pager.close())
+    }
+
     /// Once all handles are gone nothing is left.
     fn ends_empty(self) {
         let stats = self.pager.stats();
@@ -162,7 +168,10 @@ fn a_borrow_makes_the_other_payload_leave_or_says_that_it_is_borrowed() {
                 drop(first);
                 assert_eq!(*borrowed, [7]);
             }
-            Err(error) => assert!(matches!(error, Error::Budget(_)), "{error:?}"),
+            Err(error) => {
+                assert!(matches!(error, Error::Budget(_)), "{error:?}");
+                drop(first);
+            }
         }
         assert!(scene.budget.resident_bytes() <= scene.budget.limit_bytes());
         drop(joined(other));
@@ -231,20 +240,14 @@ fn a_close_beside_the_keeper_frees_all_memory() {
 fn a_close_beside_a_pageout_leaves_nothing_in_a_shared_budget() {
     explore("a_close_beside_a_pageout_leaves_nothing_in_a_shared_budget", || {
         let scene = Scene::with_room_for(1);
-        let paging_out = {
-            let pager = scene.pager.clone();
-            thread::spawn(move || {
-                let mut chunks = [vec![7]];
-                let outcome = pager.pageout(&mut chunks);
-                match &outcome {
-                    Ok(handle) => assert_eq!(handle.len(), 1),
-                    Err(_) => assert_eq!(chunks[0], [7], "the chunks are as they were"),
-                }
-                outcome
-            })
-        };
-        scene.pager.close();
-        let outcome = joined(paging_out);
+        let closing = scene.close();
+        let mut chunks = [vec![7u64]];
+        let outcome = scene.pager.pageout(&mut chunks);
+        match &outcome {
+            Ok(handle) => assert_eq!(handle.len(), 1),
+            Err(_) => assert_eq!(chunks[0], [7], "the chunks are as they were"),
+        }
+        joined(closing);
         assert_eq!(scene.budget.resident_bytes(), 0);
         drop(outcome);
         scene.ends_empty();
@@ -256,14 +259,14 @@ fn a_close_beside_a_borrow_leaves_what_is_borrowed() {
     explore("a_close_beside_a_borrow_leaves_what_is_borrowed", || {
         let scene = Scene::with_room_for(1);
         let handle = scene.resident(7);
-        let borrowing = thread::spawn(move || {
-            if let Ok(borrowed) = handle.borrow() {
-                assert_eq!(*borrowed, [7]);
-            }
-            handle
-        });
-        scene.pager.close();
-        drop(joined(borrowing));
+        let closing = scene.close();
+        match handle.borrow() {
+            Ok(borrowed) => assert_eq!(*borrowed, [7]),
+            Err(error) => assert!(matches!(error, Error::Closed), "{error:?}"),
+        }
+        joined(closing);
+        assert_eq!(scene.budget.resident_bytes(), 0);
+        drop(handle);
         scene.ends_empty();
     });
 }

@@ -5,6 +5,7 @@
 mod accounting;
 mod batch;
 mod budget;
+mod budget_faults;
 mod budget_trouble;
 mod collector;
 mod contract;
