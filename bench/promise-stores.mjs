@@ -46,7 +46,7 @@ function paged({ promisedName, PromisePager }, { folder, residentBytes }) {
     name: residentBytes === undefined ? promisedName : promisedName.replace(PROMISED_PAGEOUT, PROMISED_BUDGET),
     out: bytes => pager.pageout(bytes),
     back: handle => pager.take(handle),
-    look: (handle, work) => pager.borrow(handle, work),
+    look: (handle, work) => pager.borrow(handle, work, { wait: true }),
     close: () => pager.close(),
   }
 }

@@ -2,7 +2,12 @@
 import { setTimeout } from 'node:timers/promises'
 import { worstDelayMs } from '../event-loop.mjs'
 import { checkStamp, KIB, MIB, randomBytes, randomNumbers, sizeName, stamp } from '../payloads.mjs'
-import { PROMISED_BUDGET, PROMISED_FILE_PER_PAYLOAD, PROMISED_OPEN_FILE, withPromiseStores } from '../promise-stores.mjs'
+import {
+  PROMISED_BUDGET,
+  PROMISED_FILE_PER_PAYLOAD,
+  PROMISED_OPEN_FILE,
+  withPromiseStores,
+} from '../promise-stores.mjs'
 import { inTurns, median, row } from '../turns.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
