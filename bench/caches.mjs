@@ -5,7 +5,7 @@ import { LMDB, loadLmdb } from './lmdb.mjs'
 import { FILE_PER_PAYLOAD, MAKERS, OPEN_FILE, PAGEOUT_BUDGET } from './stores.mjs'
 
 /** @typedef {import('./types.js').Cache} Cache */
-/** @typedef {import('./types.js').Place} Place */
+/** @typedef {import('./types.js').Place & { residentBytes: number }} Place */
 /** @typedef {import('./types.js').Store} Store */
 
 /** The cache that most programs have, above the stores that what leaves it goes to. */
@@ -20,7 +20,7 @@ export const LRU_OVER_LMDB = lruOver(LMDB)
  * Opens the cache of a name; none where there is no LMDB for it.
  *
  * @param {string} name
- * @param {Required<Place>} place
+ * @param {Place} place
  * @returns {Promise<Cache | undefined>}
  */
 export async function openCache(name, place) {
@@ -32,7 +32,7 @@ export async function openCache(name, place) {
 }
 
 /**
- * @param {Required<Place>} place
+ * @param {Place} place
  * @returns {Cache}
  */
 function budgeted({ folder, residentBytes }) {

@@ -108,6 +108,7 @@ function pageouts({ builds: [build], folder }, expected) {
  * @returns {Candidate}
  */
 function lruCache(expected) {
+  /** @type {LRUCache<number, Uint8Array>} */
   const cache = new LRUCache({ max: 10 })
   cache.set(0, new Uint8Array(expected))
   return { name: LRU, look: () => cache.get(0)?.[0] }
