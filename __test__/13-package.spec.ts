@@ -20,11 +20,13 @@ interface Manifest {
 const manifest = JSON.parse(text('package.json')) as Manifest
 
 const NAMES = [
+  'Borrow',
   'Handle',
   'MemoryBudget',
   'PageoutError',
   'Pager',
   'backend',
+  'borrow',
   'pageout',
   'pageoutFrom',
   'pageoutWith',
@@ -40,6 +42,7 @@ const MORE = [
   'take',
   'toReadableStream',
   'trim',
+  'tryBorrow',
   'tryPageout',
   'tryPageoutFrom',
   'tryPageoutWith',

@@ -159,7 +159,7 @@ test('a payload larger than the budget, and one that is collected, are written',
 
 test('a prefetched payload comes into memory', async t => {
   const pager = newPager(t, { residentBytes: BUDGET })
-  const handles = Array.from({ length: 40 }, (_, seed) => pager.pageout(pattern(64 * KIB, seed)))
+  const handles: Handle<Uint8Array>[] = Array.from({ length: 40 }, (_, seed) => pager.pageout(pattern(64 * KIB, seed)))
   const isResident = (handle: Handle<Uint8Array>) => {
     const before = pager.stats().residentHits
     pager.readAt(handle, 0, 1)

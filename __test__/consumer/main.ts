@@ -2,7 +2,10 @@
 
 import {
   type Backend,
+  type Borrow,
+  type BorrowOptions,
   type backend,
+  borrow,
   type Chunk,
   type Controls,
   type Detach,
@@ -33,6 +36,7 @@ import {
   type TypedArray,
   take,
   trim,
+  tryBorrow,
   tryPageout,
   tryPageoutWith,
   tryRead,
@@ -352,3 +356,23 @@ export {
   wrongResult,
   wrongVerbs,
 }
+
+// What is borrowed is of the payload's class, and work gives its own result.
+function look(handle: Handle<Float64Array<ArrayBuffer>>, options: BorrowOptions): void {
+  const borrowed = borrow(handle)
+  yes<Same<typeof borrowed, Borrow<Float64Array<ArrayBuffer>>>>()
+  yes<Same<typeof borrowed.value, Float64Array<ArrayBuffer>>>()
+  const total = borrow(handle, column => column.reduce((sum, number) => sum + number))
+  yes<Same<typeof total, number>>()
+  const looked = tryBorrow(handle, undefined, options)
+  yes<Same<typeof looked, Result<Borrow<Float64Array<ArrayBuffer>>>>>()
+  const tried = tryBorrow(handle, column => column.length, options)
+  yes<Same<typeof tried, Result<number>>>()
+  // @ts-expect-error a value is not set
+  borrowed.value = new Float64Array(4)
+  // @ts-expect-error the array is of another class
+  borrow(handle, (column: Int32Array) => column.length)
+  // @ts-expect-error unknown option
+  borrow(handle, { await: true })
+}
+look(pageout(new Float64Array(4)), { wait: undefined, signal: undefined })

@@ -3,6 +3,9 @@
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import {
+  type Borrow,
+  type BorrowOptions,
+  borrow,
   type Chunk,
   Handle,
   type HandleToken,
@@ -19,6 +22,7 @@ import {
   type SignalOptions,
   take,
   toReadableStream,
+  tryBorrow,
   tryRead,
   tryTake,
 } from 'pageout/promises'
@@ -106,3 +110,14 @@ await pageoutWith('disk', new Uint8Array(1))
 new Handle()
 
 export { bytes, pass, readable, text, verbs, wrongHandle, wrongResult, wrongUsing }
+
+// What is borrowed is of the payload's class, and work may give a promise of its result.
+async function look(handle: Handle<Float32Array<ArrayBuffer>>, options: BorrowOptions): Promise<void> {
+  using borrowed = await borrow(handle)
+  yes<Same<typeof borrowed, Borrow<Float32Array<ArrayBuffer>>>>()
+  const first = await borrow(handle, async column => column.length, { ...options, wait: true })
+  yes<Same<typeof first, number>>()
+  const tried = await tryBorrow(handle, column => column.length)
+  yes<Same<typeof tried, Result<number>>>()
+}
+await look(await pageout(new Float32Array(4)), options)

@@ -11,7 +11,7 @@ use super::resident::ResidentMemory;
 use crate::error::Error;
 use crate::payload::Stored;
 use crate::store::Place;
-use crate::sync::{Arc, UnsizedArc};
+use crate::sync::UnsizedArc;
 use crate::sys::fork;
 
 /// How often one call searches on for a payload that may leave.
@@ -19,7 +19,7 @@ const SEARCHES_MAX: usize = 16;
 
 /// A payload: in memory, on disk, or both.
 pub(super) struct Entry {
-    pub(super) account: Arc<Account>,
+    pub(super) account: UnsizedArc<Account>,
     pub(super) memory: Option<UnsizedArc<ResidentMemory>>,
     pub(super) copy: Copy,
     pub(super) len_bytes: u64,
@@ -105,7 +105,7 @@ pub(super) struct Removed {
 /// What somebody writes, or looks at again, without the lock.
 pub(super) struct Job {
     pub(super) id: u32,
-    pub(super) account: Arc<Account>,
+    pub(super) account: UnsizedArc<Account>,
     pub(super) memory: UnsizedArc<ResidentMemory>,
     pub(super) copy: Copy,
     pub(super) len_bytes: u64,
@@ -424,7 +424,7 @@ impl Ledger {
         let memory = UnsizedArc::clone(entry.memory.as_ref()?);
         memory.stop.store(false, Relaxed);
         let copy = std::mem::replace(&mut entry.copy, Copy::Busy(fork::process()));
-        Some(Job { id, account: Arc::clone(&entry.account), memory, copy, len_bytes: entry.len_bytes })
+        Some(Job { id, account: UnsizedArc::clone(&entry.account), memory, copy, len_bytes: entry.len_bytes })
     }
 
     /// Ends it: the entry has `copy` now. Gives what is left of an entry that nobody wants any more.
@@ -476,10 +476,10 @@ impl Ledger {
     }
 
     /// Begins to read an entry in that somebody wanted. Nothing where it has changed since.
-    pub(super) fn begin_arrival(&mut self, id: u32, account: &Arc<Account>) -> Option<(UnsizedArc<Stored>, u64)> {
+    pub(super) fn begin_arrival(&mut self, id: u32, account: &UnsizedArc<Account>) -> Option<(UnsizedArc<Stored>, u64)> {
         let entry = self.entries.get_mut(id as usize)?.as_mut()?;
         entry.flags.is_wanted = false;
-        let is_wanted = Arc::ptr_eq(&entry.account, account) && entry.memory.is_none();
+        let is_wanted = UnsizedArc::ptr_eq(&entry.account, account) && entry.memory.is_none();
         let Copy::Written(stored) = &entry.copy else { return None };
         if !is_wanted || entry.flags.is_arriving || entry.flags.is_freed || account.is_closed() {
             return None;
@@ -494,15 +494,15 @@ impl Ledger {
     }
 
     /// What an entry of a pager that is closed has in memory, where nobody borrows it.
-    pub(super) fn take_of(&mut self, id: u32, account: &Arc<Account>) -> Option<UnsizedArc<ResidentMemory>> {
+    pub(super) fn take_of(&mut self, id: u32, account: &UnsizedArc<Account>) -> Option<UnsizedArc<ResidentMemory>> {
         let entry = self.entries.get(id as usize)?.as_ref()?;
-        let is_there = entry.memory.is_some() && Arc::ptr_eq(&entry.account, account);
+        let is_there = entry.memory.is_some() && UnsizedArc::ptr_eq(&entry.account, account);
         if is_there && entry.borrows == 0 && !entry.is_busy() { self.lose_memory(id).1 } else { None }
     }
 
     /// Tells those who write for a pager to stop. Says whether there are some.
-    pub(super) fn stop_all_of(&mut self, account: &Arc<Account>) -> bool {
-        let busy = self.entries.iter().flatten().filter(|entry| entry.is_busy() && Arc::ptr_eq(&entry.account, account));
+    pub(super) fn stop_all_of(&mut self, account: &UnsizedArc<Account>) -> bool {
+        let busy = self.entries.iter().flatten().filter(|entry| entry.is_busy() && UnsizedArc::ptr_eq(&entry.account, account));
         let memories = busy.filter_map(|entry| entry.memory.as_ref());
         memories.map(|memory| memory.stop.store(true, Relaxed)).count() > 0
     }

@@ -22,6 +22,8 @@
 
 mod account;
 mod ledger;
+#[cfg(all(test, pageout_loom))]
+mod models;
 mod policy;
 mod resident;
 mod ticket;
@@ -41,7 +43,7 @@ pub(crate) use ticket::{Loan, Ticket};
 use crate::error::{BudgetFacts, Error};
 use crate::keeper::{self, Chore};
 use crate::limits;
-use crate::sync::{Arc, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, UnsizedArc, lock};
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, UnsizedArc, lock};
 use crate::sys::fork;
 use crate::units::KIB;
 use ledger::Ledger;
@@ -258,7 +260,7 @@ impl Budget {
     }
 
     /// Room for memory of `held_bytes`, for which clean payloads leave that are the coldest.
-    fn room(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Room, NoRoom> {
+    fn room(&self, account: &UnsizedArc<Account>, held_bytes: u64) -> Result<Room, NoRoom> {
         let bytes = held_bytes.max(PAYLOAD_BYTES_MIN);
         loop {
             let limit_bytes = self.limit_bytes();
@@ -269,7 +271,7 @@ impl Budget {
             if used_bytes + bytes <= limit_bytes {
                 let reserved = self.used_bytes.compare_exchange_weak(used_bytes, used_bytes + bytes, AcqRel, Relaxed);
                 if reserved.is_ok() {
-                    return Ok(Room::new(Arc::clone(account), bytes));
+                    return Ok(Room::new(UnsizedArc::clone(account), bytes));
                 }
                 continue;
             }

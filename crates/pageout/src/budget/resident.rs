@@ -1,19 +1,22 @@
 //! Memory of a payload that is out and in memory, and the part of a budget that it takes.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{AcqRel, Acquire},
+};
 
 use bytemuck::Pod;
 
 use super::Account;
 use crate::error::Error;
 use crate::payload::{Extents, Memory, Payload, Stored};
-use crate::sync::{Arc, AtomicBool};
+use crate::sync::UnsizedArc;
 use crate::sys::destination;
 use crate::units;
 
 /// Bytes of a budget, until it is dropped.
 pub(crate) struct Room {
-    account: Arc<Account>,
+    account: UnsizedArc<Account>,
     bytes: u64,
     /// Whether the memory has left already and only waits to be freed.
     is_departing: AtomicBool,
@@ -21,7 +24,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// `bytes` that were reserved.
-    pub(super) fn new(account: Arc<Account>, bytes: u64) -> Self {
+    pub(super) fn new(account: UnsizedArc<Account>, bytes: u64) -> Self {
         account.add_resident(bytes);
         Self { account, bytes, is_departing: AtomicBool::new(false) }
     }

@@ -14,14 +14,14 @@ use crate::payload::{Extents, Memory, Payload, Stored};
 use crate::store::Place;
 #[cfg(feature = "addon-internals")]
 use crate::sync::yield_now;
-use crate::sync::{Arc, MutexGuard, UnsizedArc, wait};
+use crate::sync::{MutexGuard, UnsizedArc, wait};
 use crate::sys::Destination;
 #[cfg(feature = "addon-internals")]
 use crate::{payload::Chunk, sys::destination};
 
 /// An entry of a budget, which is freed when this is dropped.
 pub(crate) struct Ticket {
-    account: Arc<Account>,
+    account: UnsizedArc<Account>,
     id: u32,
     /// Whether the entry is gone: its payload was taken.
     is_spent: bool,
@@ -58,13 +58,13 @@ impl Payload for Look {
 
 /// That an entry is borrowed, until it is dropped.
 pub(crate) struct Loan {
-    account: Arc<Account>,
+    account: UnsizedArc<Account>,
     id: u32,
 }
 
 impl Account {
     /// Room for memory of `held_bytes`, for which cold payloads leave that need no writing.
-    pub(crate) fn room(self: &Arc<Self>, held_bytes: u64) -> Result<Room, NoRoom> {
+    pub(crate) fn room(self: &UnsizedArc<Self>, held_bytes: u64) -> Result<Room, NoRoom> {
         self.budget().room(self, held_bytes)
     }
 
@@ -73,7 +73,7 @@ impl Account {
     /// # Errors
     /// Out of memory for the entry, and those of `move_in`.
     pub(crate) fn admit(
-        self: &Arc<Self>,
+        self: &UnsizedArc<Self>,
         len_bytes: u64,
         move_in: impl FnOnce() -> Result<(Place, ResidentMemory), Error>,
     ) -> Result<Ticket, Error> {
@@ -95,7 +95,7 @@ impl Account {
     ///
     /// # Errors
     /// Out of memory for the entry.
-    pub(crate) fn admit_stored(self: &Arc<Self>, stored: Stored, len_bytes: u64) -> Result<Ticket, Error> {
+    pub(crate) fn admit_stored(self: &UnsizedArc<Self>, stored: Stored, len_bytes: u64) -> Result<Ticket, Error> {
         let copy = Copy::Written(UnsizedArc::new(stored));
         let mut ledger = self.budget().lock();
         ledger.prepare()?;
@@ -103,16 +103,16 @@ impl Account {
         Ok(self.ticket(id))
     }
 
-    fn entry(self: &Arc<Self>, copy: Copy, len_bytes: u64) -> Entry {
-        Entry { account: Arc::clone(self), memory: None, copy, len_bytes, borrows: 0, waiters: 0, flags: Flags::default() }
+    fn entry(self: &UnsizedArc<Self>, copy: Copy, len_bytes: u64) -> Entry {
+        Entry { account: UnsizedArc::clone(self), memory: None, copy, len_bytes, borrows: 0, waiters: 0, flags: Flags::default() }
     }
 
-    fn ticket(self: &Arc<Self>, id: u32) -> Ticket {
-        Ticket { account: Arc::clone(self), id, is_spent: false }
+    fn ticket(self: &UnsizedArc<Self>, id: u32) -> Ticket {
+        Ticket { account: UnsizedArc::clone(self), id, is_spent: false }
     }
 
     /// Ends all that is under way for a pager that is closed, and frees its memory that nobody borrows.
-    pub(crate) fn close(self: &Arc<Self>) {
+    pub(crate) fn close(self: &UnsizedArc<Self>) {
         self.set_closed();
         let budget = self.budget();
         let mut ledger = budget.lock();
@@ -212,7 +212,7 @@ impl Ticket {
                 if !is_shared {
                     count(&self.account.counters.hits);
                 }
-                return Ok((Loan { account: Arc::clone(&self.account), id: self.id }, memory));
+                return Ok((Loan { account: UnsizedArc::clone(&self.account), id: self.id }, memory));
             }
             is_shared = true;
             if let Some(loaned) = self.bring_in(ledger, read)? {
@@ -248,7 +248,7 @@ impl Ticket {
         let outcome = arrived.map(|memory| {
             ledger.arrive(self.id, UnsizedArc::clone(&memory));
             ledger.borrow(self.id, false);
-            Some((Loan { account: Arc::clone(&self.account), id: self.id }, memory))
+            Some((Loan { account: UnsizedArc::clone(&self.account), id: self.id }, memory))
         });
         self.budget().settled.notify_all();
         outcome
@@ -277,7 +277,11 @@ impl Ticket {
         let entry = ledger.entry(self.id);
         if entry.memory.is_none() && !entry.flags.is_arriving && !entry.flags.is_wanted && ledger.wanted.try_reserve(1).is_ok() {
             ledger.entry(self.id).flags.is_wanted = true;
-            ledger.wanted.push_back(Wanted { id: self.id, account: Arc::clone(&self.account), read: ResidentMemory::read::<T> });
+            ledger.wanted.push_back(Wanted {
+                id: self.id,
+                account: UnsizedArc::clone(&self.account),
+                read: ResidentMemory::read::<T>,
+            });
         }
         self.budget().urge();
     }

@@ -14,13 +14,13 @@ use crate::error::Error;
 use crate::keeper::Chore;
 use crate::payload::{Memory, Stored};
 use crate::store::Place;
-use crate::sync::{Arc, MutexGuard, UnsizedArc, lock, wait, yield_now};
+use crate::sync::{MutexGuard, UnsizedArc, lock, wait, yield_now};
 use crate::sys::fork;
 
 /// A payload that the keeper shall read into memory.
 pub(super) struct Wanted {
     pub(super) id: u32,
-    pub(super) account: Arc<Account>,
+    pub(super) account: UnsizedArc<Account>,
     /// Reads it into memory of its type of elements.
     pub(super) read: fn(&Stored, u64, bool) -> Result<Memory, Error>,
 }
@@ -53,7 +53,7 @@ impl Budget {
     ///
     /// # Errors
     /// As [`Self::room_or_departing`], also where room is there as soon as other threads free what has left.
-    pub(super) fn room_or_wait(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Room, Error> {
+    pub(super) fn room_or_wait(&self, account: &UnsizedArc<Account>, held_bytes: u64) -> Result<Room, Error> {
         self.room_within(account, held_bytes, Patience::LONG)?.ok_or_else(|| self.no_room(&self.lock(), held_bytes))
     }
 
@@ -63,11 +63,11 @@ impl Budget {
     /// # Errors
     /// [`Error::Budget`] where all of it is borrowed, or the error of writes that failed.
     #[cfg(feature = "addon-internals")]
-    pub(super) fn room_or_departing(&self, account: &Arc<Account>, held_bytes: u64) -> Result<Option<Room>, Error> {
+    pub(super) fn room_or_departing(&self, account: &UnsizedArc<Account>, held_bytes: u64) -> Result<Option<Room>, Error> {
         self.room_within(account, held_bytes, Patience::LONG)
     }
 
-    fn room_within(&self, account: &Arc<Account>, held_bytes: u64, mut patience: Patience) -> Result<Option<Room>, Error> {
+    fn room_within(&self, account: &UnsizedArc<Account>, held_bytes: u64, mut patience: Patience) -> Result<Option<Room>, Error> {
         loop {
             match self.room(account, held_bytes) {
                 Ok(room) => return Ok(Some(room)),

@@ -121,7 +121,7 @@ pub(crate) struct Shared {
     /// Set for good by [`Pager::close`].
     closed: AtomicBool,
     /// Its part of a memory budget, where it has one.
-    account: Option<Arc<Account>>,
+    account: Option<UnsizedArc<Account>>,
     counters: Counters,
 }
 
@@ -264,7 +264,7 @@ impl Pager {
     }
 
     /// Moves the chunks into the budget where there is room for them, else writes them. They have no capacity then.
-    fn admit<T: Pod>(&self, account: &Arc<Account>, chunks: &mut [Vec<T>], len_bytes: u64) -> Result<Handle<T>, Error> {
+    fn admit<T: Pod>(&self, account: &UnsizedArc<Account>, chunks: &mut [Vec<T>], len_bytes: u64) -> Result<Handle<T>, Error> {
         let held_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.capacity() * size_of::<T>())).sum();
         let Ok(room) = account.room(held_bytes) else {
             let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;

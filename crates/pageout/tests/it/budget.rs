@@ -290,7 +290,7 @@ fn pagers_share_a_budget() {
     let disk = Disk::new();
     let budget = MemoryBudget::new(BUDGET);
     let pagers = [(); 2].map(|()| disk.builder().resident_bytes(&budget).build().expect("a pager"));
-    let handles: Vec<_> = (0..20).map(|seed| out(&pagers[seed as usize % 2], 64 * KIB, seed)).collect();
+    let handles: Vec<_> = (0..20).map(|seed| out(&pagers[usize::from(seed % 2 == 1)], 64 * KIB, seed)).collect();
     assert!(budget.resident_bytes() <= BUDGET);
     let sum: u64 = pagers.iter().map(|pager| pager.stats().resident_bytes).sum();
     assert_eq!(sum, budget.resident_bytes());

@@ -237,7 +237,7 @@ fn a_pager_that_ends_while_others_use_its_budget_leaves_nothing_in_it() {
                             break;
                         }
                     }
-                    let (seed, handle) = &kept[seed as usize / 2];
+                    let (seed, handle) = &kept[usize::try_from(seed / 2).expect("few")];
                     match handle.borrow() {
                         Ok(borrowed) => assert_same(&borrowed, &elements::<u8>(30_000, *seed)),
                         Err(error) => assert!(matches!(error, Error::Closed | Error::Budget(_)), "{error:?}"),

@@ -31,12 +31,12 @@ pub(super) struct Parent {
 
 impl Parent {
     /// Tells the parent that the child has come this far.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         self.said.write_all(b".").expect("a parent that is there");
     }
 
     /// Waits until the parent has come as far.
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         self.heard.read_exact(&mut [0]).expect("a parent that is there");
     }
 }
@@ -60,11 +60,11 @@ impl Child {
         std::process::exit(i32::from(!has_passed))
     }
 
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         self.heard.write_all(b".").expect("a child that is there");
     }
 
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         self.said.read_exact(&mut [0]).expect("a child that is there");
     }
 

@@ -4,6 +4,7 @@
 mod descriptors;
 mod directory;
 mod environment;
+mod forked_budget;
 mod forks;
 mod idle;
 mod memory_group;

@@ -1,0 +1,322 @@
+//! Models of a memory budget: what the keeper does is called by a thread of the model, since it has no keeper.
+
+use loom::thread;
+
+use super::*;
+use crate::models::{FAILING, Pages, explore};
+use crate::pager::{Handle, Pager};
+use crate::sync::Arc;
+
+/// A budget with room for so many of the payloads of a model, a pager in it, and the device below.
+struct Scene {
+    device: Pages,
+    budget: MemoryBudget,
+    pager: Pager,
+}
+
+impl Scene {
+    fn with_room_for(payloads: u64) -> Self {
+        let device = Pages::with_room(4);
+        let budget = MemoryBudget::new(payloads * PAYLOAD_BYTES_MIN);
+        let pager = pager(&device, &budget);
+        Self { device, budget, pager }
+    }
+
+    /// A payload in memory, of which there is no copy.
+    fn resident(&self, word: u64) -> Handle {
+        resident(&self.pager, word)
+    }
+
+    /// A payload on disk.
+    fn stored(&self, word: u64) -> Handle {
+        self.pager.pageout_copy(&[&[word]]).expect("room")
+    }
+
+    /// Does in a thread what the keeper would do.
+    fn keep(&self) -> thread::JoinHandle<()> {
+        let budget = self.budget.clone();
+        thread::spawn(move || {
+            budget.inner().tend();
+        })
+    }
+
+    /// Once all handles are gone nothing is left.
+    fn ends_empty(self) {
+        let stats = self.pager.stats();
+        assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes), (0, 0, 0));
+        assert_eq!((stats.resident_bytes, stats.borrowed_bytes, self.budget.resident_bytes()), (0, 0, 0));
+        let ledger = self.budget.inner().lock();
+        assert_eq!((ledger.dirty_bytes(), ledger.borrowed_bytes(), ledger.is_any_on_its_way(0)), (0, 0, false));
+        assert!(ledger.failure().is_none());
+        drop(ledger);
+        drop(self.pager);
+        assert_eq!((self.device.open_files(), self.device.room_pages()), (0, 4));
+    }
+}
+
+fn pager(device: &Pages, budget: &MemoryBudget) -> Pager {
+    let builder = Pager::builder().device(device.clone()).capacity_bytes(4 * 4096);
+    builder.scratch_dir("/scratch").resident_bytes(budget).build().expect("a device that works")
+}
+
+fn resident(pager: &Pager, word: u64) -> Handle {
+    pager.pageout(&mut [vec![word]]).expect("room")
+}
+
+fn take(handle: Handle) -> Vec<u64> {
+    handle.take().expect("what went out comes back")
+}
+
+fn joined<R>(thread: thread::JoinHandle<R>) -> R {
+    thread.join().expect("no panic")
+}
+
+#[test]
+fn what_is_taken_while_the_keeper_writes_it_comes_back() {
+    explore("what_is_taken_while_the_keeper_writes_it_comes_back", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.resident(7);
+        let keeping = scene.keep();
+        assert_eq!(take(handle), [7]);
+        joined(keeping);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn what_is_dropped_while_the_keeper_writes_it_leaves_nothing() {
+    explore("what_is_dropped_while_the_keeper_writes_it_leaves_nothing", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.resident(7);
+        let keeping = scene.keep();
+        drop(handle);
+        joined(keeping);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_pageout_beside_the_keeper_moves_in_or_writes_and_evicts_the_cold() {
+    explore("a_pageout_beside_the_keeper_moves_in_or_writes_and_evicts_the_cold", || {
+        let scene = Scene::with_room_for(1);
+        let first = scene.resident(7);
+        let keeping = scene.keep();
+        let second = scene.resident(8);
+        assert!(scene.budget.resident_bytes() <= scene.budget.limit_bytes());
+        assert_eq!((take(first), take(second)), (vec![7], vec![8]));
+        joined(keeping);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_payload_that_cannot_be_written_stays() {
+    explore("a_payload_that_cannot_be_written_stays", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.resident(FAILING);
+        let keeping = scene.keep();
+        assert_eq!(take(handle), [FAILING]);
+        joined(keeping);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn two_who_borrow_what_is_on_disk_share_one_memory() {
+    explore("two_who_borrow_what_is_on_disk_share_one_memory", || {
+        let scene = Scene::with_room_for(1);
+        let handle = Arc::new(scene.stored(7));
+        let other = {
+            let handle = Arc::clone(&handle);
+            thread::spawn(move || {
+                let borrowed = handle.borrow().expect("room for one");
+                assert_eq!(*borrowed, [7]);
+            })
+        };
+        let borrowed = handle.borrow().expect("room for one");
+        assert_eq!(*borrowed, [7]);
+        joined(other);
+        assert_eq!(scene.pager.stats().resident_misses, 1);
+        drop(borrowed);
+        assert_eq!((scene.pager.stats().borrowed_bytes, scene.pager.stats().resident_bytes), (0, PAYLOAD_BYTES_MIN));
+        drop(handle);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_borrow_makes_the_other_payload_leave_or_says_that_it_is_borrowed() {
+    explore("a_borrow_makes_the_other_payload_leave_or_says_that_it_is_borrowed", || {
+        let scene = Scene::with_room_for(1);
+        let (first, second) = (scene.resident(7), scene.stored(8));
+        let other = thread::spawn(move || {
+            match second.borrow() {
+                Ok(borrowed) => assert_eq!(*borrowed, [8]),
+                Err(error) => assert!(matches!(error, Error::Budget(_)), "{error:?}"),
+            }
+            second
+        });
+        match first.borrow() {
+            Ok(borrowed) => {
+                // Without its handle it is as good.
+                drop(first);
+                assert_eq!(*borrowed, [7]);
+            }
+            Err(error) => assert!(matches!(error, Error::Budget(_)), "{error:?}"),
+        }
+        assert!(scene.budget.resident_bytes() <= scene.budget.limit_bytes());
+        drop(joined(other));
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_borrow_beside_the_keeper_and_without_its_handle_is_whole() {
+    explore("a_borrow_beside_the_keeper_and_without_its_handle_is_whole", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.resident(7);
+        let keeping = scene.keep();
+        let borrowed = handle.borrow().expect("it is in memory");
+        drop(handle);
+        assert_eq!(*borrowed, [7]);
+        joined(keeping);
+        assert_eq!(*borrowed, [7]);
+        drop(borrowed);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn room_that_a_take_is_about_to_free_is_waited_for() {
+    explore("room_that_a_take_is_about_to_free_is_waited_for", || {
+        let scene = Scene::with_room_for(1);
+        let (first, second) = (scene.resident(7), scene.stored(8));
+        let taking = thread::spawn(move || assert_eq!(take(first), [7]));
+        assert_eq!(*second.borrow().expect("nobody borrows"), [8]);
+        joined(taking);
+        drop(second);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_read_beside_an_eviction_is_whole() {
+    explore("a_read_beside_an_eviction_is_whole", || {
+        let scene = Scene::with_room_for(1);
+        let (first, second) = (scene.resident(7), scene.stored(8));
+        let other = thread::spawn(move || assert_eq!(*second.borrow().expect("nobody borrows"), [8]));
+        assert_eq!(first.read(..).expect("what went out comes back"), [7]);
+        joined(other);
+        assert_eq!(take(first), [7]);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_close_beside_the_keeper_frees_all_memory() {
+    explore("a_close_beside_the_keeper_frees_all_memory", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.resident(7);
+        let keeping = scene.keep();
+        scene.pager.close();
+        assert_eq!((scene.pager.stats().resident_bytes, scene.device.open_files()), (0, 0));
+        assert!(matches!(handle.read(..), Err(Error::Closed)));
+        joined(keeping);
+        drop(handle);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_close_beside_a_pageout_leaves_nothing_in_a_shared_budget() {
+    explore("a_close_beside_a_pageout_leaves_nothing_in_a_shared_budget", || {
+        let scene = Scene::with_room_for(1);
+        let paging_out = {
+            let pager = scene.pager.clone();
+            thread::spawn(move || {
+                let mut chunks = [vec![7]];
+                let outcome = pager.pageout(&mut chunks);
+                match &outcome {
+                    Ok(handle) => assert_eq!(handle.len(), 1),
+                    Err(_) => assert_eq!(chunks[0], [7], "the chunks are as they were"),
+                }
+                outcome
+            })
+        };
+        scene.pager.close();
+        let outcome = joined(paging_out);
+        assert_eq!(scene.budget.resident_bytes(), 0);
+        drop(outcome);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_close_beside_a_borrow_leaves_what_is_borrowed() {
+    explore("a_close_beside_a_borrow_leaves_what_is_borrowed", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.resident(7);
+        let borrowing = thread::spawn(move || {
+            if let Ok(borrowed) = handle.borrow() {
+                assert_eq!(*borrowed, [7]);
+            }
+            handle
+        });
+        scene.pager.close();
+        drop(joined(borrowing));
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_prefetch_brings_in_what_nobody_has_dropped() {
+    explore("a_prefetch_brings_in_what_nobody_has_dropped", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.stored(7);
+        handle.prefetch(..).expect("a hint");
+        let keeping = scene.keep();
+        assert_eq!(*handle.borrow().expect("nobody else borrows"), [7]);
+        drop(handle);
+        joined(keeping);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn chunks_are_joined_beside_the_keeper() {
+    explore("chunks_are_joined_beside_the_keeper", || {
+        let scene = Scene::with_room_for(1);
+        let handle = scene.pager.pageout(&mut [vec![7u64], vec![8]]).expect("room");
+        let keeping = scene.keep();
+        // There is no room for both: it leaves, and comes back. The device remembers the first word alone.
+        match handle.borrow() {
+            Ok(borrowed) => assert_eq!(borrowed[0], 7),
+            Err(error) => assert!(matches!(error, Error::Corrupt { .. }), "{error:?}"),
+        }
+        joined(keeping);
+        drop(handle);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_smaller_limit_beside_a_pageout_is_kept() {
+    explore("a_smaller_limit_beside_a_pageout_is_kept", || {
+        let scene = Scene::with_room_for(2);
+        let first = scene.resident(7);
+        let limiting = {
+            let budget = scene.budget.clone();
+            thread::spawn(move || {
+                budget.set_limit_bytes(PAYLOAD_BYTES_MIN);
+                budget.inner().tend();
+            })
+        };
+        let second = scene.resident(8);
+        joined(limiting);
+        // What was let in meanwhile leaves the next time.
+        scene.budget.inner().tend();
+        assert!(scene.budget.resident_bytes() <= PAYLOAD_BYTES_MIN);
+        assert_eq!((take(first), take(second)), (vec![7], vec![8]));
+        scene.ends_empty();
+    });
+}
