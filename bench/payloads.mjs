@@ -63,3 +63,47 @@ export function randomNumbers(seed) {
     return ((mixed ^ (mixed >>> 14)) >>> 0) % below
   }
 }
+
+/**
+ * Random whole numbers below `count` of which few are drawn often: that of rank n with a weight of 1 / n^exponent. Which rank a
+ * number has is random; all of it is the same in every run.
+ *
+ * @param {number} count
+ * @param {number} exponent
+ * @returns {() => number}
+ */
+export function popularNumbers(count, exponent) {
+  const random = randomNumbers(0)
+  const numbers = Uint32Array.from({ length: count }, (_, number) => number)
+  for (let last = count - 1; last > 0; last--) {
+    const other = random(last + 1)
+    const number = /** @type {number} */ (numbers[last])
+    numbers[last] = /** @type {number} */ (numbers[other])
+    numbers[other] = number
+  }
+  let sum = 0
+  const sums = Float64Array.from({ length: count }, (_, rank) => {
+    sum += (rank + 1) ** -exponent
+    return sum
+  })
+  return () => numbers[firstAbove(sums, (random(STEPS) / STEPS) * sum)] ?? NaN
+}
+
+/** Of how many steps a random share is. */
+const STEPS = 2 ** 30
+
+/**
+ * The first position of ascending numbers that is above another number.
+ *
+ * @param {Float64Array} ascending
+ * @param {number} number
+ */
+function firstAbove(ascending, number) {
+  let [low, high] = [0, ascending.length - 1]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (/** @type {number} */ (ascending[middle]) > number) high = middle
+    else low = middle + 1
+  }
+  return low
+}

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 /** @typedef {import('./types.js').PromiseStore} PromiseStore */
 
 export const PROMISED_PAGEOUT = 'pageout/promises'
+export const PROMISED_BUDGET = 'pageout/promises within a memory budget'
 export const PROMISED_FILE_PER_PAYLOAD = 'fs.promises, a file per payload'
 export const PROMISED_OPEN_FILE = 'fs.promises, one open file'
 
@@ -19,9 +20,10 @@ export const PROMISED_OPEN_FILE = 'fs.promises, one open file'
  * @param {Bench} bench
  * @param {number} payloadBytes
  * @param {(stores: readonly PromiseStore[]) => Promise<T>} use
+ * @param {number} [residentBytes] of pageout, which has no memory budget otherwise
  */
-export async function withPromiseStores({ builds, folder }, payloadBytes, use) {
-  const place = { folder, payloadBytes }
+export async function withPromiseStores({ builds, folder }, payloadBytes, use, residentBytes) {
+  const place = { folder, payloadBytes, residentBytes }
   /** @type {PromiseStore[]} */
   const stores = []
   try {
@@ -38,12 +40,13 @@ export async function withPromiseStores({ builds, folder }, payloadBytes, use) {
  * @param {Place} place
  * @returns {PromiseStore}
  */
-function paged({ promisedName, PromisePager }, { folder }) {
-  const pager = new PromisePager({ scratchDir: folder })
+function paged({ promisedName, PromisePager }, { folder, residentBytes }) {
+  const pager = new PromisePager({ scratchDir: folder, residentBytes })
   return {
-    name: promisedName,
+    name: residentBytes === undefined ? promisedName : promisedName.replace(PROMISED_PAGEOUT, PROMISED_BUDGET),
     out: bytes => pager.pageout(bytes),
     back: handle => pager.take(handle),
+    look: (handle, work) => pager.borrow(handle, work, { wait: true }),
     close: () => pager.close(),
   }
 }
@@ -71,6 +74,7 @@ function filePerPayload({ folder }) {
       await unlink(path)
       return bytes
     },
+    look: async (path, work) => work(await readFile(path)),
     close: () => {
       for (const folder of folders) rmSync(folder, { recursive: true })
     },
@@ -88,6 +92,12 @@ async function openFile({ folder, payloadBytes }) {
   /** @type {number[]} */
   const free = []
   let slots = 0
+  const read = async (/** @type {number} */ slot) => {
+    const bytes = Buffer.allocUnsafeSlow(payloadBytes)
+    const { bytesRead } = await file.read(bytes, 0, payloadBytes, slot * payloadBytes)
+    if (bytesRead !== payloadBytes) throw new Error(`only ${bytesRead} bytes were read`)
+    return bytes
+  }
   return {
     name: PROMISED_OPEN_FILE,
     out: async bytes => {
@@ -97,12 +107,11 @@ async function openFile({ folder, payloadBytes }) {
       return slot
     },
     back: async slot => {
-      const bytes = Buffer.allocUnsafeSlow(payloadBytes)
-      const { bytesRead } = await file.read(bytes, 0, payloadBytes, slot * payloadBytes)
-      if (bytesRead !== payloadBytes) throw new Error(`only ${bytesRead} bytes were read`)
+      const bytes = await read(slot)
       free.push(slot)
       return bytes
     },
+    look: async (slot, work) => work(await read(slot)),
     close: () => file.close(),
   }
 }

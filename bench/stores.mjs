@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { Pager } from '../dist/index.js'
+import { MIB } from './payloads.mjs'
 
 /** @typedef {import('./types.js').Bench} Bench */
 /** @typedef {import('./types.js').Build} Build */
@@ -22,6 +23,7 @@ import { Pager } from '../dist/index.js'
 /** @typedef {import('./types.js').Store} Store */
 
 export const PAGEOUT = 'pageout'
+export const PAGEOUT_BUDGET = 'pageout within a memory budget'
 export const PAGEOUT_INTO_TARGET = 'pageout, into a target'
 export const PAGEOUT_UNCHECKED = 'pageout, no checksums'
 export const PAGEOUT_WITHOUT_SPARES = 'pageout, no spare buffers'
@@ -31,9 +33,15 @@ export const OPEN_FILE_FREED = 'one open file, source freed'
 export const OPEN_FILE_INTO_TARGET = 'one open file, into a target'
 export const COPY = 'a copy in memory (the floor)'
 
+/** The memory budget of stores that have one, unless a section says another. */
+const RESIDENT_BYTES = 64 * MIB
+
 /** @type {Makers} */
 export const MAKERS = {
   [PAGEOUT]: place => paged({ name: PAGEOUT, Pager }, place, {}),
+  [PAGEOUT_BUDGET]: place => {
+    return paged({ name: PAGEOUT_BUDGET, Pager }, place, { residentBytes: place.residentBytes ?? RESIDENT_BYTES })
+  },
   [PAGEOUT_INTO_TARGET]: pagedIntoTarget,
   [PAGEOUT_UNCHECKED]: place => paged({ name: PAGEOUT_UNCHECKED, Pager }, place, { integrity: 'none' }),
   [PAGEOUT_WITHOUT_SPARES]: place => paged({ name: PAGEOUT_WITHOUT_SPARES, Pager }, place, { spareBytes: 0 }),
@@ -64,13 +72,14 @@ export function openStore(name, place) {
  * @param {readonly string[]} names
  * @param {number} payloadBytes
  * @param {(stores: readonly Store[]) => Promise<T>} use
+ * @param {number} [residentBytes]
  */
-export async function withStores({ makers, folder }, names, payloadBytes, use) {
+export async function withStores({ makers, folder }, names, payloadBytes, use, residentBytes) {
   /** @type {Store[]} */
   const stores = []
   try {
     for (const name of names) {
-      const store = makers[name]?.({ folder, payloadBytes })
+      const store = makers[name]?.({ folder, payloadBytes, residentBytes })
       if (store) stores.push(store)
     }
     return await use(stores)
@@ -135,9 +144,14 @@ class FilePerPayload {
 
   /** @param {string} path */
   back(path) {
-    const bytes = readFileSync(path)
+    const bytes = this.read(path)
     unlinkSync(path)
     return bytes
+  }
+
+  /** @param {string} path */
+  read(path) {
+    return readFileSync(path)
   }
 
   close() {
@@ -175,9 +189,18 @@ class OpenFile {
    * @param {number} slot
    * @param {Uint8Array} [bytes] where to put it, by default new memory that nobody cleared
    */
-  back(slot, bytes = Buffer.allocUnsafeSlow(this.payloadBytes)) {
-    whole(readSync(this.file, bytes, 0, bytes.byteLength, slot * this.payloadBytes), bytes)
+  back(slot, bytes) {
+    const result = this.read(slot, bytes)
     this.#free.push(slot)
+    return result
+  }
+
+  /**
+   * @param {number} slot
+   * @param {Uint8Array} [bytes] as above
+   */
+  read(slot, bytes = Buffer.allocUnsafeSlow(this.payloadBytes)) {
+    whole(readSync(this.file, bytes, 0, bytes.byteLength, slot * this.payloadBytes), bytes)
     return bytes
   }
 

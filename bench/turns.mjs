@@ -63,6 +63,28 @@ export function row(name, results, number, unit = {}) {
 }
 
 /**
+ * The row with some of its candidates.
+ *
+ * @param {Row} row
+ * @param {readonly string[]} names
+ * @returns {Row}
+ */
+export function only(row, names) {
+  return { ...row, cells: row.cells.filter(({ candidate }) => names.includes(candidate)) }
+}
+
+/**
+ * The row without some of its candidates.
+ *
+ * @param {Row} row
+ * @param {readonly string[]} names
+ * @returns {Row}
+ */
+export function without(row, names) {
+  return { ...row, cells: row.cells.filter(({ candidate }) => !names.includes(candidate)) }
+}
+
+/**
  * One row of curves: the single times of all rounds together.
  *
  * @template T

@@ -46,6 +46,8 @@ export type Table = MeasuredTable | SkippedTable
 export interface Place {
   folder: string
   payloadBytes: number
+  /** How much a store with a memory budget may keep in memory. */
+  residentBytes?: number | undefined
 }
 
 /** A place for payloads. What `back` gives is memory of the caller's own. */
@@ -63,6 +65,18 @@ export interface Store {
   close(): void | Promise<void>
 }
 
+/** A place for payloads by number, of which a part is in memory. */
+export interface Cache {
+  name: string
+  /** Adds the payload of the next number. */
+  add(bytes: Uint8Array): void
+  /** Gives a payload to `work`, which only looks. */
+  look<T>(number: number, work: (bytes: Uint8Array) => T): T
+  /** How many looks found their payload in memory. */
+  hits(): number
+  close(): void | Promise<void>
+}
+
 /** A place for payloads whose verbs return promises. */
 export interface PromiseStore {
   name: string
@@ -71,6 +85,9 @@ export interface PromiseStore {
   out(bytes: Uint8Array): Promise<any>
   // biome-ignore lint/suspicious/noExplicitAny: see above
   back(handle: any): Promise<Uint8Array>
+  /** Gives a payload, which stays, to `work`. */
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  look(handle: any, work: (bytes: Uint8Array) => void): Promise<void>
   close(): void | Promise<void>
 }
 

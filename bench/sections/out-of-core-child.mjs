@@ -2,17 +2,21 @@
 import { readFileSync } from 'node:fs'
 import { answer, question } from '../child.mjs'
 import { checkStamp, KIB, randomBytes, stamp } from '../payloads.mjs'
+import { ResidentSamples } from '../resident-samples.mjs'
 import { openStore } from '../stores.mjs'
 
 /** @typedef {{ megabytesPerSecond: number, longestMs: number, peakBytes: number }} Phase the peak is that of the process so far */
-/** @typedef {{ out: Phase, back: Phase }} Answer */
+/** @typedef {{ out: Phase, back: Phase, grownBytes: number }} Answer `grownBytes` is the most that resident memory was above idle */
 
-const { name, folder, payloadBytes, payloads } = question()
-const store = openStore(name, { folder, payloadBytes })
+const { name, folder, payloadBytes, payloads, residentBytes } = question()
+const store = openStore(name, { folder, payloadBytes, residentBytes })
 const content = randomBytes(payloadBytes)
 /** @type {unknown[]} */
 const handles = []
 
+const samples = new ResidentSamples()
+await samples.started()
+const idleBytes = process.memoryUsage.rss()
 const out = phase((number, call) => {
   const bytes = new Uint8Array(content)
   stamp(bytes, number)
@@ -22,8 +26,10 @@ const back = phase((number, call) => {
   const bytes = call(() => store.back(handles[number]))
   checkStamp(bytes, number, name)
 })
+const grownBytes = samples.mostBytes - idleBytes
+await samples.stop()
 await store.close()
-answer({ out, back })
+answer({ out, back, grownBytes })
 
 /**
  * Does something with all payloads in order; whatever it wants timed goes through `call`.

@@ -2,16 +2,23 @@
 import { ask } from '../child.mjs'
 import { MemoryGroup } from '../memory-group.mjs'
 import { GIB, MIB } from '../payloads.mjs'
-import { OPEN_FILE, PAGEOUT } from '../stores.mjs'
-import { inTurns, row } from '../turns.mjs'
+import { OPEN_FILE, PAGEOUT, PAGEOUT_BUDGET } from '../stores.mjs'
+import { inTurns, only, row, without } from '../turns.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
+/** @typedef {import('../types.js').Row} Row */
 /** @typedef {import('../types.js').Table} Table */
 /** @typedef {import('./out-of-core-child.mjs').Answer} Answer */
+/** @typedef {import('./device-child.mjs').Answer} Device */
 
 const GROUP_BYTES = 512 * MIB
 const PAYLOAD_BYTES = 2 * MIB
-const CANDIDATES = [PAGEOUT, OPEN_FILE].map(name => ({ name }))
+/** Half of the group; the rest is for the page cache and the process. */
+const RESIDENT_BYTES = 256 * MIB
+const DEVICE = 'the device, direct I/O'
+const CANDIDATES = [PAGEOUT, PAGEOUT_BUDGET, OPEN_FILE, DEVICE].map(name => ({ name }))
+const DURATION = /** @type {const} */ ({ unit: 'ms', better: 'less' })
+const SIZE = /** @type {const} */ ({ unit: 'MiB', better: 'less' })
 
 /**
  * @param {Bench} bench
@@ -23,7 +30,12 @@ export async function run(bench) {
   const group = makeGroup()
   if (group instanceof Error) return [{ ...about, skipped: `no memory group can be made here (${group.message})` }]
   try {
-    return [{ ...about, ...table(await measure(bench, group, totalBytes)) }]
+    const results = await measure(bench, group, totalBytes)
+    const budget = { id: 'out-of-core-budget', title: `${about.title}, within a memory budget` }
+    return [
+      { ...about, ...table(results) },
+      { ...budget, ...budgetTable(results) },
+    ]
   } finally {
     group.remove()
   }
@@ -45,16 +57,28 @@ function makeGroup() {
 function measure({ rounds, folder, say }, { prefix }, totalBytes) {
   const measureOne = (/** @type {{ name: string }} */ { name }, /** @type {number} */ round) => {
     say(`out of core: round ${round}, ${name}`)
-    const question = { name, folder, payloadBytes: PAYLOAD_BYTES, payloads: totalBytes / PAYLOAD_BYTES }
-    return /** @type {Answer} */ (ask('out-of-core-child.mjs', question, { prefix }))
+    const payloads = totalBytes / PAYLOAD_BYTES
+    const question = { name, folder, payloadBytes: PAYLOAD_BYTES, payloads, residentBytes: RESIDENT_BYTES }
+    return name === DEVICE
+      ? deviceAnswer(ask('device-child.mjs', question, { prefix }))
+      : /** @type {Answer} */ (ask('out-of-core-child.mjs', question, { prefix }))
   }
   return inTurns(CANDIDATES, rounds, measureOne, 0)
 }
 
+/**
+ * The device has rates and nothing else.
+ *
+ * @param {Device} rates
+ * @returns {Answer}
+ */
+function deviceAnswer({ out, back }) {
+  const phase = (/** @type {number} */ megabytesPerSecond) => ({ megabytesPerSecond, longestMs: NaN, peakBytes: NaN })
+  return { out: phase(out), back: phase(back), grownBytes: NaN }
+}
+
 /** @param {Map<string, Answer[]>} results */
 function table(results) {
-  const duration = /** @type {const} */ ({ unit: 'ms', better: 'less' })
-  const size = /** @type {const} */ ({ unit: 'MiB', better: 'less' })
   return {
     note: `Payloads of 2 MiB. The rates have everything in them: making the payloads, collecting the garbage. "${OPEN_FILE}" leaves memory to the garbage collector. The peaks are of the resident memory of the whole process, garbage included.`,
     unit: 'MB/s',
@@ -63,12 +87,37 @@ function table(results) {
     references: [OPEN_FILE],
     plot: /** @type {const} */ ('bars'),
     rows: [
-      row('out', results, ({ out }) => out.megabytesPerSecond),
-      row('back', results, ({ back }) => back.megabytesPerSecond),
-      row('longest call out', results, ({ out }) => out.longestMs, duration),
-      row('longest call back', results, ({ back }) => back.longestMs, duration),
-      row('peak of resident memory, all out', results, ({ out }) => out.peakBytes / MIB, size),
-      row('peak of resident memory, all back', results, ({ back }) => back.peakBytes / MIB, size),
-    ],
+      ...callRows(results),
+      row('peak of resident memory, all out', results, ({ out }) => out.peakBytes / MIB, SIZE),
+      row('peak of resident memory, all back', results, ({ back }) => back.peakBytes / MIB, SIZE),
+    ].map(row => only(row, [PAGEOUT, OPEN_FILE])),
   }
+}
+
+/** @param {Map<string, Answer[]>} results */
+function budgetTable(results) {
+  const [out, back, ...others] = callRows(results)
+  const grown = row('peak of resident memory above idle', results, ({ grownBytes }) => grownBytes / MIB, SIZE)
+  return {
+    note: `The same run, with a memory budget of ${RESIDENT_BYTES / MIB} MiB. The device's rate is that of ${PAYLOAD_BYTES / MIB} MiB at a time from four threads, in the same group. Resident memory is looked at each millisecond, by a thread that every candidate but the device has.`,
+    unit: 'MB/s',
+    better: /** @type {const} */ ('more'),
+    subject: PAGEOUT_BUDGET,
+    references: [PAGEOUT, OPEN_FILE, DEVICE],
+    plot: /** @type {const} */ ('bars'),
+    rows: [out, back, ...[...others, grown].map(row => without(row, [DEVICE]))],
+  }
+}
+
+/**
+ * @param {Map<string, Answer[]>} results
+ * @returns {[out: Row, back: Row, longestOut: Row, longestBack: Row]}
+ */
+function callRows(results) {
+  return [
+    row('out', results, ({ out }) => out.megabytesPerSecond),
+    row('back', results, ({ back }) => back.megabytesPerSecond),
+    row('longest call out', results, ({ out }) => out.longestMs, DURATION),
+    row('longest call back', results, ({ back }) => back.longestMs, DURATION),
+  ]
 }

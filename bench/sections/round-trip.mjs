@@ -8,12 +8,13 @@ import {
   OPEN_FILE_FREED,
   OPEN_FILE_INTO_TARGET,
   PAGEOUT,
+  PAGEOUT_BUDGET,
   PAGEOUT_INTO_TARGET,
   PAGEOUT_UNCHECKED,
   PAGEOUT_WITHOUT_SPARES,
   withStores,
 } from '../stores.mjs'
-import { inTurns, row } from '../turns.mjs'
+import { inTurns, only, row, without } from '../turns.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
 /** @typedef {import('../types.js').Row} Row */
@@ -22,6 +23,7 @@ import { inTurns, row } from '../turns.mjs'
 
 const SIZES = [4 * KIB, 64 * KIB, MIB, 2 * MIB, 16 * MIB]
 const VARIANTS_AND_RIVALS = [
+  PAGEOUT_BUDGET,
   PAGEOUT_UNCHECKED,
   PAGEOUT_WITHOUT_SPARES,
   PAGEOUT_INTO_TARGET,
@@ -32,6 +34,7 @@ const VARIANTS_AND_RIVALS = [
   LMDB,
   COPY,
 ]
+const REFERENCES = [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB]
 /** For so many timed trips, one goes before that nobody times; at least one does. */
 const TRIPS_PER_WARM_UP_TRIP = 8
 
@@ -54,9 +57,20 @@ export async function run(bench) {
       unit: 'us',
       better: 'less',
       subject: PAGEOUT,
-      references: [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB],
+      references: REFERENCES,
       plot: 'bars',
-      rows,
+      rows: rows.map(row => without(row, [PAGEOUT_BUDGET])),
+    },
+    {
+      id: 'round-trip-budget',
+      title: 'Round trip within a memory budget',
+      note: 'The same run. With a memory budget that has room for it, the memory that comes back is the memory that went out, and nothing is written.',
+      unit: 'us',
+      better: 'less',
+      subject: PAGEOUT_BUDGET,
+      references: [PAGEOUT, ...REFERENCES],
+      plot: 'bars',
+      rows: rows.map(row => only(row, [PAGEOUT_BUDGET, PAGEOUT, ...REFERENCES])),
     },
   ]
 }

@@ -45,6 +45,11 @@ pub(crate) fn resident_bytes() -> Option<usize> {
     usize::try_from(kib_bytes(&field("/proc/self/status", "VmRSS")?)?).ok()
 }
 
+/// Bytes that the write calls of this process have written so far; none where the system does not tell.
+pub(crate) fn written_bytes() -> Option<usize> {
+    field("/proc/self/io", "wchar")?.parse().ok()
+}
+
 /// The bytes of a number in kB, as the kernel writes it.
 fn kib_bytes(text: &str) -> Option<u64> {
     text.strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)

@@ -1,5 +1,6 @@
 //! The questions that are asked, each in a section that can run alone.
 
+mod budget;
 mod chunks;
 mod churn;
 mod counts;
@@ -26,8 +27,9 @@ pub(crate) struct Section {
     pub(crate) run: fn(&Setting) -> Outcome<Vec<Table>>,
 }
 
-pub(crate) const SECTIONS: [Section; 9] = [
+pub(crate) const SECTIONS: [Section; 10] = [
     Section { id: "round-trip", title: "Round trip", run: round_trip::run },
+    Section { id: budget::ID, title: "Memory budget", run: budget::run },
     Section { id: "chunks", title: "A payload in several chunks", run: chunks::run },
     Section { id: "threads", title: "Threads", run: threads::run },
     Section { id: churn::ID, title: "Churn", run: churn::run },
@@ -73,6 +75,7 @@ pub(crate) fn be_child(task: &[String]) -> Outcome<()> {
     let fresh = FreshDirectories::new(&Site::open(Some(directory.as_ref()))?)?;
     let site = Site::open(Some(fresh.path()))?;
     let lap = match section.as_str() {
+        budget::ID => budget::be_child(candidate, &site, &numbers)?,
         churn::ID => churn::set::be_child(candidate, &site, &numbers)?,
         out_of_core::ID => out_of_core::be_child(candidate, &site, &numbers)?,
         merge::ID => merge::be_child(candidate, &site, &numbers)?,

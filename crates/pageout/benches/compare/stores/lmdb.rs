@@ -46,6 +46,13 @@ impl Lmdb {
         transaction.commit()
     }
 
+    /// Looks at a payload where it lies.
+    pub(crate) fn look<R>(&self, key: u64, look: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let transaction = self.env.read_txn().map_err(io::Error::other)?;
+        let payload = self.payloads.get(&transaction, &key).map_err(io::Error::other)?;
+        payload.map(look).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     fn get_and_delete(&self, key: u64, destination: &mut Vec<u8>) -> heed::Result<()> {
         let mut transaction = self.env.write_txn()?;
         if let Some(payload) = self.payloads.get(&transaction, &key)? {

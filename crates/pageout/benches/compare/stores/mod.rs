@@ -1,5 +1,6 @@
 //! What is compared: ways to put a payload away and bring it back.
 
+pub(crate) mod budgeted;
 pub(crate) mod files;
 pub(crate) mod lmdb;
 pub(crate) mod memory;
@@ -7,8 +8,10 @@ pub(crate) mod paged;
 
 use std::io;
 
-/// pageout, the subject of every table.
+/// pageout, the subject of every other table.
 pub(crate) const SUBJECT: &str = "pageout";
+/// pageout with a memory budget, the subject of the tables about that.
+pub(crate) const BUDGET: &str = "pageout within a memory budget";
 /// The design of the module whose contract this crate keeps.
 pub(crate) const REFERENCE: &str = "the reference: a named file, cleared memory";
 /// The design one writes first, and the one that most programs have.

@@ -1,11 +1,14 @@
-//! What the standard library has no safe call for. All unsafe code of the benchmark is here and in the Linux half.
+//! What the standard library has no safe call for. All unsafe code of the benchmark is here, in the Linux half and in the allocator.
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
 mod platform;
 
+mod heap;
+
 use std::path::Path;
 
+pub(crate) use heap::heap_growth;
 pub(crate) use platform::{Ring, announce, drop_from_cache, hint_cold, open_direct, reserve};
 
 /// Alignment of memory and offsets that direct transfers need on all usual devices.

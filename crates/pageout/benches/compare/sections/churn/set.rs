@@ -11,12 +11,15 @@ use crate::machine;
 use crate::measure::{Lap, Outcome, real, us_each};
 use crate::payload::{self, Random, random_bytes};
 use crate::site::Site;
+use crate::stores::budgeted::Budgeted;
 use crate::stores::files::{NamedFiles, Slots};
 use crate::stores::paged::Paged;
-use crate::stores::{FILES, SLOTS, SUBJECT, Store};
+use crate::stores::{BUDGET, FILES, SLOTS, SUBJECT, Store};
 
 /// For so many timed replacements, one goes before that nobody times.
 const REPLACEMENTS_PER_WARM_UP: usize = 8;
+/// Of so many payloads, one has room in the memory budget.
+const PAYLOADS_PER_ROOM: usize = 2;
 
 /// Runs one lap.
 pub(in crate::sections) fn be_child(candidate: &str, site: &Site, numbers: &[usize]) -> Outcome<Lap> {
@@ -25,6 +28,10 @@ pub(in crate::sections) fn be_child(candidate: &str, site: &Site, numbers: &[usi
     };
     let before = Census::take(site)?;
     match candidate {
+        BUDGET => {
+            let store = Budgeted::new(site, live / PAYLOADS_PER_ROOM * payload_bytes)?;
+            lap(site, &before, Set::fill(store, live, payload_bytes)?, replacements)
+        }
         SUBJECT => lap(site, &before, Set::fill(Paged::new(site)?, live, payload_bytes)?, replacements),
         FILES => lap(site, &before, Set::fill(NamedFiles::new(site)?, live, payload_bytes)?, replacements),
         SLOTS => lap(site, &before, Set::fill(Slots::new(site, payload_bytes)?, live, payload_bytes)?, replacements),

@@ -1,0 +1,108 @@
+// Payloads of one length by number, more of them than there is room for in memory. They are looked at and never changed.
+import { LRUCache } from 'lru-cache'
+import { Pager } from '../dist/index.js'
+import { LMDB, loadLmdb } from './lmdb.mjs'
+import { FILE_PER_PAYLOAD, MAKERS, OPEN_FILE, PAGEOUT_BUDGET } from './stores.mjs'
+
+/** @typedef {import('./types.js').Cache} Cache */
+/** @typedef {import('./types.js').Place & { residentBytes: number }} Place */
+/** @typedef {import('./types.js').Store} Store */
+
+/** The cache that most programs have, above the stores that what leaves it goes to. */
+const SPILLS = [FILE_PER_PAYLOAD, OPEN_FILE, LMDB]
+const lruOver = (/** @type {string} */ store) => `lru-cache over ${store}`
+
+export const CACHES = [PAGEOUT_BUDGET, ...SPILLS.map(lruOver)]
+export const LRU_OVER_FILES = lruOver(FILE_PER_PAYLOAD)
+export const LRU_OVER_LMDB = lruOver(LMDB)
+
+/**
+ * Opens the cache of a name; none where there is no LMDB for it.
+ *
+ * @param {string} name
+ * @param {Place} place
+ * @returns {Promise<Cache | undefined>}
+ */
+export async function openCache(name, place) {
+  if (name === PAGEOUT_BUDGET) return budgeted(place)
+  const { makers } = await loadLmdb()
+  const spill = SPILLS.find(store => lruOver(store) === name) ?? ''
+  const store = { ...MAKERS, ...makers }[spill]?.(place)
+  return store && new Spilling(name, store, place.residentBytes / place.payloadBytes)
+}
+
+/**
+ * @param {Place} place
+ * @returns {Cache}
+ */
+function budgeted({ folder, residentBytes }) {
+  const pager = new Pager({ scratchDir: folder, residentBytes })
+  /** @type {import('../dist/index.js').Handle<Uint8Array>[]} */
+  const handles = []
+  return {
+    name: PAGEOUT_BUDGET,
+    add: bytes => handles.push(pager.pageout(bytes)),
+    look: (number, work) => pager.borrow(/** @type {(typeof handles)[number]} */ (handles[number]), work),
+    hits: () => pager.stats().residentHits,
+    close: () => pager.close(),
+  }
+}
+
+/**
+ * The least recently used leaves for a store, which keeps it: what leaves once more is there already.
+ *
+ * @implements {Cache}
+ */
+class Spilling {
+  #store
+  #count = 0
+  #hits = 0
+  /** What the store knows payloads by that left. @type {unknown[]} */
+  #handles = []
+  /** @type {LRUCache<number, Uint8Array>} */
+  #inMemory
+
+  /**
+   * @param {string} name
+   * @param {Store} store
+   * @param {number} max payloads in memory
+   */
+  constructor(name, store, max) {
+    this.name = name
+    this.#store = store
+    store.prepare?.()
+    const dispose = (/** @type {Uint8Array} */ bytes, /** @type {number} */ number) => {
+      this.#handles[number] ??= store.out(bytes)
+    }
+    this.#inMemory = new LRUCache({ max, dispose })
+  }
+
+  /** @param {Uint8Array} bytes */
+  add(bytes) {
+    this.#inMemory.set(this.#count++, bytes)
+  }
+
+  /**
+   * @template T
+   * @param {number} number
+   * @param {(bytes: Uint8Array) => T} work
+   */
+  look(number, work) {
+    const found = this.#inMemory.get(number)
+    if (found) {
+      this.#hits++
+      return work(found)
+    }
+    const bytes = /** @type {Required<Store>} */ (this.#store).read(this.#handles[number])
+    this.#inMemory.set(number, bytes)
+    return work(bytes)
+  }
+
+  hits() {
+    return this.#hits
+  }
+
+  close() {
+    return this.#store.close()
+  }
+}

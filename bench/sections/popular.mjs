@@ -1,0 +1,85 @@
+// More payloads than memory, of which some are looked at often: what stays in memory, and what that costs.
+import { CACHES, LRU_OVER_FILES, LRU_OVER_LMDB } from '../caches.mjs'
+import { ask } from '../child.mjs'
+import { LMDB } from '../lmdb.mjs'
+import { KIB, MIB } from '../payloads.mjs'
+import { PAGEOUT_BUDGET } from '../stores.mjs'
+import { inTurns, row } from '../turns.mjs'
+
+/** @typedef {import('../types.js').Bench} Bench */
+/** @typedef {import('../types.js').Table} Table */
+/** @typedef {import('./popular-child.mjs').Answer} Answer */
+
+/** @typedef {{ id: string, payloads: number, residentBytes: number }} Size */
+
+const PAYLOAD_BYTES = 64 * KIB
+const EXPONENT = 0.9
+
+/**
+ * @param {Bench} bench
+ * @returns {Promise<Table[]>}
+ */
+export async function run(bench) {
+  const tables = []
+  for (const size of sizes(bench.quick)) tables.push(await measureSize(bench, size))
+  return tables
+}
+
+/**
+ * @param {boolean} quick
+ * @returns {Size[]}
+ */
+function sizes(quick) {
+  const scale = quick ? 20 : 1
+  return [
+    { id: 'popular-quarter', payloads: 100_000 / scale, residentBytes: (25_000 / scale) * PAYLOAD_BYTES },
+    { id: 'popular-tenth', payloads: 20_000 / scale, residentBytes: Math.floor(128 / scale) * MIB },
+  ]
+}
+
+/**
+ * @param {Bench} bench
+ * @param {Size} size
+ */
+async function measureSize({ quick, makers, folder, lmdbNote, say }, { id, payloads, residentBytes }) {
+  const caches = CACHES.filter(name => LMDB in makers || name !== LRU_OVER_LMDB).map(name => ({ name }))
+  const question = { folder, payloads, payloadBytes: PAYLOAD_BYTES, residentBytes, exponent: EXPONENT }
+  const measure = (/** @type {{ name: string }} */ { name }, /** @type {number} */ round) => {
+    say(`popular: ${payloads} payloads, round ${round}, ${name}`)
+    return /** @type {Answer} */ (ask('popular-child.mjs', { ...question, name }))
+  }
+  const results = await inTurns(caches, quick ? 1 : 3, measure, 0)
+  return table(id, question, results, lmdbNote)
+}
+
+/**
+ * @param {string} id
+ * @param {{ payloads: number, residentBytes: number }} size
+ * @param {Map<string, Answer[]>} results
+ * @param {string} lmdbNote
+ * @returns {Table}
+ */
+function table(id, { payloads, residentBytes }, results, lmdbNote) {
+  const [hits, memory] = /** @type {const} */ ([
+    { unit: '%', better: 'more' },
+    { unit: 'MiB', better: 'less' },
+  ])
+  return {
+    id,
+    title: `Popular payloads: ${payloads.toLocaleString('en-US')} of 64 KiB, ${Math.round(residentBytes / MIB)} MiB in memory`,
+    note: `Payloads are looked at by a Zipf distribution of exponent ${EXPONENT}: with pageout each is borrowed, with lru-cache it is got, and read and set where it is not there; payloads are looked at only, so what leaves again is not written again. Beside a scan, every second look is at the next payload in order; the hits are those of the others. Stored payloads come from the page cache. Each cache has a process of its own. ${lmdbNote}`,
+    unit: 'ops/s',
+    better: 'more',
+    subject: PAGEOUT_BUDGET,
+    references: [LRU_OVER_FILES, LRU_OVER_LMDB],
+    plot: 'bars',
+    rows: [
+      row('looks', results, ({ alone }) => alone.perSecond),
+      row('looks, beside a scan', results, ({ besideScan }) => besideScan.perSecond),
+      row('found in memory', results, ({ alone }) => alone.hitPercent, hits),
+      row('found in memory, beside a scan', results, ({ besideScan }) => besideScan.hitPercent, hits),
+      row('resident memory at most', results, ({ alone }) => alone.peakBytes / MIB, memory),
+      row('resident memory at most, beside a scan', results, ({ besideScan }) => besideScan.peakBytes / MIB, memory),
+    ],
+  }
+}
