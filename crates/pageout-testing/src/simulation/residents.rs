@@ -134,18 +134,13 @@ impl<'a> World<'a> {
             0..=19 => self.page_out(draws),
             20..=29 => self.read(draws),
             30..=39 => self.borrow(draws),
-            40..=43 => {
-                if !self.borrowed.is_empty() {
-                    let (borrowed, whole) = self.borrowed.swap_remove(draws.index(self.borrowed.len()));
-                    assert_same(&borrowed, &whole);
-                }
+            40..=43 if !self.borrowed.is_empty() => {
+                let (borrowed, whole) = self.borrowed.swap_remove(draws.index(self.borrowed.len()));
+                assert_same(&borrowed, &whole);
             }
+            52..=54 if !self.payloads.is_empty() => drop(self.payloads.swap_remove(draws.index(self.payloads.len()))),
+            40..=43 | 52..=54 => {}
             44..=51 => self.take(draws),
-            52..=54 => {
-                if !self.payloads.is_empty() {
-                    drop(self.payloads.swap_remove(draws.index(self.payloads.len())));
-                }
-            }
             55..=57 => {
                 if let Some(payload) = self.pick(draws) {
                     payload.handle.prefetch(..).expect("a hint");
@@ -304,10 +299,10 @@ impl<'a> World<'a> {
                 assert!(dst.is_empty());
                 self.counted[1] += u64::from(is_counted);
                 let error = failed.error().clone();
-                if !matches!(error, Error::Borrowed) {
-                    self.judge(&error);
-                } else {
+                if matches!(error, Error::Borrowed) {
                     assert!(self.borrowed.iter().any(|(_, other)| *other == whole), "nobody borrows it");
+                } else {
+                    self.judge(&error);
                 }
                 self.payloads.push(Payload { handle: failed.into_handle(), twin, whole });
             }
