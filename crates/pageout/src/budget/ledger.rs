@@ -49,6 +49,8 @@ pub(super) struct Flags {
     pub(super) is_freed: bool,
     /// Somebody is reading it into memory.
     pub(super) is_arriving: bool,
+    /// The keeper is, and no borrow that waits for that has been counted.
+    pub(super) is_uncounted: bool,
     /// It is listed among those that are to be read into memory.
     pub(super) is_wanted: bool,
     /// Somebody else than this crate may write to its memory now.
@@ -485,6 +487,7 @@ impl Ledger {
             return None;
         }
         entry.flags.is_arriving = true;
+        entry.flags.is_uncounted = true;
         Some((UnsizedArc::clone(stored), entry.len_bytes))
     }
 

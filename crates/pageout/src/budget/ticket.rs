@@ -199,7 +199,7 @@ impl Ticket {
     /// [`Error::Budget`], those of a read, and those of a background write where payloads that could not be written fill the budget.
     pub(crate) fn lend<T: Pod>(&self) -> Result<(Loan, UnsizedArc<ResidentMemory>), Error> {
         let read = |stored: &Stored, len_bytes| ResidentMemory::read::<T>(stored, len_bytes, self.account.exclude);
-        let mut is_shared = false;
+        let (mut is_shared, mut is_counted) = (false, false);
         loop {
             let mut ledger = self.budget().lock();
             if let Some(memory) = ledger.touch(self.id) {
@@ -215,7 +215,7 @@ impl Ticket {
                 return Ok((Loan { account: UnsizedArc::clone(&self.account), id: self.id }, memory));
             }
             is_shared = true;
-            if let Some(loaned) = self.bring_in(ledger, read)? {
+            if let Some(loaned) = self.bring_in(ledger, &mut is_counted, read)? {
                 return Ok(loaned);
             }
         }
@@ -225,10 +225,14 @@ impl Ticket {
     fn bring_in(
         &self,
         mut ledger: MutexGuard<'_, Ledger>,
+        is_counted: &mut bool,
         read: impl FnOnce(&Stored, u64) -> Result<Memory, Error>,
     ) -> Result<Option<(Loan, UnsizedArc<ResidentMemory>)>, Error> {
         let entry = ledger.entry(self.id);
         if entry.flags.is_arriving {
+            if std::mem::take(&mut entry.flags.is_uncounted) {
+                self.count_miss(is_counted);
+            }
             drop(wait(&self.budget().settled, ledger));
             return Ok(None);
         }
@@ -236,13 +240,14 @@ impl Ticket {
         let Copy::Written(stored) = &entry.copy else { return Err(Error::Closed) };
         let stored = UnsizedArc::clone(stored);
         entry.flags.is_arriving = true;
+        entry.flags.is_uncounted = false;
         drop(ledger);
         let arrived = self.budget().room_or_wait(&self.account, len_bytes).and_then(|room| {
             let memory = read(&stored, len_bytes)?;
             Ok(UnsizedArc::new(ResidentMemory::new(memory, room)))
         });
         drop(stored);
-        count(&self.account.counters.misses);
+        self.count_miss(is_counted);
         let mut ledger = self.budget().lock();
         ledger.entry(self.id).flags.is_arriving = false;
         let outcome = arrived.map(|memory| {
@@ -252,6 +257,13 @@ impl Ticket {
         });
         self.budget().settled.notify_all();
         outcome
+    }
+
+    /// Counts a miss, unless that was done for the same borrow.
+    fn count_miss(&self, is_counted: &mut bool) {
+        if !std::mem::replace(is_counted, true) {
+            count(&self.account.counters.misses);
+        }
     }
 
     /// Makes one piece of memory of several chunks.
