@@ -5,7 +5,7 @@ import { native } from '../addon/load.js'
 import { wholeNumber } from '../chunks/arguments.js'
 import { guarded, invalidArgType, invalidArgValue } from '../model/errors.js'
 import type { SharedBudget } from '../model/types.js'
-import { crypto } from '../runtime/node.js'
+import { crypto, markAsUncloneable, util } from '../runtime/node.js'
 
 /** The form of a token. */
 const TOKEN = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
@@ -32,6 +32,7 @@ export class MemoryBudget implements SharedBudget {
    */
   constructor(limit: number | 'auto')
   constructor(limit: unknown, joined?: unknown) {
+    markAsUncloneable(this)
     if (isJoined(joined)) {
       this.#ref = joined[JOINED]
       this.#token = limit as string
@@ -79,6 +80,12 @@ export class MemoryBudget implements SharedBudget {
   /** Bytes in memory now, borrowed ones included. */
   get residentBytes(): number {
     return native.budgetBytes(this.#ref)[1]
+  }
+
+  /** @internal What `console.log` shows. */
+  [util.inspect.custom](): string {
+    const { limitBytes, residentBytes } = this
+    return `MemoryBudget ${util.inspect({ limitBytes, residentBytes })}`
   }
 }
 
