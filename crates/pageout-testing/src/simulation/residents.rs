@@ -85,8 +85,8 @@ struct World<'a> {
     borrowed: Vec<(Borrowed<u32>, Vec<u32>)>,
     /// Reads, borrows and takes of payloads of the file backend that are sure to be counted, and those that may be.
     counted: [u64; 2],
-    is_faulty: bool,
-    hits_before: u64,
+    /// Calls that went wrong in weathers before.
+    past_hits: u64,
     report: &'a mut Report,
 }
 
@@ -114,18 +114,7 @@ impl<'a> World<'a> {
         let builder = || disk.as_ref().map_or_else(|| crate::builder(directory), Disk::builder).capacity_bytes(1 << 30);
         let pagers = [(); 2].map(|()| builder().resident_bytes(&budget).build().expect("a pager"));
         let plain = Disk::new().pager();
-        Self {
-            disk,
-            budget,
-            pagers,
-            plain,
-            payloads: Vec::new(),
-            borrowed: Vec::new(),
-            counted: [0; 2],
-            is_faulty: false,
-            hits_before: 0,
-            report,
-        }
+        Self { disk, budget, pagers, plain, payloads: Vec::new(), borrowed: Vec::new(), counted: [0; 2], past_hits: 0, report }
     }
 
     fn step(&mut self, draws: &mut Draws<'_>, under: Under) {
@@ -160,9 +149,8 @@ impl<'a> World<'a> {
     /// Ends what goes wrong, or lets something else go wrong from now on.
     fn change_weather(&mut self, draws: &mut Draws<'_>) {
         let Some(disk) = &self.disk else { return };
-        self.report.faults += disk.disarm();
-        self.is_faulty = draws.one_of(2);
-        if self.is_faulty {
+        self.past_hits += disk.disarm();
+        if draws.one_of(2) {
             let call = draws.pick(&[Call::Write, Call::Write, Call::Write, Call::Read, Call::Reserve, Call::Create, Call::Punch]);
             let errno = draws.pick(&[libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::ENOMEM, libc::EINVAL]);
             let effect = match draws.below(4) {
@@ -175,12 +163,11 @@ impl<'a> World<'a> {
             let lasts = if matches!(effect, Effect::Short(_)) { Lasts::OneOf(3) } else { lasts };
             disk.arm(Fault { call, index: draws.below(5), effect, lasts });
         }
-        self.hits_before = 0;
     }
 
-    /// Whether a call of the device has gone wrong since the weather changed.
+    /// Whether a call of the device has gone wrong. Why payloads could not be written is told until they are.
     fn has_trouble(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| disk.hits() > 0)
+        self.past_hits > 0 || self.disk.as_ref().is_some_and(|disk| disk.hits() > 0)
     }
 
     fn judge(&mut self, error: &Error) {
@@ -332,7 +319,7 @@ impl<'a> World<'a> {
     /// Once nothing goes wrong any more all is there, and in the end nothing is left.
     fn end(mut self) {
         if let Some(disk) = &self.disk {
-            self.report.faults += disk.disarm();
+            self.report.faults += self.past_hits + disk.disarm();
         }
         self.borrowed.clear();
         let limit_bytes = self.budget.limit_bytes();
