@@ -10,14 +10,14 @@ use pageout::Pager;
 use pageout_testing::{MIB, builder, in_own_process, scratch, skip, u64_of};
 
 /// A memory group, removed when it is dropped.
-struct Group {
+pub(super) struct Group {
     directory: PathBuf,
     limit_file: &'static str,
 }
 
 impl Group {
     /// A group beside this process, with a limit: the throttling one where there is such a thing.
-    fn new(name: &str, limit: usize) -> io::Result<Self> {
+    pub(super) fn new(name: &str, limit: usize) -> io::Result<Self> {
         let (parent, limit_file) = match Path::new("/sys/fs/cgroup/memory") {
             version_1 if version_1.exists() => (version_1, "memory.limit_in_bytes"),
             _ => (Path::new("/sys/fs/cgroup"), "memory.high"),
@@ -33,7 +33,7 @@ impl Group {
     }
 
     /// Moves this process here.
-    fn enter(&self) -> io::Result<()> {
+    pub(super) fn enter(&self) -> io::Result<()> {
         enter(&self.directory)
     }
 }

@@ -1,6 +1,7 @@
 //! What the machines of others do to a pager: disks that several share, directories that go away, forks, limits that signal.
 //! Everything here runs on the real device, most of it in processes and mounts of its own.
 
+mod budget_soak;
 mod descriptors;
 mod directory;
 mod environment;
