@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pageout::{Error, Pager};
 use pageout_testing::draws::Draws;
 use pageout_testing::simulation::campaign::seed;
-use pageout_testing::{KIB, MIB, assert_same, builder, check_works, elements, in_own_process, scratch, skip, tell, u64_of};
+use pageout_testing::{KIB, MIB, assert_same, builder, check_works, elements, in_own_process, report, scratch, skip, u64_of};
 
 use super::Payload;
 use super::becomes;
@@ -95,8 +95,12 @@ fn soak(time: Duration, is_told: bool) {
     });
     let stats = pager.stats();
     if is_told {
-        let operations = operations.load(Relaxed);
-        tell(&format!("soak of a budget: seed {seed}, {operations} operations, idle {idle_bytes}, peak {peak_bytes}, {stats:?}"));
+        let operations = usize::try_from(operations.load(Relaxed)).expect("64 bits");
+        let outcome = format!(
+            "seed {seed}: {idle_bytes} bytes idle, at most {peak_bytes} of {bound_bytes}; {} evictions, {} without a write, {} hits, {} misses",
+            stats.evictions, stats.evictions_without_write, stats.resident_hits, stats.resident_misses
+        );
+        report("a memory budget in a memory group", "temporary", operations, 0, &outcome);
     }
     assert!(peak_bytes <= bound_bytes, "PAGEOUT_TEST_SEED={seed}: {peak_bytes} bytes, {bound_bytes} allowed, {idle_bytes} idle");
     assert!(stats.evictions > 0 && stats.background_write_failures == 0, "{stats:?}");
