@@ -127,9 +127,8 @@ impl<'a> World<'a> {
                 let (borrowed, whole) = self.borrowed.swap_remove(draws.index(self.borrowed.len()));
                 assert_same(&borrowed, &whole);
             }
-            52..=54 if !self.payloads.is_empty() => drop(self.payloads.swap_remove(draws.index(self.payloads.len()))),
-            40..=43 | 52..=54 => {}
             44..=51 => self.take(draws),
+            52..=54 if !self.payloads.is_empty() => drop(self.payloads.swap_remove(draws.index(self.payloads.len()))),
             55..=57 => {
                 if let Some(payload) = self.pick(draws) {
                     payload.handle.prefetch(..).expect("a hint");
@@ -141,7 +140,7 @@ impl<'a> World<'a> {
                 assert!(outcome.is_ok() || self.has_trouble(), "{outcome:?}");
             }
             60 => self.borrowed.clear(),
-            _ if under == Under::Faulty => self.change_weather(draws),
+            61.. if under == Under::Faulty => self.change_weather(draws),
             _ => {}
         }
     }

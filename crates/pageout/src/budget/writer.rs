@@ -235,6 +235,7 @@ impl Budget {
             unwanted => unwanted,
         };
         ledger.entry(*id).flags.is_arriving = false;
+        ledger.entry(*id).flags.is_uncounted = false;
         let removed = ledger.remove_if_unused(*id);
         self.settled.notify_all();
         drop((ledger, hold));

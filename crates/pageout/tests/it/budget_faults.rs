@@ -157,7 +157,8 @@ fn where_space_is_reserved_a_full_disk_is_told_by_the_pageout_and_never_later() 
                     Err(failed) => {
                         assert!(matches!(failed.error().code(), "ENOSPC" | "ERR_PAGEOUT_CAPACITY"), "{failed:?}");
                         assert_same(&failed.into_inner(), &elements::<u8>(len, seed));
-                        assert_eq!((pager.stats().used_bytes, pager.stats().handles), before);
+                        // What was dropped while it was written is freed behind that.
+                        assert!(pager.stats().used_bytes <= before.0 && pager.stats().handles == before.1);
                         refused += 1;
                         if refused % 7 == 0 && !held.is_empty() {
                             drop(held.swap_remove(refused % held.len()));
