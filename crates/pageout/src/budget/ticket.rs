@@ -328,9 +328,14 @@ impl Drop for Ticket {
         if let Some(memory) = &entry.memory {
             memory.stop.store(true, Relaxed);
         }
+        // Only through this its exposures could be ended: who had them is gone, or has closed the pager.
+        let exposed = entry.flags.is_exposed.then(|| ledger.lose_memory(self.id));
         let removed = ledger.remove_if_unused(self.id);
+        if exposed.is_some() {
+            self.budget().settled.notify_all();
+        }
         drop(ledger);
-        drop(removed);
+        drop((removed, exposed));
     }
 }
 
