@@ -25,6 +25,7 @@ import {
   dropBrought,
   fetchResident,
   leaveResident,
+  lendBrought,
   lendResident,
   loseResident,
   takeBackResident,
@@ -117,8 +118,8 @@ export const file: PayloadBackend = {
   },
 
   lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
+    if (isBudgeted(payload)) return fetched ? lendBrought(payload, fetched) : lendResident(payload)
     if (fetched) return fetched
-    if (isBudgeted(payload)) return lendResident(payload)
     const buffer = memoryFor(payload)
     try {
       file.read(payload, wholeOf(payload), new Uint8Array(buffer))

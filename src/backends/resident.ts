@@ -208,17 +208,30 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
   return buffer
 }
 
+/** Tickets of payloads that were brought for a borrow: the payload's own may be gone before somebody borrows or drops it. */
+const broughtTickets = new WeakMap<Payload, number>()
+
 /** Brings the payload into memory off the JavaScript thread, where it is exposed already; nothing where it is in memory. */
 export async function fetchResident(payload: Payload): Promise<ArrayBuffer | undefined> {
   const { owner, ticket, byteLength } = payload
   const own = native.share(owner.ref, ticket)
+  let brought: { key: number; buffer: ArrayBuffer } | undefined
   try {
-    const brought = await bringLater(owner, own, byteLength, true)
-    if (brought) lentKeys.set(payload, brought.key)
-    return brought?.buffer
+    brought = await bringLater(owner, own, byteLength, true)
+    if (!brought) return undefined
+    lentKeys.set(payload, brought.key)
+    broughtTickets.set(payload, own)
+    return brought.buffer
   } finally {
-    native.free(owner.ref, own)
+    if (!brought) native.free(owner.ref, own)
   }
+}
+
+/** Lends the memory that was brought. */
+export function lendBrought(payload: Payload, buffer: ArrayBuffer): ArrayBuffer {
+  native.free(payload.owner.ref, broughtTickets.get(payload) as number)
+  broughtTickets.delete(payload)
+  return buffer
 }
 
 /** Nothing where the payload is in memory already. */
@@ -251,8 +264,13 @@ async function bringLater(
 
 /** Ends the exposure of memory that was brought for a borrow which nobody wants any more. */
 export function dropBrought(payload: Payload): void {
+  const { ref } = payload.owner
+  const own = broughtTickets.get(payload) as number
   lentKeys.delete(payload)
-  native.endExposure(payload.owner.ref, payload.ticket)
+  broughtTickets.delete(payload)
+  native.endExposure(ref, own)
+  native.free(ref, own)
+  drainIfDue()
   tellRoom()
 }
 
