@@ -17,23 +17,28 @@ interface Arrival {
 
 const arrivals = new WeakMap<Payload, Arrival>()
 
-/** The loan of a payload, once its bytes are in memory. Nothing of that is done on this thread that another can do. */
-export async function loanLater(
+/**
+ * Joins the loan of a payload, once its bytes are in memory. Nothing of that is done on this thread that another can do.
+ *
+ * @param join called with the loan at once: in the next step it may be over
+ */
+export async function loanLater<T>(
   payload: Payload,
   handle: Handle<Chunk>,
   signal: AbortSignal | undefined,
-): Promise<Loan> {
+  join: (loan: Loan) => T,
+): Promise<T> {
   refuseAborted(signal)
   payload.lending?.settle()
   payload.owner.refuseUnusable(payload)
-  if (payload.lending) return Loan.of(payload, handle)
+  if (payload.lending) return join(Loan.of(payload, handle))
   const arrival = arrivals.get(payload) ?? arrive(payload)
   arrival.waiting++
   try {
     await unlessAborted(arrival.done, signal)
     // Anything may have happened meanwhile.
     payload.owner.refuseUnusable(payload)
-    return lend(payload, handle, arrival)
+    return join(lend(payload, handle, arrival))
   } finally {
     arrival.waiting--
     if (arrival.waiting === 0) drop(payload, arrival)

@@ -4,12 +4,11 @@ import { loanLater } from '../borrows/arrivals.js'
 import { type Borrow, borrowOf } from '../borrows/borrow.js'
 import { Loan } from '../borrows/loan.js'
 import { whenThereIsRoom } from '../borrows/waiting.js'
-import { type Place, placeAbove } from '../borrows/warnings.js'
+import { placeAbove } from '../borrows/warnings.js'
 import { type BorrowArguments, borrowArguments, type Work } from '../chunks/arguments.js'
 import { bufferOf } from '../chunks/classes.js'
 import { invalidArgValue, invalidReturnValue, type Result } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
-import type { Payload } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
 import { util } from '../runtime/node.js'
@@ -70,19 +69,10 @@ function open(pager: PagerCore, handle: Handle<Chunk>): Borrow<Chunk> {
 function openLater(pager: PagerCore, handle: Handle<Chunk>, { signal, wait }: BorrowArguments): Promise<Borrow<Chunk>> {
   const payload = pager.payload(handle)
   const place = payload.owner.notesBorrowers ? placeAbove(openLater) : undefined
-  const once = () => openSoon(payload, handle, signal, place)
+  const once = () => loanLater(payload, handle, signal, loan => borrowOf(loan, place))
   const step = wait ? () => whenThereIsRoom(payload.owner, once, signal) : once
   if (isUnwatched('read')) return payload.owner.pending(step)
   return payload.owner.pending(() => tracedPromise('read', contextOf(payload), step))
-}
-
-async function openSoon(
-  payload: Payload,
-  handle: Handle<Chunk>,
-  signal: AbortSignal | undefined,
-  place: Place | undefined,
-): Promise<Borrow<Chunk>> {
-  return borrowOf(await loanLater(payload, handle, signal), place)
 }
 
 /** Does work with a borrowed payload, and ends the borrow. */
