@@ -13,7 +13,7 @@ export function insist(isSo, what) {
 }
 
 /** Codes of what a try form throws: the caller's own errors, and defects. */
-const THROWN = /^ERR_(INVALID_ARG_|OUT_OF_RANGE|PAGEOUT_(RELEASED|CLOSED|OVERLAP|NOT_DETACHABLE|INTERNAL))|^ABORT_ERR$/
+const THROWN = /^ERR_(INVALID_ARG_|OUT_OF_RANGE|PAGEOUT_(RELEASED|BORROWED|CLOSED|OVERLAP|NOT_DETACHABLE|INTERNAL))|^ABORT_ERR$/
 
 /** What a call came to. */
 function outcomeOf(result, isTry) {
@@ -93,7 +93,7 @@ export class Abortable extends Verdict {
   }
 
   insistSettled() {
-    insist(this.outcome !== undefined, 'a call that was aborted is still pending')
+    insist(this.outcome !== undefined || !this.isPrompt, 'a call that was aborted is still pending')
   }
 
   /** @param {Error | undefined} error what it failed with, if it did */

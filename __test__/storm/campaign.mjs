@@ -1,7 +1,8 @@
 /** Many interleavings, beside threads that do the same and are terminated in the middle of it. */
 
-import { setImmediate } from 'node:timers/promises'
-import { Broken } from './calls.mjs'
+import { setImmediate, setTimeout } from 'node:timers/promises'
+import { MemoryBudget } from 'pageout'
+import { Broken, insist } from './calls.mjs'
 import { Random } from './random.mjs'
 import { Scene } from './scene.mjs'
 import { Adopter, Rival, Writer } from './threads.mjs'
@@ -18,6 +19,10 @@ const STUCK_AFTER_MS = 120_000
 export class Tally {
   interleavings = 0
   terminated = 0
+  /** Payloads whose borrowed memory was transferred away. */
+  robberies = 0
+  /** Warnings of that. */
+  told = 0
   counts = {}
 
   count(group, name) {
@@ -26,23 +31,39 @@ export class Tally {
   }
 }
 
+/** Bytes that all threads together may have in memory, of the pagers that share them. */
+const COMMON_BYTES = 128 * 2 ** 10
+
+/** Counts warnings about borrows, which are expected; others are shown. */
+function countWarnings(tally) {
+  process.removeAllListeners('warning')
+  process.on('warning', warning => {
+    if (warning.name !== 'PageoutWarning') return console.error(warning)
+    tally.count('warnings', warning.code)
+    if (warning.code === 'PAGEOUT_BORROW_TRANSFERRED') tally.told += 1
+  })
+}
+
 /**
  * Plays interleavings until there were enough, or it took long enough.
  *
- * @param {{ seed: number, from?: number, interleavings?: number, seconds?: number, isAlone?: boolean }} plan `isAlone`:
- * without other threads
+ * @param {{ seed: number, from?: number, interleavings?: number, seconds?: number, budget?: string }} plan `budget`: the token
+ * of the one that the thread shares with who started it; then it is without other threads
  * @param {Tally} tally
  * @param {(tally: Tally) => void} tell called now and then
  */
 export async function campaign(plan, tally, tell = () => {}) {
-  const { seed, from = 0, interleavings = Infinity, seconds = Infinity, isAlone = false } = plan
+  const { seed, from = 0, interleavings = Infinity, seconds = Infinity, budget } = plan
+  const isAlone = budget !== undefined
+  const common = isAlone ? MemoryBudget.join(budget) : new MemoryBudget(COMMON_BYTES)
+  countWarnings(tally)
   const writer = isAlone ? undefined : await Writer.start()
   const adopter = isAlone ? undefined : Adopter.startIfPossible()
   const endsAt = Date.now() + seconds * 1000
   let next = from
   while (next < from + interleavings && Date.now() < endsAt) {
     const end = Math.min(from + interleavings, (Math.floor(next / BATCH) + 1) * BATCH)
-    await playBatch({ seed, next, end, writer, adopter, isAlone }, tally)
+    await playBatch({ seed, next, end, writer, adopter, isAlone, common }, tally)
     next = end
     tell(tally)
   }
@@ -50,10 +71,10 @@ export async function campaign(plan, tally, tell = () => {}) {
   await adopter?.stop()
 }
 
-async function playBatch({ seed, next, end, writer, adopter, isAlone }, tally) {
+async function playBatch({ seed, next, end, writer, adopter, isAlone, common }, tally) {
   const random = new Random(seed, Math.floor(next / BATCH), 1)
-  const rival = isAlone ? undefined : new Rival(random.below(2 ** 32))
-  const worlds = openWorlds(random)
+  const rival = isAlone ? undefined : new Rival(random.below(2 ** 32), common.token)
+  const worlds = openWorlds(random, common)
   for (let interleaving = next; interleaving < end; interleaving += 1) {
     for (const world of worlds) if (world.isClosed) world.open()
     const racing = writer && new Random(seed, interleaving, 2).oneIn(8) ? writer.begin() : undefined
@@ -66,13 +87,21 @@ async function playBatch({ seed, next, end, writer, adopter, isAlone }, tally) {
     tally.terminated += 1
   }
   await leaveNothing(worlds, isAlone)
+  insist(tally.told === tally.robberies, `${tally.robberies} loans were robbed, and ${tally.told} warnings came`)
+  // In the thread that others join, those are gone now, and their memory with them.
+  if (!isAlone) await leaveNoMemory(common)
+}
+
+async function leaveNoMemory(budget) {
+  for (let turn = 0; turn < COLLECTIONS_MAX && budget.residentBytes > 0; turn += 1) await setTimeout(10)
+  insist(budget.residentBytes === 0, `${budget.residentBytes} bytes of a budget are taken, which nobody uses`)
 }
 
 async function playOne(keys, worlds, around) {
   const scene = new Scene(keys, worlds, around)
   const [seed, interleaving] = keys
   const where = () => `\nseed ${seed}, interleaving ${interleaving}, steps: ${scene.trace.join(', ')}`
-  const watch = setTimeout(() => {
+  const watch = globalThis.setTimeout(() => {
     console.error(`stuck${where()}`)
     process.exit(1)
   }, STUCK_AFTER_MS)

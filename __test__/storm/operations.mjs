@@ -4,6 +4,7 @@
  */
 
 import { Handle } from 'pageout'
+import { borrowFor, hold } from './borrows.mjs'
 import { attempt, insist, Verdict } from './calls.mjs'
 import { putOut } from './pageouts.mjs'
 import { fetch, RELEASED, someRanges } from './payloads.mjs'
@@ -15,7 +16,10 @@ import { readStream } from './streams.mjs'
 const BACKENDS = ['file', 'swap']
 
 function out(scene, random) {
-  const pieces = somePieces(scene, random)
+  goOut(scene, random, somePieces(scene, random))
+}
+
+function goOut(scene, random, pieces) {
   const world = random.pick(scene.worlds)
   const verb = random.oneIn(3) ? 'pageoutWith' : 'pageout'
   const backend = verb === 'pageoutWith' || random.oneIn(2) ? random.pick(BACKENDS) : undefined
@@ -169,11 +173,70 @@ function release(scene, random) {
   scene.entries.use(random, entry => letGo(entry, isDisposed))
 }
 
-function letGo(entry, isDisposed) {
-  if (isDisposed) entry.handle[Symbol.dispose]()
-  else entry.handle.release()
+/** Releases a payload, unless it is borrowed; says whether it is released. */
+export function letGo(entry, isDisposed) {
+  const { handle, loans } = entry
+  const verdict = new Verdict(entry.origin)
+  verdict.faults.clear()
+  if (!handle.released) loans.judge(verdict)
+  const { error } = attempt(() => (isDisposed ? handle[Symbol.dispose]() : handle.release()) ?? {})
+  verdict.judge(error, 'release')
+  if (error) return false
   entry.release()
-  insist(entry.handle.released, 'a handle that was released is not')
+  insist(handle.released, 'a handle that was released is not')
+  return true
+}
+
+/** A borrow that is held, for work, or several at once. */
+function borrow(how) {
+  return (scene, random) => {
+    const user = someUser(scene, random)
+    const times = random.pick([1, 1, 1, 2, 4])
+    const own = new Random(random.below(2 ** 32))
+    scene.entries.use(random, entry => {
+      for (let time = 0; time < times; time += 1) scene.track('borrow', how(own, user(entry), entry, scene))
+    })
+  }
+}
+
+function giveBack(scene, random) {
+  const isAll = random.oneIn(6)
+  if (isAll) return scene.releaseAll()
+  const held = scene.someHeld(random)
+  held?.release(random)
+}
+
+/** A borrow is not released, but forgotten, or the borrow without its array. */
+function forgetBorrow(scene, random) {
+  const held = scene.someHeld(random)
+  if (random.oneIn(2)) held?.keepArray()
+  else held?.drop()
+}
+
+/** A borrower does what he may not do. */
+function meddle(scene, random) {
+  const held = scene.someHeld(random)
+  const isRobber = random.oneIn(3)
+  const own = new Random(random.below(2 ** 32))
+  if (!held?.isLive || held.value.byteLength === 0) return
+  if (!isRobber) return held.write(own)
+  if (held.borrow && !held.entry.loans.isLeft) held.rob(own, scene.tally)
+}
+
+/** What is borrowed goes out itself, which it may, or is written to, which it may not. */
+function lendOn(scene, random) {
+  const held = scene.someHeld(random)
+  const isTarget = random.oneIn(3)
+  if (isTarget) {
+    const user = someUser(scene, random)
+    scene.entries.use(random, entry => {
+      if (!held?.isLive) return
+      const request = { verb: 'read', ranges: [[0, entry.handle.length]], target: held.piece() }
+      scene.track('read', fetch(random, user(entry), entry, request, () => {}))
+    })
+    return
+  }
+  if (held?.isLive) goOut(scene, random, [held.piece()])
 }
 
 /** A call of what needs no waiting. */
@@ -219,6 +282,9 @@ function moveAndAdopt(scene, random) {
     const { error, token } = attempt(() => ({ token: entry.handle.move() }))
     const verdict = new Verdict(entry.world)
     entry.judgeHandle(verdict)
+    entry.loans.judge(verdict)
+    // What was changed needs another place.
+    if (entry.changes > 0) verdict.risk(() => ['ERR_PAGEOUT_CAPACITY'])
     verdict.judge(error, 'move')
     if (error) return entry
     entry.release()
@@ -254,6 +320,12 @@ export const OPERATIONS = [
   { name: 'read', weight: 6, run: read('read') },
   { name: 'take', weight: 12, run: read('take') },
   { name: 'abort', weight: 8, run: (scene, random) => scene.abortOne(random) },
+  { name: 'borrow', weight: 8, run: borrow(hold) },
+  { name: 'borrowFor', weight: 6, run: borrow(borrowFor) },
+  { name: 'giveBack', weight: 6, run: giveBack },
+  { name: 'forgetBorrow', weight: 1, run: forgetBorrow },
+  { name: 'meddle', weight: 1, run: meddle },
+  { name: 'lendOn', weight: 3, run: lendOn },
   { name: 'release', weight: 3, run: release },
   { name: 'drop', weight: 3, run: (scene, random) => scene.entries.drop(random) },
   { name: 'spoil', weight: 8, run: (scene, random) => scene.somePiece(random).spoil(random) },

@@ -1,5 +1,6 @@
 /** What the storm knows of a payload that is out, and the calls on it. */
 
+import { Loans } from './borrows.mjs'
 import { Broken, Call, insist } from './calls.mjs'
 import { bytesOf, classOf, isSameFamily, same } from './pieces.mjs'
 
@@ -9,6 +10,12 @@ export const RELEASED = 'ERR_PAGEOUT_RELEASED'
 export class Entry {
   #isReleased = false
   #line
+  #content
+  /** Whether nobody can tell what the payload contains, or will contain. */
+  #isVague = false
+  /** Counts changes of what it contains, by borrowers. */
+  changes = 0
+  loans = new Loans(this)
   /** Takes that are pending; the payload is released when one of them ends well. */
   takes = new Set()
   /** Streams that are being read and dispose of the handle in the end. */
@@ -25,13 +32,55 @@ export class Entry {
     this.origin = origin
     this.handle = handle
     this.kind = kind
-    this.content = content
+    this.#content = content
     this.#line = origin.ledger.enter(handle)
   }
 
-  /** Whether the payload was taken, released or moved. */
+  /** Whether the payload was taken, released, moved or lost. */
   get isReleased() {
+    const isLost = this.loans.isRobbed && !this.#isReleased && !this.world.isClosed && this.handle.released
+    if (isLost && this.takes.size === 0) this.release()
     return this.#isReleased
+  }
+
+  /** What it contains, where that is known. */
+  get content() {
+    return this.#isVague ? undefined : this.#content
+  }
+
+  /** What nobody knew shows itself. */
+  learn(bytes) {
+    this.#content ??= Uint8Array.from(bytes)
+  }
+
+  /** A borrower changes what it is lent. */
+  change(edit) {
+    const { backend } = this.handle
+    const isKept = backend === 'swap' || this.world.hasBudget
+    if (!isKept) {
+      this.loans.isChanged = true
+      return
+    }
+    this.changes += 1
+    if (this.loans.isLeft || (backend === 'file' && !this.world.isChecked)) this.#isVague = true
+    if (this.#content === undefined) return
+    this.#content = Uint8Array.from(this.#content)
+    edit(this.#content)
+  }
+
+  /** The memory is gone: what was changed there is, or is not, in the copy that is left. */
+  rob() {
+    this.#isVague ||= this.changes > 0 && this.handle.backend === 'file'
+  }
+
+  /** A call of the file backend may be counted where the payload is looked for. */
+  count(call) {
+    if (this.origin.counts(this.handle)) this.origin.looksMost += call.isAsync ? 2 : 1
+  }
+
+  /** So many have been. */
+  served(looks) {
+    if (this.origin.counts(this.handle) && !this.origin.isClosed) this.origin.looks += looks
   }
 
   /** Its place is free, or will be as soon as a take that is pending ends. */
@@ -49,7 +98,9 @@ export class Entry {
   movedTo(handle, world) {
     // Scratch space stays counted where it is; memory is that of the pager whose handle it has.
     const origin = handle.backend === 'file' ? this.origin : world
-    return new Entry(world, handle, this.kind, this.content, origin)
+    const moved = new Entry(world, handle, this.kind, this.#content, origin)
+    moved.#isVague = this.#isVague
+    return moved
   }
 
   /** What using the handle comes to, as things are now. */
@@ -57,7 +108,7 @@ export class Entry {
     if (!call.world.serves(this.world)) call.faults.add('ERR_INVALID_ARG_VALUE')
     if (this.world.isClosed) call.faults.add('ERR_PAGEOUT_CLOSED')
     if (this.isReleased) call.faults.add(RELEASED)
-    if (this.releasers.size > 0) call.risk(() => [RELEASED])
+    if (this.releasers.size > 0 || this.loans.isRobbed) call.risk(() => [RELEASED])
     for (const take of this.takes) {
       if (take.isDoomed) call.risk(() => [RELEASED])
       else call.faults.add(RELEASED)
@@ -95,6 +146,7 @@ export function someRanges(random, length) {
 
 /** What a target makes of a call that writes `byteLength` bytes of class `kind` to it. */
 function judgeTarget(call, target, kind, byteLength) {
+  if (target.isBorrowed) call.faults.add('ERR_INVALID_ARG_VALUE')
   if (!isSameFamily(target.kind, kind)) call.faults.add('ERR_INVALID_ARG_TYPE')
   else if (!target.isSpoiled && target.bytes.length < byteLength) call.faults.add('ERR_OUT_OF_RANGE')
   call.risk(() => (target.isSpoiled ? ['ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_VALUE'] : []))
@@ -112,11 +164,14 @@ export function fetch(random, world, entry, { verb, ranges, code, target }, keep
   const byteLength = ranges.reduce((sum, [, length]) => sum + length, 0) * entry.kind.elementBytes
   if (code) call.faults.add(code)
   entry.judgeHandle(call)
+  if (verb === 'take') entry.loans.judge(call)
+  entry.count(call)
   // A pager that has closed at once takes the payload away from calls that are pending with functions of the package.
   if (entry.world.closesAtOnce) call.risk(() => (entry.world.isClosed ? ['ERR_PAGEOUT_CLOSED'] : []))
   if (target) judgeTarget(call, target, entry.kind, byteLength)
   target?.touch()
   const version = target?.version
+  const { changes } = entry
   if (target) target.fillers += 1
   if (verb === 'take') {
     entry.takes.add(call)
@@ -126,8 +181,9 @@ export function fetch(random, world, entry, { verb, ranges, code, target }, keep
     entry.takes.delete(call)
     const isTouched = target !== undefined && wasTouched(target, version, call.isAsync)
     if (error) return
+    if (byteLength > 0) entry.served(1)
     if (verb === 'take') entry.release()
-    checkResult(entry, value, ranges, byteLength, target, isTouched)
+    checkResult(entry, value, { ranges, byteLength, target, isTouched, isChanged: entry.changes !== changes })
     if (!target) keep(value)
   }
   const done = call.start(verb, argumentsOf(random, { verb, handle: entry.handle, ranges, target, call }), settled)
@@ -164,7 +220,7 @@ function wasTouched(target, version, isAsync) {
   return isTouched
 }
 
-function checkResult(entry, value, ranges, byteLength, target, isTouched) {
+function checkResult(entry, value, { ranges, byteLength, target, isTouched, isChanged }) {
   insist(classOf(value) === entry.kind.name, `a ${entry.kind.name} came back as ${classOf(value)}`)
   // Memory that was taken away right after the call ended well is not there to be looked at.
   const bytes = isTouched ? undefined : bytesOf(value)
@@ -172,13 +228,13 @@ function checkResult(entry, value, ranges, byteLength, target, isTouched) {
   if (bytes === undefined) return
   const isBuffer = target !== undefined && entry.kind.name === 'ArrayBuffer'
   insist(isBuffer || bytes.length === byteLength, `${bytes.length} bytes came back, not ${byteLength}`)
-  if (target?.isRacing) return
+  if (target?.isRacing || isChanged) return
   const expected = entry.bytesAt(ranges)
   const got = bytes.subarray(0, byteLength)
   // Where they differ takes a while to find.
   if (expected && !same(got, expected)) throw new Broken(`other bytes came back: ${difference(got, expected)}`)
   if (expected) return
-  if (byteLength === entry.handle.byteLength && ranges.length === 1) entry.content = Uint8Array.from(got)
+  if (byteLength === entry.handle.byteLength && ranges.length === 1) entry.learn(got)
 }
 
 function checkPlace(value, { chunk, kind }, isTouched) {

@@ -186,6 +186,10 @@ export class Piece {
     attempt(() => random.pick(ways)(buffer, random, this.wasm))
   }
 
+  get isBorrowed() {
+    return this.memory === BORROWED
+  }
+
   /** Gives back what can be used again. */
   recycle() {
     if (this.wasm && this.wasm.buffer.byteLength < (WASM_PAGES_MAX * WASM_PAGE_BYTES) / 2) idleWasm.push(this.wasm)
@@ -221,6 +225,26 @@ function attempt(change) {
 
 const RACING = { name: 'racing' }
 const RESULT = { name: 'result', isMovable: true }
+
+const BORROWED = { name: 'borrowed' }
+
+/** An array that is borrowed: it may become empty at any time. */
+export class BorrowedPiece extends Piece {
+  constructor(kind, chunk) {
+    super(kind, BORROWED, chunk)
+    this.content = Uint8Array.from(this.bytes)
+  }
+
+  isIntact() {
+    return !this.bytes?.length || super.isIntact()
+  }
+
+  /** The borrow is over, or may be. */
+  end() {
+    this.touch()
+    this.isSpoiled = true
+  }
+}
 
 /** Makes pieces; each has a number of its own. */
 export class Pieces {

@@ -2,7 +2,7 @@
 
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { insist } from './calls.mjs'
-import { OPERATIONS } from './operations.mjs'
+import { letGo, OPERATIONS } from './operations.mjs'
 import { fetch } from './payloads.mjs'
 import { Pieces } from './pieces.mjs'
 import { Random } from './random.mjs'
@@ -12,6 +12,8 @@ const ENTRIES = 3
 const STEPS_MAX = 24
 /** How long work goes on at most that was given up. */
 const GIVEN_UP_MS = 20_000
+/** Between two looks whether borrows that wait got room. */
+const LOOK_MS = 5
 /** Pieces that one interleaving makes at most. */
 const PIECES_MAX = 1024
 
@@ -83,6 +85,13 @@ class Entries {
 export class Scene {
   /** What was done, to be shown when it went wrong. */
   trace = []
+  /** Borrows that are held. */
+  held = []
+  /** Payloads that are or were borrowed. */
+  lent = new Set()
+  /** Borrows that wait until others are released. */
+  waiters = new Set()
+  #hasAborted = false
   #calls = new Set()
   #waits = new Set()
   #failure
@@ -119,6 +128,7 @@ export class Scene {
       if (random.oneIn(4)) await setImmediate()
     }
     await this.settle()
+    await this.#endBorrows()
     this.#checkPieces()
     await this.#checkEntries()
     for (const world of this.worlds) await this.#checkLedger(world)
@@ -155,10 +165,30 @@ export class Scene {
     }
   }
 
+  /** Whether nothing is pending, and nothing goes on that was given up. */
+  get isQuiet() {
+    return this.#calls.size === 0 && !this.#hasAborted
+  }
+
+  get tally() {
+    return this.#tally
+  }
+
+  /** One of the borrows that are held. */
+  someHeld(random) {
+    this.held = this.held.filter(({ isHeld }) => isHeld)
+    return this.held[random.below(2 ** 20) % this.held.length]
+  }
+
+  releaseAll() {
+    for (const held of this.held.splice(0)) if (held.isHeld) held.release(new Random(...this.keys, this.steps, 1))
+  }
+
   /** Keeps an eye on a call. */
   track(name, { call, done }) {
     const ended = () => {
       this.#calls.delete(call)
+      this.#hasAborted ||= call.outcome === 'ABORT_ERR'
       this.#tally.count(`${name} (${call.isAsync ? 'promise' : 'sync'})`, call.outcome)
     }
     if (!done) return ended()
@@ -195,8 +225,26 @@ export class Scene {
 
   async settle() {
     // What waits for a call that came to something wrong would wait for ever.
-    while (this.#waits.size > 0 && !this.#failure) await Promise.race([Promise.all(this.#waits), this.#failed])
+    while (this.#waits.size > 0 && !this.#failure) {
+      const ends = [Promise.all(this.#waits), this.#failed]
+      if (this.waiters.size > 0) ends.push(this.#letThrough())
+      await Promise.race(ends)
+    }
     if (this.#failure) throw this.#failure
+  }
+
+  /** Lets borrows go that others wait for. */
+  async #letThrough() {
+    this.releaseAll()
+    if ([...this.lent].some(({ loans }) => loans.dropped > 0)) globalThis.gc()
+    await setTimeout(LOOK_MS)
+  }
+
+  async #endBorrows() {
+    this.releaseAll()
+    await this.settle()
+    for (const { loans } of this.lent) await loans.collect()
+    this.lent.clear()
   }
 
   #checkPieces() {
@@ -220,7 +268,11 @@ export class Scene {
     // Of what all threads share, they have some too.
     if (world.isShared || world.isClosed) return
     const handles = () => world.controls.stats().handles
-    for (let ms = 0; ms < GIVEN_UP_MS && handles() !== world.ledger.count(); ms += 1) await setTimeout(1)
+    const borrowedBytes = () => world.controls.stats().borrowedBytes
+    const isDone = () => handles() === world.ledger.count() && borrowedBytes() === 0
+    for (let ms = 0; ms < GIVEN_UP_MS && !isDone(); ms += 1) await setTimeout(1)
+    insist(borrowedBytes() === 0, `${borrowedBytes()} bytes are borrowed, and nobody borrows`)
+    world.checkBudget()
     insist(
       handles() === world.ledger.count(),
       `${world.ledger.count()} payloads are out, and the pager has ${handles()}`,
@@ -229,8 +281,7 @@ export class Scene {
 
   #end(random, entry, verb) {
     if (verb === 'release') {
-      entry.handle.release()
-      entry.release()
+      insist(letGo(entry, false), 'a payload that nobody borrows could not be released')
     }
     if (verb === 'release' || verb === 'forget') return
     const ranges = [[0, entry.handle.length]]

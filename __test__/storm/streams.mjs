@@ -26,6 +26,7 @@ export function readStream(random, world, entry) {
   const reader = random.pick(READERS)
   const manner = someManner(random, handle.byteLength)
   entry.judgeHandle(call)
+  const { changes } = entry
   const { error, stream } = attempt(() => ({ stream: world.controls.toReadableStream(handle, options) }))
   if (error) {
     call.end(error, 'toReadableStream')
@@ -33,6 +34,7 @@ export function readStream(random, world, entry) {
   }
   if (release) entry.threats += 1
   judgeMeanwhile(call, entry)
+  if (release) entry.loans.judgeStream(call)
   if (release) entry.releasers.add(call)
   const done = read().catch(error => ({ error }))
   return { call, done: done.then(end) }
@@ -60,7 +62,7 @@ export function readStream(random, world, entry) {
   function end({ chunks, isWhole, error }) {
     entry.releasers.delete(call)
     call.end(error, `a stream by ${reader.name}`)
-    checkBytes(entry, Buffer.concat(chunks), isWhole)
+    checkBytes(entry, Buffer.concat(chunks), { isWhole, isChanged: entry.changes !== changes })
     const longest = reader === readIntoOwn ? manner.viewBytes : (options.chunkBytes ?? handle.byteLength)
     insist(
       chunks.every(({ length }) => length > 0 && length <= longest),
@@ -81,6 +83,7 @@ function judgeMeanwhile(call, entry) {
   const { threats } = entry
   const isThreatened = entry.takes.size > 0 || entry.releasers.size > 0
   call.risk(() => (isThreatened || entry.threats !== threats || entry.handle.released ? [RELEASED] : []))
+  call.risk(() => (entry.loans.isRobbed ? [RELEASED] : []))
   call.risk(() => (call.world.isClosed || entry.world.isClosed ? ['ERR_PAGEOUT_CLOSED'] : []))
 }
 
@@ -142,8 +145,8 @@ async function iterate(stream, manner, take) {
 }
 
 /** What a stream gave is how the payload begins, and all of it if it came to the end. */
-function checkBytes({ content, handle }, bytes, isWhole) {
+function checkBytes({ content, handle }, bytes, { isWhole, isChanged }) {
   insist(!isWhole || bytes.length === handle.byteLength, `a stream ended after ${bytes.length} bytes`)
-  if (content === undefined) return
+  if (content === undefined || isChanged) return
   insist(same(bytes, content.subarray(0, bytes.length)), 'a stream gave other bytes')
 }

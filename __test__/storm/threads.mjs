@@ -45,8 +45,9 @@ export class Rival {
   #begun
   #failure
 
-  constructor(seed) {
-    this.#worker = start('rival.mjs', { seed })
+  /** @param {string} budget the token of the one that it shares */
+  constructor(seed, budget) {
+    this.#worker = start('rival.mjs', { seed, budget })
     this.#worker.on('error', error => {
       this.#failure = error
     })

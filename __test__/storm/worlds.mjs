@@ -12,6 +12,11 @@ const CAN_EXCLUDE = process.platform === 'linux'
 /** A pager with the forms of its verbs that it has. */
 class World {
   isClosed = false
+  /** Borrows that are held of its payloads. */
+  borrows = new Set()
+  /** How often payloads of a budget were looked for, at least, and more than its calls that ended well. */
+  looks = 0
+  looksMost = 0
   #options
   #Pager
 
@@ -29,6 +34,31 @@ class World {
 
   get capacityBytes() {
     return this.#options?.capacityBytes
+  }
+
+  /** Whether its payloads of the file backend stay in memory while there is room. */
+  get hasBudget() {
+    return this.#options?.residentBytes !== undefined
+  }
+
+  get hasOwnBudget() {
+    return typeof this.#options?.residentBytes === 'number'
+  }
+
+  /** The limit of its budget, where that is fixed. */
+  get limitBytes() {
+    const residentBytes = this.#options?.residentBytes
+    return residentBytes instanceof sync.MemoryBudget ? residentBytes.limitBytes : this.hasOwnBudget ? residentBytes : undefined
+  }
+
+  /** Whether it has checksums. */
+  get isChecked() {
+    return this.#options?.integrity !== 'none'
+  }
+
+  /** Whether it counts where the payload of a handle is found. */
+  counts({ backend, byteLength }) {
+    return this.hasBudget && backend === 'file' && byteLength > 0
   }
 
   /** What becomes of the chunks of pageouts that name nothing else. */
@@ -53,6 +83,8 @@ class World {
 
   open() {
     this.isClosed = false
+    this.looks = 0
+    this.looksMost = 0
     this.ledger = new Ledger()
     if (this.isShared) {
       this.sync = sync
@@ -68,17 +100,36 @@ class World {
   /** Closes a pager of the storm's own; what it gives back is to be waited for. */
   close(isDisposed = false) {
     this.isClosed = true
-    if (!isDisposed) return this.controls.close()
-    return this.controls[this.closesAtOnce ? Symbol.dispose : Symbol.asyncDispose]()
+    const name = isDisposed ? (this.closesAtOnce ? Symbol.dispose : Symbol.asyncDispose) : 'close'
+    const closing = this.controls[name]()
+    for (const held of this.borrows) held.closed()
+    this.borrows.clear()
+    return closing
+  }
+
+  /** What is borrowed is counted, also when nothing is; and each search for a payload is a hit or a miss. */
+  checkBudget() {
+    const stats = this.controls.stats()
+    const { residentBytes, borrowedBytes, residentHits, residentMisses, reads, takes } = stats
+    const isOver = this.limitBytes !== undefined && residentBytes > this.limitBytes
+    insist(!isOver && borrowedBytes <= residentBytes, `more is in memory than may be: ${JSON.stringify(stats)}`)
+    if (!this.hasBudget) return
+    const looks = residentHits + residentMisses
+    insist(looks >= this.looks, `${this.looks} searches for payloads ended well, and ${looks} are counted`)
+    insist(looks <= reads + takes + this.looksMost, `more searches than calls: ${JSON.stringify(stats)}`)
   }
 }
 
-/** The pagers of one batch of interleavings. The one of the process comes more than once, to be chosen more often. */
-export function openWorlds(random) {
+/**
+ * The pagers of one batch of interleavings. The one of the process comes more than once, to be chosen more often.
+ *
+ * @param {MemoryBudget} common of all threads
+ */
+export function openWorlds(random, common) {
   const shared = new World()
   // Small ones are full all the time; two of the pagers may share one.
   const budget = new sync.MemoryBudget(random.pick([16, 128]) * KIB)
-  const residentBytes = () => random.pick([undefined, undefined, 4 * KIB, 64 * KIB, 2 ** 20, 'auto', budget, budget])
+  const residentBytes = () => random.pick([undefined, undefined, 4 * KIB, 64 * KIB, 2 ** 20, 'auto', budget, budget, common])
   const own = [sync.Pager, promises.Pager].flatMap(Pager => [
     new World(Pager, {
       integrity: random.pick(['checksum', 'none']),

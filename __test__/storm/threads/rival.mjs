@@ -5,4 +5,4 @@ import { campaign, Tally } from '../campaign.mjs'
 
 const tally = new Tally()
 setTimeout(() => parentPort.postMessage('begun'))
-await campaign({ seed: workerData.seed, isAlone: true }, tally)
+await campaign(workerData, tally)
