@@ -285,7 +285,8 @@ function startBorrow(random, world, entry, scene, { work, prepare = () => {}, se
     scene.waiters.delete(call)
     const { error } = outcome
     if (error?.code === 'ERR_PAGEOUT_BUDGET') checkNoRoom(error, call, entry, { isWaiting, borrowedBytes: before })
-    if (!error) entry.served(1)
+    // Without a budget those that share memory share a read.
+    if (!error && isBudgeted(entry)) entry.served(1)
     settled(outcome)
     if (entry.loans.unsure.has(call)) entry.loans.end('unsure', call)
   })
@@ -312,7 +313,8 @@ const MANNERS = {
     weight: 1,
     sync: INVALID_RETURN,
     promise: INVALID_RETURN,
-    end: value => new DataView(ArrayBuffer.isView(value) ? value.buffer : value),
+    // Of memory that is gone there is none.
+    end: value => (isEmpty(value) ? value : new DataView(ArrayBuffer.isView(value) ? value.buffer : value)),
   },
   'gives later': { weight: 5, isLate: true, sync: INVALID_RETURN, end: () => 42 },
   rejects: { weight: 1, isLate: true, sync: INVALID_RETURN, promise: WORK_FAILED, end: () => fail() },
@@ -386,5 +388,5 @@ function nest(entry, loans) {
   insist(!entry.content || same(bytesOf(sync.read(entry.handle)), entry.content), 'a read of what is borrowed gave other bytes')
   entry.served(1)
   sync.borrow(entry.handle, array => loans.check(array, 'a borrow in a borrow'))
-  entry.served(1)
+  if (isBudgeted(entry)) entry.served(1)
 }

@@ -26,6 +26,7 @@ export function readStream(random, world, entry) {
   const reader = random.pick(READERS)
   const manner = someManner(random, handle.byteLength)
   entry.judgeHandle(call)
+  if (release) entry.loans.judgeStream(call)
   const { changes } = entry
   const { error, stream } = attempt(() => ({ stream: world.controls.toReadableStream(handle, options) }))
   if (error) {
@@ -34,7 +35,6 @@ export function readStream(random, world, entry) {
   }
   if (release) entry.threats += 1
   judgeMeanwhile(call, entry)
-  if (release) entry.loans.judgeStream(call)
   if (release) entry.releasers.add(call)
   const done = read().catch(error => ({ error }))
   return { call, done: done.then(end) }
