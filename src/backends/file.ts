@@ -9,8 +9,8 @@ import { destination } from '../chunks/target.js'
 import { giveBack, releaseExcluded } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
 import { allocate, spareFor } from '../memory/results.js'
-import { abortError, fromAddon, fromNative, guarded, withChunks } from '../model/errors.js'
-import type { Owner, Payload } from '../model/payload.js'
+import { abortError, fromAddon, fromNative, guarded, released, withChunks } from '../model/errors.js'
+import { type Owner, type Payload, RELEASED } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { isAborted } from '../runtime/signal.js'
 import { onAbort, refuseAborted, unlessAborted } from '../threads/abort.js'
@@ -66,7 +66,9 @@ export const file: PayloadBackend = {
     }
   },
 
-  read({ owner, ticket }: Payload, { bytes }: Ranges, into: Uint8Array): void {
+  read(payload: Payload, { bytes }: Ranges, into: Uint8Array): void {
+    refuseLost(payload)
+    const { owner, ticket } = payload
     try {
       if (bytes.length === 2) native.read(owner.ref, ticket, bytes[0] ?? 0, into)
       else native.readMany(owner.ref, ticket, bytes, into)
@@ -186,6 +188,13 @@ export const file: PayloadBackend = {
 function giveBackChunk(owner: Owner, part: Part): void {
   const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
   if (moved) giveBack(moved, owner.spareBytes)
+}
+
+/** Memory that a caller moved elsewhere is not looked at: it may be freed, and the payload lost. */
+function refuseLost(payload: Payload): void {
+  if (!payload.lending || !payload.owner.hasBudget) return
+  payload.lending.settle()
+  if (payload.ticket === RELEASED) throw released()
 }
 
 /** Whether a payload stays in memory while there is room. */
