@@ -330,8 +330,8 @@ function residenceOf({ excludes, spareBytes }: Owner, buffer: ArrayBuffer): Resi
 
 /** Room is there, and another thread has not freed its memory yet. */
 function noRoomYet({ owner, byteLength }: Pick<Payload, 'owner' | 'byteLength'>): PageoutError {
-  const [borrowedBytes, residentBytes] = native.residentUse(owner.ref)
-  return noRoom({ requestedBytes: byteLength, borrowedBytes, residentBytes })
+  const [borrowedBytes, residentBytes, limitBytes] = native.residentUse(owner.ref)
+  return noRoom({ requestedBytes: byteLength, borrowedBytes, residentBytes, limitBytes })
 }
 
 /** Has the payload written, so that it can move to another thread, which its memory cannot. */

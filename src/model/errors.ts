@@ -160,7 +160,12 @@ export function borrowed(): PageoutError {
 }
 
 /** There is no room in a memory budget. */
-export function noRoom(facts: { requestedBytes: number; borrowedBytes: number; residentBytes: number }): PageoutError {
+export function noRoom(facts: {
+  requestedBytes: number
+  borrowedBytes: number
+  residentBytes: number
+  limitBytes: number
+}): PageoutError {
   const { requestedBytes, borrowedBytes, residentBytes } = facts
   const use = `${borrowedBytes} borrowed and ${residentBytes} in memory`
   const message = `no room in the memory budget: ${requestedBytes} bytes asked for, ${use}, which threads have not freed yet`

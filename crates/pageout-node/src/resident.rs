@@ -214,11 +214,11 @@ pub fn budget_bytes(budget: &BudgetRef) -> Vec<f64> {
     vec![double(budget.limit_bytes()), double(budget.resident_bytes())]
 }
 
-/// Bytes of a pager's payloads that are borrowed, and that are in memory.
-#[napi(catch_unwind, ts_return_type = "[borrowedBytes: number, residentBytes: number]")]
+/// Bytes of a pager's payloads that are borrowed, and that are in memory, and the limit of its budget.
+#[napi(catch_unwind, ts_return_type = "[borrowedBytes: number, residentBytes: number, limitBytes: number]")]
 pub fn resident_use(pager: &PagerRef) -> Vec<f64> {
     let stats = pager.shared().pager.stats();
-    vec![double(stats.borrowed_bytes), double(stats.resident_bytes)]
+    vec![double(stats.borrowed_bytes), double(stats.resident_bytes), double(stats.resident_limit_bytes)]
 }
 
 /// Sets the limit of a budget.
