@@ -8,8 +8,6 @@ import { checkStamp, popularNumbers, randomBytes, stamp } from '../payloads.mjs'
 
 /** So many looks follow each other before what they did is asked for. */
 const LOOKS_TOGETHER = 100
-/** Timed looks a payload; before them come as many that nobody times. */
-const LOOKS_PER_PAYLOAD = 2
 
 const { name, folder, payloads, payloadBytes, residentBytes, exponent } = question()
 const cache = await openCache(name, { folder, payloadBytes, residentBytes })
@@ -32,13 +30,13 @@ await cache.close()
 answer({ alone, besideScan })
 
 /**
- * Looks at payloads, a few of each way of choosing in turns. The hits are those of the first way.
+ * Looks as often as there are payloads in each way of choosing, a few of each in turns. The hits are those of the first way.
  *
  * @param {readonly (() => number)[]} ways
  * @returns {Promise<Phase>}
  */
 async function phase(ways) {
-  const looks = payloads * LOOKS_PER_PAYLOAD
+  const looks = payloads
   let [hits, peakBytes] = [0, 0]
   const start = performance.now()
   for (let done = 0; done < looks; done += LOOKS_TOGETHER) {
