@@ -259,8 +259,8 @@ export declare function release(view: ArrayBufferView): boolean
  */
 export declare function replace(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): boolean
 
-/** Bytes of a pager's payloads that are borrowed, and that are in memory. */
-export declare function residentUse(pager: PagerRef): [borrowedBytes: number, residentBytes: number]
+/** Bytes of a pager's payloads that are borrowed, and that are in memory, and the limit of its budget. */
+export declare function residentUse(pager: PagerRef): [borrowedBytes: number, residentBytes: number, limitBytes: number]
 
 /** The scratch directory and the name of its file system, once one is open. */
 export declare function scratchPlace(pager: PagerRef): [scratchDir: string, fileSystem: string] | null

@@ -280,7 +280,8 @@ test('the event loop turns while a payload comes into memory', async t => {
     }
     const borrowed = await borrowing
     t.deepEqual([borrowed.value[0], borrowed.value.at(-1)], [1, 2])
-    t.true(turns > 20, `${turns} turns`)
+    // A borrow that kept the thread busy would be done in the first.
+    t.true(turns > 1, `${turns} turns`)
     borrowed.release()
   }
 })

@@ -86,7 +86,10 @@ export class Loans {
     if (this.isRobbed) return
     insist(!entry.handle.released, `${what}: a handle is released though its payload is borrowed`)
     const bytes = bytesOf(array)
-    insist(bytes?.length === entry.handle.byteLength, `${what}: ${bytes?.length} bytes of a borrow of ${entry.handle.byteLength}`)
+    insist(
+      bytes?.length === entry.handle.byteLength,
+      `${what}: ${bytes?.length} bytes of a borrow of ${entry.handle.byteLength}`,
+    )
     if (this.isChanged) return
     if (entry.content) insist(same(bytes, entry.content), `${what}: a borrow shows other bytes`)
     else entry.learn(bytes)
@@ -240,10 +243,13 @@ function judgeBorrow(call, entry, isWaiting) {
   call.risk(() => (call.world.isClosed || entry.world.isClosed ? ['ERR_PAGEOUT_CLOSED'] : []))
 }
 
-function checkNoRoom(error, call, entry, { isWaiting, borrowedBytes }) {
+function checkNoRoom(error, entry, { isWaiting, borrowedBytes }) {
   const { requestedBytes, residentBytes, limitBytes } = error
   const { byteLength } = entry.handle
-  insist(requestedBytes >= byteLength && requestedBytes <= Math.max(byteLength, PAYLOAD_BYTES_MIN), 'other bytes were asked for')
+  insist(
+    requestedBytes >= byteLength && requestedBytes <= Math.max(byteLength, PAYLOAD_BYTES_MIN),
+    'other bytes were asked for',
+  )
   if (entry.world.isClosed) return
   const limit = entry.world.limitBytes
   insist(limit === undefined || limitBytes === limit, `the limit of a budget of ${limit} is said to be ${limitBytes}`)
@@ -284,7 +290,7 @@ function startBorrow(random, world, entry, scene, { work, prepare = () => {}, se
   const done = call.start('borrow', args, outcome => {
     scene.waiters.delete(call)
     const { error } = outcome
-    if (error?.code === 'ERR_PAGEOUT_BUDGET') checkNoRoom(error, call, entry, { isWaiting, borrowedBytes: before })
+    if (error?.code === 'ERR_PAGEOUT_BUDGET') checkNoRoom(error, entry, { isWaiting, borrowedBytes: before })
     // Without a budget those that share memory share a read.
     if (!error && isBudgeted(entry)) entry.served(1)
     settled(outcome)
@@ -385,7 +391,10 @@ function nest(entry, loans) {
   if (!sync || entry.world.isClosed || loans.isRobbed || entry.isReleased) return
   const { error } = attempt(() => ({ value: sync.take(entry.handle) }))
   insist(error?.code === BORROWED, `a take of what is borrowed came to ${error?.code}`)
-  insist(!entry.content || same(bytesOf(sync.read(entry.handle)), entry.content), 'a read of what is borrowed gave other bytes')
+  insist(
+    !entry.content || same(bytesOf(sync.read(entry.handle)), entry.content),
+    'a read of what is borrowed gave other bytes',
+  )
   entry.served(1)
   sync.borrow(entry.handle, array => loans.check(array, 'a borrow in a borrow'))
   if (isBudgeted(entry)) entry.served(1)

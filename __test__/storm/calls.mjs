@@ -13,7 +13,8 @@ export function insist(isSo, what) {
 }
 
 /** Codes of what a try form throws: the caller's own errors, and defects. */
-const THROWN = /^ERR_(INVALID_ARG_|OUT_OF_RANGE|PAGEOUT_(RELEASED|BORROWED|CLOSED|OVERLAP|NOT_DETACHABLE|INTERNAL))|^ABORT_ERR$/
+const THROWN =
+  /^ERR_(INVALID_ARG_|OUT_OF_RANGE|PAGEOUT_(RELEASED|BORROWED|CLOSED|OVERLAP|NOT_DETACHABLE|INTERNAL))|^ABORT_ERR$/
 
 /** What a call came to. */
 function outcomeOf(result, isTry) {

@@ -232,7 +232,10 @@ function lendOn(scene, random) {
     scene.entries.use(random, entry => {
       if (!held?.isLive) return
       const request = { verb: 'read', ranges: [[0, entry.handle.length]], target: held.piece() }
-      scene.track('read', fetch(random, user(entry), entry, request, () => {}))
+      scene.track(
+        'read',
+        fetch(random, user(entry), entry, request, () => {}),
+      )
     })
     return
   }

@@ -48,7 +48,11 @@ class World {
   /** The limit of its budget, where that is fixed. */
   get limitBytes() {
     const residentBytes = this.#options?.residentBytes
-    return residentBytes instanceof sync.MemoryBudget ? residentBytes.limitBytes : this.hasOwnBudget ? residentBytes : undefined
+    return residentBytes instanceof sync.MemoryBudget
+      ? residentBytes.limitBytes
+      : this.hasOwnBudget
+        ? residentBytes
+        : undefined
   }
 
   /** Whether it has checksums. */
@@ -129,7 +133,8 @@ export function openWorlds(random, common) {
   const shared = new World()
   // Small ones are full all the time; two of the pagers may share one.
   const budget = new sync.MemoryBudget(random.pick([16, 128]) * KIB)
-  const residentBytes = () => random.pick([undefined, undefined, 4 * KIB, 64 * KIB, 2 ** 20, 'auto', budget, budget, common])
+  const residentBytes = () =>
+    random.pick([undefined, undefined, 4 * KIB, 64 * KIB, 2 ** 20, 'auto', budget, budget, common])
   const own = [sync.Pager, promises.Pager].flatMap(Pager => [
     new World(Pager, {
       integrity: random.pick(['checksum', 'none']),
