@@ -298,7 +298,8 @@ impl<'a> World<'a> {
 
     fn check(&mut self) {
         let stats = self.pagers.each_ref().map(Pager::stats);
-        let resident_bytes: u64 = stats.iter().map(|stats| stats.resident_bytes).sum();
+        // Of one moment, which those of two pagers are not.
+        let resident_bytes = self.budget.resident_bytes();
         assert!(stats.iter().all(|stats| stats.borrowed_bytes <= stats.resident_bytes || stats.resident_bytes == 0));
         // A smaller limit is reached as soon as may be; the keeper works beside this.
         assert!(resident_bytes <= LIMIT_BYTES_MAX, "{resident_bytes} bytes");
