@@ -37,7 +37,7 @@ export async function run(bench) {
     {
       id: 'misses',
       title: `The event loop beside ${IN_FLIGHT} pending looks`,
-      note: `${totalBytes / MIB} MiB of payloads are out; random ones are looked at, with pageout by a borrow within a memory budget that has room for one in ${PAYLOADS_PER_ROOM}. The rivals read each into new memory. The delay is how much longer than in an idle process the event loop did not come round at its worst.`,
+      note: `${totalBytes / MIB} MiB of payloads are out; random ones are looked at, with pageout by a borrow within a memory budget that has room for one in ${PAYLOADS_PER_ROOM}, and waits for room where there is none. The rivals read each into new memory. The delay is how much longer than in an idle process the event loop did not come round at its worst.`,
       unit: 'ms',
       better: 'less',
       subject: PROMISED_BUDGET,

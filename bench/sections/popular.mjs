@@ -73,7 +73,7 @@ function table(id, { payloads, residentBytes }, results, lmdbNote) {
   return {
     id,
     title: `Popular payloads: ${payloads.toLocaleString('en-US')} of 64 KiB, ${Math.round(residentBytes / MIB)} MiB in memory`,
-    note: `Payloads are looked at by a Zipf distribution of exponent ${EXPONENT}: with pageout each is borrowed, with lru-cache it is got, and read and set where it is not there; payloads are looked at only, so what leaves again is not written again. Beside a scan, every second look is at the next payload in order; the hits are those of the others. Stored payloads come from the page cache. Each cache has a process of its own. ${lmdbNote}`,
+    note: `Payloads are looked at by a Zipf distribution of exponent ${EXPONENT}: with pageout each is borrowed, with lru-cache it is got, and read and set where it is not there; payloads are looked at only, so what leaves again is not written again. Beside a scan, every second look is at the next payload in order; the hits are those of the others. Stored payloads come from the page cache; only pageout verifies them. Each cache has a process of its own. ${lmdbNote}`,
     unit: 'ops/s',
     better: 'more',
     subject: PAGEOUT_BUDGET,
