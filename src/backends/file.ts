@@ -120,7 +120,7 @@ export const file: PayloadBackend = {
   },
 
   lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
-    if (isBudgeted(payload)) return fetched ? lendBrought(payload, fetched) : lendResident(payload)
+    if (isBudgeted(payload)) return fetched ? lendBrought(payload) : lendResident(payload)
     if (fetched) return fetched
     const buffer = memoryFor(payload)
     try {

@@ -182,6 +182,8 @@ function replace(payload: Payload, buffer: ArrayBuffer): true {
     throw error
   }
   lentKeys.set(payload, key)
+  const brought = broughts.get(payload)
+  if (brought) brought.key = key
   drainIfDue()
   return true
 }
@@ -208,8 +210,11 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
   return buffer
 }
 
-/** Tickets of payloads that were brought for a borrow: the payload's own may be gone before somebody borrows or drops it. */
-const broughtTickets = new WeakMap<Payload, number>()
+/**
+ * Payloads that were brought for a borrow, each exposed once for that until somebody lends or drops it. Meanwhile others may borrow it
+ * and end that, and the payload's own ticket may be gone.
+ */
+const broughts = new WeakMap<Payload, { readonly ticket: number; key: number }>()
 
 /** Brings the payload into memory off the JavaScript thread, where it is exposed already; nothing where it is in memory. */
 export async function fetchResident(payload: Payload): Promise<ArrayBuffer | undefined> {
@@ -219,19 +224,21 @@ export async function fetchResident(payload: Payload): Promise<ArrayBuffer | und
   try {
     brought = await bringLater(owner, own, byteLength, true)
     if (!brought) return undefined
-    lentKeys.set(payload, brought.key)
-    broughtTickets.set(payload, own)
+    broughts.set(payload, { ticket: own, key: brought.key })
     return brought.buffer
   } finally {
     if (!brought) native.free(owner.ref, own)
   }
 }
 
-/** Lends the memory that was brought. */
-export function lendBrought(payload: Payload, buffer: ArrayBuffer): ArrayBuffer {
-  native.free(payload.owner.ref, broughtTickets.get(payload) as number)
-  broughtTickets.delete(payload)
-  return buffer
+/** Lends the memory that was brought, as it is now. */
+export function lendBrought(payload: Payload): ArrayBuffer {
+  const brought = broughts.get(payload)
+  // A caller may have moved it elsewhere.
+  if (!brought) return lendResident(payload)
+  broughts.delete(payload)
+  native.free(payload.owner.ref, brought.ticket)
+  return inOnePiece(payload, brought.key)
 }
 
 /** Nothing where the payload is in memory already. */
@@ -265,11 +272,11 @@ async function bringLater(
 /** Ends the exposure of memory that was brought for a borrow which nobody wants any more. */
 export function dropBrought(payload: Payload): void {
   const { ref } = payload.owner
-  const own = broughtTickets.get(payload) as number
-  lentKeys.delete(payload)
-  broughtTickets.delete(payload)
-  native.endExposure(ref, own)
-  native.free(ref, own)
+  const brought = broughts.get(payload)
+  if (!brought) return
+  broughts.delete(payload)
+  native.endExposure(ref, brought.ticket)
+  native.free(ref, brought.ticket)
   drainIfDue()
   tellRoom()
 }
@@ -309,6 +316,9 @@ export function loseResident(payload: Payload): boolean {
   const { owner, ticket } = payload
   if (!lentKeys.delete(payload)) return true
   const isOnDisk = native.lose(owner.ref, ticket)
+  const brought = broughts.get(payload)
+  broughts.delete(payload)
+  if (brought) native.free(owner.ref, brought.ticket)
   if (!isOnDisk) {
     native.free(owner.ref, ticket)
     markReleased(payload)
