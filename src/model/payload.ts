@@ -61,6 +61,8 @@ export interface Owner {
   readonly isClosed: boolean
   /** Throws where the payload cannot be used now. */
   refuseUnusable(payload: Payload): void
+  /** Throws where the pager is closed. */
+  refuseClosed(): void
   /** Throws where the pager has freed its payloads. */
   refuseFreed(): void
   /** Counts `work` as pending until it settles. */

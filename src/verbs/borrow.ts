@@ -8,7 +8,7 @@ import { placeAbove } from '../borrows/warnings.js'
 import { type BorrowArguments, borrowArguments, type Work } from '../chunks/arguments.js'
 import { bufferOf } from '../chunks/classes.js'
 import { invalidArgValue, invalidReturnValue, type Result } from '../model/errors.js'
-import type { Handle } from '../model/handle.js'
+import { type Handle, payloadOf } from '../model/handle.js'
 import type { Chunk } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
 import { util } from '../runtime/node.js'
@@ -37,14 +37,14 @@ export function tryBorrow(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): 
 export async function borrowLater(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): Promise<unknown> {
   const given = borrowArguments(rest)
   const borrowed = await openLater(pager, handle, given)
-  return given.work ? await useLater(borrowed, given.work) : borrowed
+  return given.work ? await useLater(handle, borrowed, given.work) : borrowed
 }
 
 /** The same, where a failure of the system is returned; what `work` throws or rejects with is thrown. */
 export async function tryBorrowLater(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): Promise<Result<unknown>> {
   const given = borrowArguments(rest)
   const result = await attemptLater(openLater(pager, handle, given))
-  return result.ok && given.work ? { ok: true, value: await useLater(result.value, given.work) } : result
+  return result.ok && given.work ? { ok: true, value: await useLater(handle, result.value, given.work) } : result
 }
 
 function workOf(rest: Rest): Work | undefined {
@@ -95,7 +95,9 @@ function use(borrowed: Borrow<Chunk>, work: Work): unknown {
 }
 
 /** The same, where the borrow ends when the result settles. */
-async function useLater(borrowed: Borrow<Chunk>, work: Work): Promise<unknown> {
+async function useLater(handle: Handle<Chunk>, borrowed: Borrow<Chunk>, work: Work): Promise<unknown> {
+  // The pager may have been closed since.
+  if (borrowed.released) payloadOf(handle).owner.refuseClosed()
   const { value } = borrowed
   const buffer = bufferOf(value)
   let result: unknown
