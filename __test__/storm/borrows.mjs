@@ -396,6 +396,7 @@ function nest(entry, loans) {
     'a read of what is borrowed gave other bytes',
   )
   entry.served(1)
+  entry.count({ isAsync: false })
   sync.borrow(entry.handle, array => loans.check(array, 'a borrow in a borrow'))
   if (isBudgeted(entry)) entry.served(1)
 }
