@@ -28,7 +28,7 @@ const DONE = 0
 const NOT_YET = 1
 
 /** How often room that this thread has to free is waited for: others may be faster. */
-const BRINGS_MAX = 4
+const BRINGS_MAX = 1000
 
 /**
  * Moves the chunks of a request into the budget of its pager, and returns the ticket; nothing where there is no room, or no budget:

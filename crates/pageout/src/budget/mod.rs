@@ -43,7 +43,7 @@ pub(crate) use ticket::{Loan, Ticket};
 use crate::error::{BudgetFacts, Error};
 use crate::keeper::{self, Chore};
 use crate::limits;
-use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, UnsizedArc, lock};
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, UnsizedArc, lock, wait};
 use crate::sys::fork;
 use crate::units::KIB;
 use ledger::Ledger;
@@ -193,6 +193,8 @@ pub(crate) struct Budget {
     ledger: UnsizedArc<Mutex<Ledger>>,
     /// Told when an entry was written, or read in, or the attempt failed.
     settled: Condvar,
+    /// Who waits for that: telling nobody would be a system call.
+    waiting: AtomicU32,
     /// The process whose keeper was told that there is work and has not come yet, [`NOBODY`] where none was.
     urged: AtomicU32,
     /// The same of one that need not come at once.
@@ -223,6 +225,7 @@ impl Budget {
             departing_bytes: AtomicU64::new(0),
             ledger: fork::kept_free(Mutex::new(Ledger::new())),
             settled: Condvar::new(),
+            waiting: AtomicU32::new(0),
             urged: AtomicU32::new(NOBODY),
             called: AtomicU32::new(NOBODY),
             auto: Mutex::new(auto.map(|auto| (auto, Instant::now() + AUTO_TIME))),
@@ -251,6 +254,22 @@ impl Budget {
         let mut ledger = lock(&self.ledger);
         ledger.inherit(self.settled_bytes());
         ledger
+    }
+
+    /// Waits until something has changed, with the ledger given up meanwhile.
+    fn wait<'a>(&'a self, ledger: MutexGuard<'a, Ledger>) -> MutexGuard<'a, Ledger> {
+        // Counted behind the lock, so that whoever changes something behind it later sees it.
+        self.waiting.fetch_add(1, Relaxed);
+        let ledger = wait(&self.settled, ledger);
+        self.waiting.fetch_sub(1, Relaxed);
+        ledger
+    }
+
+    /// Tells those who wait that something has changed.
+    fn tell(&self) {
+        if self.waiting.load(Relaxed) > 0 {
+            self.settled.notify_all();
+        }
     }
 
     /// Bytes of all rooms but those whose memory has left.

@@ -14,7 +14,7 @@ use crate::payload::{Extents, Memory, Payload, Stored};
 use crate::store::Place;
 #[cfg(feature = "addon-internals")]
 use crate::sync::yield_now;
-use crate::sync::{MutexGuard, UnsizedArc, wait};
+use crate::sync::{MutexGuard, UnsizedArc};
 use crate::sys::Destination;
 #[cfg(feature = "addon-internals")]
 use crate::{payload::Chunk, sys::destination};
@@ -117,7 +117,7 @@ impl Account {
         let budget = self.budget();
         let mut ledger = budget.lock();
         while ledger.stop_all_of(self) {
-            ledger = wait(&budget.settled, ledger);
+            ledger = budget.wait(ledger);
         }
         for id in 0..ledger.positions() {
             if let Some(memory) = ledger.take_of(id, self) {
@@ -233,7 +233,7 @@ impl Ticket {
             if std::mem::take(&mut entry.flags.is_uncounted) {
                 self.count_miss(is_counted);
             }
-            drop(wait(&self.budget().settled, ledger));
+            drop(self.budget().wait(ledger));
             return Ok(None);
         }
         let len_bytes = entry.len_bytes;
@@ -255,7 +255,7 @@ impl Ticket {
             ledger.borrow(self.id, false);
             Some((Loan { account: UnsizedArc::clone(&self.account), id: self.id }, memory))
         });
-        self.budget().settled.notify_all();
+        self.budget().tell();
         outcome
     }
 
@@ -312,7 +312,7 @@ fn settled(account: &Account, id: u32) -> MutexGuard<'_, Ledger> {
             memory.stop.store(true, Relaxed);
         }
         entry.waiters += 1;
-        ledger = wait(&budget.settled, ledger);
+        ledger = budget.wait(ledger);
         ledger.entry(id).waiters -= 1;
     }
 }
@@ -332,7 +332,7 @@ impl Drop for Ticket {
         let exposed = entry.flags.is_exposed.then(|| ledger.lose_memory(self.id));
         let removed = ledger.remove_if_unused(self.id);
         if exposed.is_some() {
-            self.budget().settled.notify_all();
+            self.budget().tell();
         }
         drop(ledger);
         drop((removed, exposed));
@@ -347,7 +347,7 @@ impl Drop for Loan {
         let removed = ledger.remove_if_unused(self.id);
         let closed = self.account.is_closed().then(|| ledger.take_of(self.id, &self.account)).flatten();
         // Whoever waits for room looks again.
-        budget.settled.notify_all();
+        budget.tell();
         drop(ledger);
         drop((removed, closed));
     }
@@ -407,7 +407,7 @@ impl Ticket {
         ledger.end_borrow(self.id);
         let removed = ledger.remove_if_unused(self.id);
         budget.urge_if_due(&ledger);
-        budget.settled.notify_all();
+        budget.tell();
         drop(ledger);
         drop(removed);
     }
@@ -416,7 +416,7 @@ impl Ticket {
     pub(crate) fn lose(&self) -> bool {
         let budget = self.budget();
         let (has_copy, memory) = budget.lock().lose_memory(self.id);
-        budget.settled.notify_all();
+        budget.tell();
         drop(memory);
         has_copy
     }
@@ -435,7 +435,7 @@ impl Ticket {
         let budget = self.budget();
         let mut ledger = budget.lock();
         while ledger.entry(self.id).flags.is_arriving {
-            ledger = wait(&budget.settled, ledger);
+            ledger = budget.wait(ledger);
         }
         let entry = ledger.entry(self.id);
         if entry.memory.is_some() {
@@ -467,7 +467,7 @@ impl Ticket {
             }
         });
         let removed = ledger.remove_if_unused(self.id);
-        budget.settled.notify_all();
+        budget.tell();
         drop(ledger);
         drop(removed);
         outcome

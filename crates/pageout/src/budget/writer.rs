@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::keeper::Chore;
 use crate::payload::{Memory, Stored};
 use crate::store::Place;
-use crate::sync::{MutexGuard, UnsizedArc, lock, wait, yield_now};
+use crate::sync::{MutexGuard, UnsizedArc, lock, yield_now};
 use crate::sys::fork;
 
 /// A payload that the keeper shall read into memory.
@@ -87,7 +87,7 @@ impl Budget {
             return Ok(());
         }
         if ledger.is_any_busy() {
-            drop(wait(&self.settled, ledger));
+            drop(self.wait(ledger));
             return Ok(());
         }
         let settled_bytes = self.settled_bytes();
@@ -116,7 +116,7 @@ impl Budget {
         // Whoever waits for the memory wants it alone.
         drop(memory);
         let removed = ledger.end(id, copy, failure);
-        self.settled.notify_all();
+        self.tell();
         drop(ledger);
         drop(hold);
         drop(removed);
@@ -139,7 +139,7 @@ impl Budget {
                 return Ok(());
             }
             if entry.is_busy() {
-                drop(wait(&self.settled, ledger));
+                drop(self.wait(ledger));
                 continue;
             }
             if let Some(memory) = ledger.leave(id) {
@@ -237,7 +237,7 @@ impl Budget {
         ledger.entry(*id).flags.is_arriving = false;
         ledger.entry(*id).flags.is_uncounted = false;
         let removed = ledger.remove_if_unused(*id);
-        self.settled.notify_all();
+        self.tell();
         drop((ledger, hold));
         drop((removed, unwanted));
     }
