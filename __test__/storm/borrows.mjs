@@ -256,8 +256,7 @@ function checkNoRoom(error, entry, { isWaiting, borrowedBytes }) {
   insist(limit === undefined || residentBytes <= limit, 'more is in memory than the budget allows')
   if (isWaiting) insist(requestedBytes > limitBytes, 'a borrow that could wait was refused for want of room')
   if (borrowedBytes === undefined) return
-  // Several chunks have to be there twice, to become one.
-  const needed = borrowedBytes + 2 * Math.max(byteLength, PAYLOAD_BYTES_MIN)
+  const needed = borrowedBytes + Math.max(byteLength, PAYLOAD_BYTES_MIN)
   insist(needed > limitBytes, `there was no room for ${byteLength} bytes beside ${borrowedBytes}, of ${limitBytes}`)
 }
 

@@ -18,7 +18,7 @@ import {
   unpark,
 } from '../memory/residents.js'
 import { allocate, spareFor } from '../memory/results.js'
-import { fromAddon, guarded, noRoom, type PageoutError, withChunks } from '../model/errors.js'
+import { fromAddon, guarded, noRoom, PageoutError, withChunks } from '../model/errors.js'
 import { markReleased, type Owner, type Payload } from '../model/payload.js'
 import { orUndefined } from '../runtime/captured.js'
 import { run } from '../threads/pool-share.js'
@@ -136,14 +136,16 @@ const lentKeys = new WeakMap<Payload, number>()
 export function lendResident(payload: Payload): ArrayBuffer {
   for (;;) {
     const key = guarded(() => native.expose(payload.owner.ref, payload.ticket))
-    if (key >= 0) return inOnePiece(payload, key)
-    const brought = bringNow(payload)
-    if (brought) return brought
+    const lent = key < 0 ? bringNow(payload) : inOnePiece(payload, key)
+    if (lent) return lent
   }
 }
 
-/** The memory of an exposed payload, as one buffer. */
-function inOnePiece(payload: Payload, key: number): ArrayBuffer {
+/**
+ * The memory of an exposed payload, as one buffer. Nothing where there is no room for its chunks and for that: they leave, so that it
+ * comes back from disk as one.
+ */
+function inOnePiece(payload: Payload, key: number): ArrayBuffer | undefined {
   const { buffers } = parked(key)
   const filled = buffers.filter(({ byteLength }) => byteLength > 0)
   const [only] = filled
@@ -161,7 +163,9 @@ function inOnePiece(payload: Payload, key: number): ArrayBuffer {
     replace(payload, joined.buffer as ArrayBuffer)
   } catch (error) {
     native.endExposure(payload.owner.ref, payload.ticket)
-    throw error
+    if (!(error instanceof PageoutError) || error.code !== 'ERR_PAGEOUT_BUDGET') throw error
+    writeOut(payload)
+    return undefined
   }
   return joined.buffer as ArrayBuffer
 }
@@ -238,7 +242,8 @@ export function lendBrought(payload: Payload): ArrayBuffer {
   if (!brought) return lendResident(payload)
   broughts.delete(payload)
   native.free(payload.owner.ref, brought.ticket)
-  return inOnePiece(payload, brought.key)
+  // It was read in as one buffer.
+  return inOnePiece(payload, brought.key) as ArrayBuffer
 }
 
 /** Nothing where the payload is in memory already. */
