@@ -54,9 +54,6 @@ const PAYLOAD_BYTES_MIN: u64 = KIB;
 /// Time between two looks at what an automatic limit follows.
 const AUTO_TIME: Duration = Duration::from_secs(2);
 
-/// So many payloads that are to leave and have to be written before are worth waking the keeper.
-const LISTED_MANY: usize = 16;
-
 /// No process has this number.
 const NOBODY: u32 = u32::MAX;
 
@@ -308,10 +305,9 @@ impl Budget {
     fn evict(&self) -> bool {
         let mut ledger = self.lock();
         let evicted = ledger.evict();
-        match ledger.listed() {
-            0 => {}
-            1..LISTED_MANY => self.call_keeper(),
-            _ => self.urge(),
+        // In its turn: waking it for each costs more than it saves (7.5 against 13 us a trip of random replacement at 64 KiB).
+        if ledger.listed() > 0 {
+            self.call_keeper();
         }
         drop(ledger);
         // Its memory is freed without the lock.
