@@ -458,9 +458,10 @@ impl Ticket {
         let outcome = arrived.map(|memory| match memory {
             None => Brought::NotYet,
             Some(memory) => {
-                count(&self.account.counters.misses);
                 ledger.arrive(self.id, memory);
+                // What is only fetched ahead nobody has asked for yet.
                 if is_exposed {
+                    count(&self.account.counters.misses);
                     ledger.borrow(self.id, true);
                 }
                 Brought::Here
