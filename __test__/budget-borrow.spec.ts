@@ -6,6 +6,7 @@ import { MemoryBudget } from 'pageout'
 import * as promises from 'pageout/promises'
 import { chunkOf, KIB, kinds, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { newDirectory, newPager } from './helpers/places.js'
+import { until } from './helpers/until.js'
 
 const BUDGET = MIB
 
@@ -13,14 +14,6 @@ function promisePager(t: ExecutionContext, options: PagerOptions = {}): promises
   const pager = new promises.Pager({ scratchDir: newDirectory(t), residentBytes: BUDGET, ...options })
   t.teardown(() => pager.close())
   return pager
-}
-
-async function until(t: ExecutionContext, isSo: () => boolean, what: () => unknown): Promise<void> {
-  for (let turn = 0; turn < 1000; turn++) {
-    if (isSo()) return
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
-  t.fail(JSON.stringify(what()))
 }
 
 test('a payload in memory is borrowed where it is, in its class, and its array is empty afterwards', t => {

@@ -9,17 +9,9 @@ import { MemoryBudget } from 'pageout'
 import * as promises from 'pageout/promises'
 import { chunkOf, KIB, kinds, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { newDirectory, newPager } from './helpers/places.js'
+import { until } from './helpers/until.js'
 
 const BUDGET = MIB
-
-/** Waits until something is so: the background works at times of its own. */
-async function until(t: ExecutionContext, isSo: () => boolean, what: () => unknown): Promise<void> {
-  for (let turn = 0; turn < 1000; turn++) {
-    if (isSo()) return
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
-  t.fail(JSON.stringify(what()))
-}
 
 function promisePager(t: ExecutionContext, options: PagerOptions = {}): promises.Pager {
   const pager = new promises.Pager({ scratchDir: newDirectory(t), ...options })

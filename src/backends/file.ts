@@ -6,9 +6,9 @@ import { isEmptied, type Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
 import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
-import { giveBack, releaseExcluded } from '../memory/freeing.js'
+import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
-import { allocate, spareFor } from '../memory/results.js'
+import { allocate, privateMemory, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, fromNative, guarded, released, withChunks } from '../model/errors.js'
 import { type Owner, type Payload, RELEASED } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
@@ -122,7 +122,7 @@ export const file: PayloadBackend = {
   lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
     if (isBudgeted(payload)) return fetched ? lendBrought(payload) : lendResident(payload)
     if (fetched) return fetched
-    const buffer = memoryFor(payload)
+    const buffer = privateMemory(payload.byteLength, payload.owner.excludes)
     try {
       file.read(payload, wholeOf(payload), new Uint8Array(buffer))
       return buffer
@@ -138,7 +138,7 @@ export const file: PayloadBackend = {
 
   async fetchLater(payload: Payload): Promise<ArrayBuffer | undefined> {
     if (isBudgeted(payload)) return await fetchResident(payload)
-    const buffer = memoryFor(payload)
+    const buffer = privateMemory(payload.byteLength, payload.owner.excludes)
     try {
       await file.readLater(payload, wholeOf(payload), new Uint8Array(buffer), undefined)
       return buffer
@@ -202,17 +202,9 @@ function isBudgeted({ owner, byteLength }: Payload): boolean {
   return owner.hasBudget && byteLength > 0
 }
 
-/** Memory for a copy of a payload, excluded from core dumps where its pager asks for that. */
-function memoryFor({ owner, byteLength }: Payload): ArrayBuffer {
-  const buffer = spareFor(byteLength) ?? allocate(byteLength)
-  if (owner.excludes && byteLength > 0) guarded(() => native.excludeFromCoreDumps(new Uint8Array(buffer)))
-  return buffer
-}
-
 /** Frees a copy of a payload. */
 function freeCopy({ owner }: Payload, buffer: ArrayBuffer): void {
-  if (owner.excludes) releaseExcluded(buffer)
-  else giveBack(buffer, owner.spareBytes)
+  freeBuffer(buffer, owner.excludes, owner.spareBytes)
 }
 
 /** Writes private memory. After an abort nothing is stored, however far it was. */

@@ -17,7 +17,7 @@ import {
   tellRoom,
   unpark,
 } from '../memory/residents.js'
-import { allocate, spareFor } from '../memory/results.js'
+import { privateMemory } from '../memory/results.js'
 import { fromAddon, guarded, noRoom, PageoutError, withChunks } from '../model/errors.js'
 import { markReleased, type Owner, type Payload } from '../model/payload.js'
 import { orUndefined } from '../runtime/captured.js'
@@ -52,7 +52,7 @@ export function admitLater(owner: Owner, request: PageoutRequest): number | unde
 function moveIn(owner: Owner, request: PageoutRequest): number {
   const memory = take(owner, request)
   const key = newKey()
-  park(key, { buffers: memory.buffers, isExcluded: owner.excludes, spareBytes: owner.spareBytes })
+  park(key, residenceOf(owner, memory.buffers))
   try {
     const views = memory.buffers.map(buffer => new Uint8Array(buffer))
     const [only] = views
@@ -66,13 +66,13 @@ function moveIn(owner: Owner, request: PageoutRequest): number {
 }
 
 /** Claims disk space and room. False where there is no room. */
-function claim(owner: Owner, { parts, byteLength }: PageoutRequest): boolean {
+function claim(owner: Owner, { byteLength }: PageoutRequest): boolean {
   drainIfDue()
-  const heldBytes = parts.length === 1 ? byteLength : parts.reduce((sum, part) => sum + part.byteLength, 0)
-  const claimed = native.claim(owner.ref, byteLength, heldBytes)
+  // The private buffers are as long as the payload.
+  const claimed = native.claim(owner.ref, byteLength, byteLength)
   // What had to leave is freed by whoever has it: here only what this thread has.
   if (claimed !== NOT_YET) return claimed === DONE
-  return drain() && native.claim(owner.ref, byteLength, heldBytes) === DONE
+  return drain() && native.claim(owner.ref, byteLength, byteLength) === DONE
 }
 
 /** The chunks in private memory of a fixed length, excluded from core dumps where that is asked for. */
@@ -153,7 +153,7 @@ function inOnePiece(payload: Payload, key: number): ArrayBuffer | undefined {
     lentKeys.set(payload, key)
     return only
   }
-  const joined = new Uint8Array(memoryFor(payload))
+  const joined = new Uint8Array(privateMemory(payload.byteLength, payload.owner.excludes))
   let end = 0
   for (const buffer of filled) {
     joined.set(new Uint8Array(buffer), end)
@@ -174,7 +174,7 @@ function inOnePiece(payload: Payload, key: number): ArrayBuffer | undefined {
 function replace(payload: Payload, buffer: ArrayBuffer): true {
   const { owner, ticket } = payload
   const key = newKey()
-  park(key, residenceOf(owner, buffer))
+  park(key, residenceOf(owner, [buffer]))
   const exchange = () => native.replace(owner.ref, departuresOf(), ticket, key, new Uint8Array(buffer))
   try {
     if (!guarded(exchange)) {
@@ -195,8 +195,8 @@ function replace(payload: Payload, buffer: ArrayBuffer): true {
 /** Reads the payload into new memory, and exposes it; nothing where somebody else was faster. */
 function bringNow(payload: Payload): ArrayBuffer | undefined {
   const { owner, ticket } = payload
-  const [key, buffer] = [newKey(), memoryFor(payload)]
-  park(key, residenceOf(owner, buffer))
+  const [key, buffer] = [newKey(), privateMemory(payload.byteLength, payload.owner.excludes)]
+  park(key, residenceOf(owner, [buffer]))
   const bring = () => guarded(() => native.bring(owner.ref, departuresOf(), ticket, key, new Uint8Array(buffer)))
   let outcome = NOT_YET
   try {
@@ -253,8 +253,8 @@ async function bringLater(
   byteLength: number,
   isExposed: boolean,
 ): Promise<{ key: number; buffer: ArrayBuffer } | undefined> {
-  const [key, buffer] = [newKey(), memoryFor({ owner, byteLength })]
-  park(key, residenceOf(owner, buffer))
+  const [key, buffer] = [newKey(), privateMemory(byteLength, owner.excludes)]
+  park(key, residenceOf(owner, [buffer]))
   const view = new Uint8Array(buffer)
   const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isExposed))
   let outcome = NOT_YET
@@ -292,7 +292,7 @@ export function takeBackResident(payload: Payload, buffer: ArrayBuffer, isCopy: 
   const key = lentKeys.get(payload)
   if (key === undefined) {
     // The payload has other memory since it was left to the callers.
-    free(residenceOf(owner, buffer))
+    free(residenceOf(owner, [buffer]))
     return
   }
   // Where there is no room for the copy the payload stays exposed, so that no other thread reads what callers can change.
@@ -308,7 +308,7 @@ export function leaveResident(payload: Payload): boolean {
   const key = lentKeys.get(payload)
   if (key === undefined) return true
   const [lent] = parked(key).buffers
-  const copy = memoryFor(payload)
+  const copy = privateMemory(payload.byteLength, payload.owner.excludes)
   new Uint8Array(copy).set(new Uint8Array(lent as ArrayBuffer))
   replace(payload, copy)
   lentKeys.delete(payload)
@@ -332,15 +332,8 @@ export function loseResident(payload: Payload): boolean {
   return isOnDisk
 }
 
-/** Memory for a whole payload, excluded from core dumps where its pager asks for that. */
-function memoryFor({ owner, byteLength }: Pick<Payload, 'owner' | 'byteLength'>): ArrayBuffer {
-  const buffer = spareFor(byteLength) ?? allocate(byteLength)
-  if (owner.excludes) guarded(() => native.excludeFromCoreDumps(new Uint8Array(buffer)))
-  return buffer
-}
-
-function residenceOf({ excludes, spareBytes }: Owner, buffer: ArrayBuffer): Residence {
-  return { buffers: [buffer], isExcluded: excludes, spareBytes }
+function residenceOf({ excludes, spareBytes }: Owner, buffers: readonly ArrayBuffer[]): Residence {
+  return { buffers, isExcluded: excludes, spareBytes }
 }
 
 /** Room is there, and another thread has not freed its memory yet. */

@@ -7,8 +7,8 @@ import { native } from '../addon/load.js'
 import { type Ranges, wholeOf } from '../chunks/arguments.js'
 import { type PageoutRequest, type Preparation, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { destination } from '../chunks/target.js'
-import { giveBack, releaseExcluded } from '../memory/freeing.js'
-import { allocate, spareFor } from '../memory/results.js'
+import { freeBuffer } from '../memory/freeing.js'
+import { allocate, privateMemory, spareFor } from '../memory/results.js'
 import { fromAddon, guarded, withChunks } from '../model/errors.js'
 import { markReleased, type Owner, type Payload, type SwapMemory } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
@@ -116,7 +116,7 @@ export const swap: PayloadBackend = {
       memory = memoryOf(payload)
     }
     if (inPlace(memory)) return undefined
-    const buffer = memoryFor(byteLength, memory.isExcluded)
+    const buffer = privateMemory(byteLength, memory.isExcluded)
     try {
       await fill(memory, wholeOf(payload), bytesOf(buffer), undefined)
       return buffer
@@ -209,12 +209,6 @@ export function freeMemory(memory: SwapMemory, spareBytes: number): void {
   else for (const buffer of memory.buffers) freeBuffer(buffer, memory.isExcluded, spareBytes)
 }
 
-/** Frees private memory. None of what was excluded from core dumps is kept. */
-export function freeBuffer(buffer: ArrayBuffer, isExcluded: boolean, spareBytes: number): void {
-  if (isExcluded) releaseExcluded(buffer)
-  else giveBack(buffer, spareBytes)
-}
-
 function memoryOf(payload: Payload): SwapMemory {
   const { owner, lending } = payload
   owner.refuseFreed()
@@ -234,14 +228,8 @@ function inPlace(memory: SwapMemory): ArrayBuffer | undefined {
 
 /** A copy of a payload in one piece. */
 function joined(payload: Payload, memory: SwapMemory): ArrayBuffer {
-  const buffer = memoryFor(payload.byteLength, memory.isExcluded)
+  const buffer = privateMemory(payload.byteLength, memory.isExcluded)
   copy(memory, wholeOf(payload), bytesOf(buffer))
-  return buffer
-}
-
-function memoryFor(byteLength: number, isExcluded: boolean): ArrayBuffer {
-  const buffer = spareFor(byteLength) ?? allocate(byteLength)
-  if (isExcluded && byteLength > 0) EXCLUSION.prepare(bytesOf(buffer))
   return buffer
 }
 

@@ -41,6 +41,12 @@ function makeRoom(byteLength: number, spareBytes: number): boolean {
   return true
 }
 
+/** Frees private memory. None of what was excluded from core dumps is kept. */
+export function freeBuffer(buffer: ArrayBuffer, isExcluded: boolean, spareBytes: number): void {
+  if (isExcluded) releaseExcluded(buffer)
+  else giveBack(buffer, spareBytes)
+}
+
 /**
  * Takes over a private buffer and gives its memory back now. For memory that was excluded from core dumps: it is let into them
  * again, and erased where that is certain to touch nobody else's.

@@ -6,7 +6,7 @@
 import type { DeparturesRef, PagerRef } from '../../index.d.ts'
 import { native } from '../addon/load.js'
 import { diagnostics } from '../runtime/node.js'
-import { giveBack, releaseExcluded } from './freeing.js'
+import { freeBuffer } from './freeing.js'
 
 /** Told of each payload that leaves memory to make room for others. */
 const evictions = diagnostics.channel('pageout:eviction')
@@ -106,10 +106,7 @@ export function drain(): boolean {
 
 /** Gives buffers back that no payload needs any more. */
 export function free({ buffers, isExcluded, spareBytes }: Residence): void {
-  for (const buffer of buffers) {
-    if (isExcluded) releaseExcluded(buffer)
-    else giveBack(buffer, spareBytes)
-  }
+  for (const buffer of buffers) freeBuffer(buffer, isExcluded, spareBytes)
 }
 
 function bytesOf({ buffers }: Residence): number {

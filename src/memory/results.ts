@@ -4,7 +4,7 @@
  */
 
 import { native } from '../addon/load.js'
-import { longerThanArrays, outOfMemory } from '../model/errors.js'
+import { guarded, longerThanArrays, outOfMemory } from '../model/errors.js'
 import { Identity } from '../runtime/identity.js'
 import { buffer as nodeBuffer, os } from '../runtime/node.js'
 import { noteAllocated, trimHeap } from './heap.js'
@@ -83,6 +83,13 @@ export function spareFor(byteLength: number): ArrayBuffer | undefined {
   const spare = remove(byteLength)
   if (spare) spareHits++
   return spare
+}
+
+/** Private memory with any content, excluded from core dumps where that is asked for. */
+export function privateMemory(byteLength: number, isExcluded: boolean): ArrayBuffer {
+  const buffer = spareFor(byteLength) ?? allocate(byteLength)
+  if (isExcluded && byteLength > 0) guarded(() => native.excludeFromCoreDumps(new Uint8Array(buffer)))
+  return buffer
 }
 
 /** Whether a private buffer can become a result. */

@@ -6,9 +6,7 @@ import { wholeNumber } from '../chunks/arguments.js'
 import { guarded, invalidArgType, invalidArgValue } from '../model/errors.js'
 import type { SharedBudget } from '../model/types.js'
 import { crypto, markAsUncloneable, util } from '../runtime/node.js'
-
-/** The form of a token. */
-const TOKEN = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+import { TOKEN } from './transit.js'
 
 /** Passed to the constructor by {@link MemoryBudget.join}, which nobody else can do. */
 const JOINED = Symbol('joined')

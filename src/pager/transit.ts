@@ -12,7 +12,7 @@ import type { Backend, Chunk } from '../model/types.js'
 import { crypto } from '../runtime/node.js'
 
 /** The form of a token. */
-const TOKEN = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+export const TOKEN = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
 /** The pager that takes payloads in. */
 interface Receiver extends Owner {

@@ -1,10 +1,10 @@
 /** Where collected chunks go: three ways to make one payload of them. `end` is always called, also after `finish`. */
 
 import { native } from '../addon/load.js'
-import { freeBuffer, hintCold, keep, preparation } from '../backends/swap.js'
+import { hintCold, keep, preparation } from '../backends/swap.js'
 import { bytesOf, hasChanged, type Part } from '../chunks/classes.js'
 import { copied, readableBytes } from '../chunks/request.js'
-import { giveBack } from '../memory/freeing.js'
+import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, guarded, invalidArgValue } from '../model/errors.js'
 import type { Owner, PayloadShape } from '../model/payload.js'

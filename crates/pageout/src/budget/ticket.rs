@@ -177,19 +177,24 @@ impl Ticket {
     /// # Errors
     /// [`Error::Borrowed`].
     pub(crate) fn take_only_chunk<T: Pod>(&mut self) -> Result<Option<Vec<T>>, Error> {
+        self.take_from(Memory::take_only_chunk)
+    }
+
+    /// Lets `take` have the memory where nobody else uses it. The entry is gone where it took something.
+    fn take_from<R>(&mut self, take: impl FnOnce(&mut Memory) -> Option<R>) -> Result<Option<R>, Error> {
         let mut ledger = settled(&self.account, self.id);
         let entry = ledger.entry(self.id);
         if entry.borrows > 0 {
             return Err(Error::Borrowed);
         }
         let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
-        let Some(only) = resident.memory.take_only_chunk() else { return Ok(None) };
+        let Some(taken) = take(&mut resident.memory) else { return Ok(None) };
         count(&self.account.counters.hits);
         let removed = ledger.remove(self.id);
         self.is_spent = true;
         drop(ledger);
         drop(removed);
-        Ok(Some(only))
+        Ok(Some(taken))
     }
 
     /// Lends the payload: it stays in memory until the loan is dropped. One that is on disk is read in by `read`, one of several
@@ -362,20 +367,11 @@ impl Ticket {
     /// # Errors
     /// [`Error::Borrowed`].
     pub(crate) fn take_lent(&mut self) -> Result<Option<u64>, Error> {
-        let mut ledger = settled(&self.account, self.id);
-        let entry = ledger.entry(self.id);
-        if entry.borrows > 0 {
-            return Err(Error::Borrowed);
-        }
-        let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
-        let Some(key) = resident.memory.key().filter(|_| resident.memory.as_one().is_some()) else { return Ok(None) };
-        resident.memory.give_back();
-        count(&self.account.counters.hits);
-        let removed = ledger.remove(self.id);
-        self.is_spent = true;
-        drop(ledger);
-        drop(removed);
-        Ok(Some(key))
+        self.take_from(|memory| {
+            let key = memory.key().filter(|_| memory.as_one().is_some())?;
+            memory.give_back();
+            Some(key)
+        })
     }
 
     /// Lets the owner of the payload's memory reach it, until [`Self::end_exposure`]: gives what stands for it there. Nobody else
@@ -400,7 +396,7 @@ impl Ticket {
         }
     }
 
-    /// One exposure less; `memory` is where the owner keeps the payload from now on, if that changed.
+    /// One exposure less.
     pub(crate) fn end_exposure(&self) {
         let budget = self.budget();
         let mut ledger = budget.lock();

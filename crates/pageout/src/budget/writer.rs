@@ -3,8 +3,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::account::count;
 use super::ledger::{Copy, Job, Ledger};

@@ -6,14 +6,15 @@ use pageout::{Backend, Error, Handle, MemoryBudget, Pager, Resident};
 use pageout_testing::faulty::{Call, Disk, Effect, Fault, Lasts};
 use pageout_testing::{KIB, MIB, assert_same, check_works, cut, elements, eventually};
 
-const BUDGET: u64 = MIB as u64;
+pub(super) const BUDGET: u64 = MIB as u64;
 
-fn pager(disk: &Disk) -> Pager {
+/// A pager with that budget on a device that lists the calls of the background too.
+pub(super) fn pager(disk: &Disk) -> Pager {
     disk.hear_background();
     disk.builder().resident_bytes(BUDGET).build().expect("a pager")
 }
 
-fn out(pager: &Pager, len_bytes: usize, seed: u64) -> Handle<u8> {
+pub(super) fn out(pager: &Pager, len_bytes: usize, seed: u64) -> Handle<u8> {
     pager.pageout_vec(elements(len_bytes, seed)).expect("a pageout")
 }
 

@@ -5,20 +5,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use pageout::{Error, Handle, MemoryBudget, Pager};
+use pageout::{Error, Handle, MemoryBudget};
 use pageout_testing::faulty::{Call, Disk, Effect, Fault, Lasts};
 use pageout_testing::{KIB, MIB, assert_same, cut, elements, eventually};
 
-const BUDGET: u64 = MIB as u64;
-
-fn pager(disk: &Disk) -> Pager {
-    disk.hear_background();
-    disk.builder().resident_bytes(BUDGET).build().expect("a pager")
-}
-
-fn out(pager: &Pager, len_bytes: usize, seed: u64) -> Handle<u8> {
-    pager.pageout_vec(elements(len_bytes, seed)).expect("a pageout")
-}
+use super::budget::{BUDGET, out, pager};
 
 #[track_caller]
 fn is_whole(handle: &Handle<u8>, seed: u64) {
