@@ -108,7 +108,9 @@ export class Entry {
     if (!call.world.serves(this.world)) call.faults.add('ERR_INVALID_ARG_VALUE')
     if (this.world.isClosed) call.faults.add('ERR_PAGEOUT_CLOSED')
     if (this.isReleased) call.faults.add(RELEASED)
-    if (this.releasers.size > 0 || this.loans.isRobbed) call.risk(() => [RELEASED])
+    if (this.releasers.size > 0) call.risk(() => [RELEASED])
+    // A borrower may also take the only memory of the payload away while the call is pending.
+    call.risk(() => (this.loans.isRobbed ? [RELEASED] : []))
     for (const take of this.takes) {
       if (take.isDoomed) call.risk(() => [RELEASED])
       else call.faults.add(RELEASED)

@@ -9,7 +9,7 @@ import { destination } from '../chunks/target.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
 import { allocate, privateMemory, spareFor } from '../memory/results.js'
-import { abortError, fromAddon, fromNative, guarded, released, withChunks } from '../model/errors.js'
+import { abortError, fromAddon, fromNative, guarded, PageoutError, released, withChunks } from '../model/errors.js'
 import { type Owner, type Payload, RELEASED } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { isAborted } from '../runtime/signal.js'
@@ -283,15 +283,20 @@ async function fill(
 }
 
 /** Runs a job with its own ticket, so that the payload exists until the job ends, whatever becomes of the handle. */
-async function held<T>({ owner, ticket }: Payload, job: (ticket: number) => Promise<T>): Promise<T> {
-  const own = native.share(owner.ref, ticket)
+async function held<T>(payload: Payload, job: (ticket: number) => Promise<T>): Promise<T> {
+  const { owner } = payload
+  const own = native.share(owner.ref, payload.ticket)
   try {
     return await job(own)
   } catch (error) {
     // A pager that is closed at once frees the tickets of jobs that still wait: that is no bug.
     owner.refuseFreed()
     // Here, so that its stack leads to whoever waits.
-    throw fromNative(error)
+    const failure = fromNative(error)
+    // A borrower moved the only memory of the payload elsewhere while the job waited.
+    const isLost =
+      payload.ticket === RELEASED && failure instanceof PageoutError && failure.code === 'ERR_PAGEOUT_CLOSED'
+    throw isLost ? released() : failure
   } finally {
     native.free(owner.ref, own)
   }
