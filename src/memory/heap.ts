@@ -52,9 +52,10 @@ export function free(buffer: ArrayBuffer, idleBytesMax: number): void {
   const limit = Math.max(idleBytesMax, IDLE_BYTES_MIN)
   freedBytes += byteLength
   const isOver = idleBytes + byteLength > limit
-  const isDiscarded = isOver && byteLength >= DISCARDED_FROM_BYTES && !isTrimDue(DISCARDED_BYTES_PER_TRIM_US)
-  if (isDiscarded) {
-    if (native.detachAndDiscard(new Uint8Array(buffer))) return
+  if (isOver && byteLength >= DISCARDED_FROM_BYTES) {
+    // Also before a trim, which does not reach what lies at the end of some heaps.
+    const isDiscarded = native.detachAndDiscard(new Uint8Array(buffer))
+    if (isDiscarded && !isTrimDue(DISCARDED_BYTES_PER_TRIM_US)) return
   } else {
     native.detach(new Uint8Array(buffer))
   }

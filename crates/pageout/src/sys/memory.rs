@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use super::call::last;
 use super::failure::{Failure, Outcome};
+pub use super::freed::discard_freed;
 use crate::units::to_u64;
 
 /// Bytes of a page of virtual memory.
@@ -75,28 +76,6 @@ pub fn thread_cpu_time() -> std::time::Duration {
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     std::time::Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
-}
-
-/// Gives back the pages of `len_bytes` bytes at `address` that were just freed, if glibc has them now: allocates as many bytes,
-/// which mostly are the same, and discards the pages of that allocation. Returns whether it was at `address`. Only memory that
-/// is allocated here is ever advised, so no harm is done if it was not.
-///
-/// Unlike [`give_heap_back`] this does not walk all free blocks of the heap.
-#[must_use]
-pub fn discard_freed(address: usize, len_bytes: usize) -> bool {
-    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-        return false;
-    }
-    // SAFETY: malloc has no precondition.
-    let start = unsafe { libc::malloc(len_bytes) };
-    let is_same = !start.is_null() && start.addr() == address;
-    if is_same {
-        // SAFETY: malloc gave these bytes to us, nobody else knows them, and any content is valid for `MaybeUninit`.
-        discard_pages(unsafe { std::slice::from_raw_parts_mut(start.cast(), len_bytes) });
-    }
-    // SAFETY: `start` is null or comes from malloc, is freed once, and the slice above is gone.
-    unsafe { libc::free(start) };
-    is_same
 }
 
 /// Whether memory can be kept out of core dumps here.
@@ -250,24 +229,6 @@ mod tests {
         let zeros: usize = memory.iter().map(|&byte| usize::from(byte == 0)).sum();
         assert!(zeros.is_multiple_of(page_bytes()), "{zeros} bytes were discarded");
         prefer_huge_pages(&mut []);
-    }
-
-    #[test]
-    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
-    fn memory_that_was_just_freed_is_given_back_and_its_neighbours_stay() {
-        let len_bytes = 64 * 1024;
-        let blocks: Vec<Vec<u8>> = (0..64).map(|_| vec![7; len_bytes]).collect();
-        let neighbours: Vec<Vec<u8>> = (0..64).map(|_| vec![9; 3000]).collect();
-        let mut seen = 0;
-        for block in blocks {
-            let address = block.as_ptr().addr();
-            drop(block);
-            seen += usize::from(discard_freed(address, len_bytes));
-        }
-        assert!(neighbours.iter().flatten().all(|&byte| byte == 9));
-        assert!(seen > 0, "the C library never gave the same block again");
-        assert!(!discard_freed(1, len_bytes), "no block is at an odd address");
-        give_heap_back();
     }
 
     #[test]

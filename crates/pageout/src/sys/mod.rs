@@ -12,6 +12,7 @@ mod directory;
 mod failure;
 mod file;
 pub(crate) mod fork;
+mod freed;
 #[cfg(target_os = "linux")]
 mod in_memory;
 #[cfg(target_os = "linux")]
