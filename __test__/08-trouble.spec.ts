@@ -1,20 +1,15 @@
-import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
-  closeSync,
   existsSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statfsSync,
   statSync,
   symlinkSync,
-  truncateSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -22,16 +17,13 @@ import { PageoutError, Pager, type PagerOptions } from 'pageout'
 import { runChild } from './helpers/child.js'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { isReached } from './helpers/collect.js'
+import { canMount, canMountFiles, inMemory, newFileMount, newMount, writeFull } from './helpers/mounts.js'
 import type { Outcome } from './helpers/outcome.js'
 import { countsOf, hasProc, newDirectory, newPager, openDescriptors } from './helpers/places.js'
 import { scratchFiles, spoil } from './helpers/scratch.js'
 
 /** Runs a test where the machine allows it; elsewhere the report shows it as skipped. */
 const where = (isPossible: boolean) => (isPossible ? test : test.skip)
-
-const TMPFS = 0x01021994
-const inMemory = process.platform === 'linux' && existsSync('/dev/shm') && statfsSync('/dev/shm').type === TMPFS
-const canMount = inMemory && process.getuid?.() === 0 && mountWorks()
 
 function failureOf(t: ExecutionContext, call: () => unknown, code: string): PageoutError {
   return t.throws(call, { instanceOf: PageoutError, code }) as PageoutError
@@ -219,15 +211,10 @@ where(canMount)('the space of a closed pager goes back to the file system, while
   t.is(handles.length, 2)
 })
 
-where(canMount && hasLoop())('what the device loses is reported as that, and the rest goes on', async t => {
+where(canMountFiles)('what the device loses is reported as that, and the rest goes on', async t => {
   // 256 MiB on a device that has 48: what is written is well until the kernel writes it back.
   const device = newMount(t, '48m')
-  const [image, place] = [join(device, 'image'), newDirectory(t)]
-  writeFileSync(image, '')
-  truncateSync(image, 256 * MIB)
-  execFileSync('mkfs.ext4', ['-q', '-F', image])
-  execFileSync('mount', ['-o', 'loop', image, place])
-  t.teardown(() => execFileSync('umount', [place]))
+  const place = newFileMount(t, 'ext4', 256 * MIB, device)
   const outcomes = await runChild<Record<string, number> & { errors: [string, number][] }>('lost.ts', [place])
   const { right, wrong, lost, errors, writeBackFailures, atRisk, atRiskBytes } = outcomes
   t.is(wrong, 0)
@@ -473,41 +460,3 @@ where(hasProc)('file descriptors do not grow with the number of handles', t => {
   for (const handle of handles) pager.take(handle)
   t.is(openDescriptors(), before)
 })
-
-/** Mounts a small file system in memory. */
-function newMount(t: ExecutionContext, size: string): string {
-  const directory = newDirectory(t)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory])
-  t.teardown(() => execFileSync('umount', ['--lazy', directory]))
-  return directory
-}
-
-/** Whether a file can be mounted as a file system. */
-function hasLoop(): boolean {
-  try {
-    execFileSync('sh', ['-c', 'command -v mkfs.ext4 && losetup -f'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-function mountWorks(): boolean {
-  const directory = '/dev/shm'
-  try {
-    execFileSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', directory], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Writes until the disk is full. */
-function writeFull(path: string): void {
-  const descriptor = openSync(path, 'w')
-  try {
-    for (;;) writeSync(descriptor, new Uint8Array(KIB))
-  } catch {
-    closeSync(descriptor)
-  }
-}

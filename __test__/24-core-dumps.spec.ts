@@ -1,19 +1,13 @@
 /** Payloads that are kept out of core dumps. */
 
-import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { Handle, Pager, take } from 'pageout'
 import { Pager as PromisePager } from 'pageout/promises'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
+import { excludedBytes } from './helpers/excluded.js'
 import { newPager } from './helpers/places.js'
 
 const onLinux = process.platform === 'linux' ? test.serial : test.skip
-
-/** Bytes of this process's memory that are kept out of core dumps, as proc(5) says under smaps. */
-function excludedBytes(): number {
-  const mappings = readFileSync('/proc/self/smaps', 'utf8').matchAll(/^Size: +(\d+) kB\n(?:.*\n)*?VmFlags: (.*)$/gm)
-  return [...mappings].reduce((sum, [, size, flags]) => sum + (/\bdd\b/.test(flags ?? '') ? Number(size) * KIB : 0), 0)
-}
 
 /** Pages at the edges of memory that was excluded before, which may go meanwhile. */
 const EDGES = 256 * KIB

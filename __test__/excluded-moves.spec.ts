@@ -1,22 +1,16 @@
 /** Payloads that are kept out of core dumps stay so, however often they move, until they are taken or released. */
 
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { Handle, type HandleToken, read, take } from 'pageout'
 import * as promises from 'pageout/promises'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { collectUntil } from './helpers/collect.js'
+import { excludedBytes } from './helpers/excluded.js'
 import { newPager } from './helpers/places.js'
 
 const onLinux = process.platform === 'linux' ? test.serial : test.skip
-
-/** Bytes of this process's memory that are kept out of core dumps, as proc(5) says under smaps. */
-function excludedBytes(): number {
-  const mappings = readFileSync('/proc/self/smaps', 'utf8').matchAll(/^Size: +(\d+) kB\n(?:.*\n)*?VmFlags: (.*)$/gm)
-  return [...mappings].reduce((sum, [, size, flags]) => sum + (/\bdd\b/.test(flags ?? '') ? Number(size) * KIB : 0), 0)
-}
 
 const SECRET_BYTES = 16 * MIB
 /** Pages at the edges. */
