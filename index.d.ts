@@ -39,12 +39,16 @@ export declare function admitOne(pager: PagerRef, departures: DeparturesRef, key
 
 /**
  * Reads a payload that is on disk into a whole private buffer, which is its memory from then on, under `key`, and exposed: 0. 1 where
- * there will be room once what left is drained; 2 where the payload is in memory already.
+ * there will be room once what left is drained; 2 where somebody else was reading it, who has counted for both; 3 where it is in
+ * memory already.
  */
 export declare function bring(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): number
 
-/** As `bring`, off the JavaScript thread; exposed where `isExposed`. */
-export declare function bringAsync(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: Uint8Array, isExposed: boolean): Promise<number>
+/**
+ * As `bring`, off the JavaScript thread. Nothing is exposed: where `isHeld` the ticket stands from then on for the payload staying in
+ * memory, unless the result is 1, and is to be freed.
+ */
+export declare function bringAsync(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: Uint8Array, isHeld: boolean): Promise<number>
 
 /** The limit of a budget, and the bytes in memory, borrowed ones included. */
 export declare function budgetBytes(budget: BudgetRef): [limitBytes: number, residentBytes: number]
@@ -88,11 +92,11 @@ export declare function collectFinishAsync(pager: PagerRef, ticket: number): Pro
 /** Copies the bytes of all views, in order, over `target`, which has exactly their length. */
 export declare function copyAsync(views: Array<Uint8Array>, target: Uint8Array): Promise<void>
 
-/** Counts one more borrow of a payload that is exposed. */
-export declare function countBorrow(pager: PagerRef, ticket: number): void
-
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
+
+/** Counts one more use of a payload that is exposed: a read of so many bytes, or a borrow, which has none. */
+export declare function countUse(pager: PagerRef, ticket: number, readBytes?: number | undefined | null): void
 
 /**
  * Detaches the buffer of a view, which frees its memory at once through whoever allocated it: V8 frees its own, and memory
@@ -126,14 +130,17 @@ export declare function drain(departures: DeparturesRef): Float64Array
 /** The memory of the keys that `drain` gave last is freed. */
 export declare function drained(departures: DeparturesRef): void
 
-/** Ends one exposure: nobody but the package can reach the memory any more, which is where it was. */
+/** Ends an exposure: nobody but the package can reach the memory any more, which is where it was or where `relocate` said. */
 export declare function endExposure(pager: PagerRef, ticket: number): void
 
 /** Keeps every page that a view's memory touches out of core dumps. */
 export declare function excludeFromCoreDumps(view: ArrayBufferView): void
 
-/** Exposes a payload, and gives the key of its memory; -1 where it is not in memory. */
-export declare function expose(pager: PagerRef, ticket: number): number
+/**
+ * Exposes a payload, and gives the key of its memory; -1 where it is not in memory. Counted where `isCounted`, unless it is in
+ * several buffers.
+ */
+export declare function expose(pager: PagerRef, ticket: number, isCounted: boolean): number
 
 /** Counts a take whose bytes JavaScript has, and frees the payload. */
 export declare function finishTake(pager: PagerRef, ticket: number): void
@@ -149,6 +156,9 @@ export declare function hintColdAsync(views: Array<Uint8Array>): Promise<void>
 
 /** Says that a view's memory will be used soon. */
 export declare function hintSoon(view: ArrayBufferView): void
+
+/** Keeps a payload in memory, where it is there, until the ticket that this gives is freed; else -1. */
+export declare function hold(pager: PagerRef, ticket: number): number
 
 /** Lets the whole pages of a view's memory into core dumps again. */
 export declare function includeInCoreDumps(view: ArrayBufferView): void
@@ -171,7 +181,7 @@ export declare function keep(pager: PagerRef, lenBytes: number): number
  */
 export declare function lookUp(token: string): [kind: string, byteLength: number, isKept: boolean, isExcluded: boolean] | null
 
-/** The memory of an exposed payload is gone, and all its exposures with it. True where the payload is on disk, false where it is lost. */
+/** The memory of an exposed payload is gone, and its exposure with it. True where the payload is on disk, false where it is lost. */
 export declare function lose(pager: PagerRef, ticket: number): boolean
 
 /** A memory budget of so many bytes; without, one that follows the memory that is free. */
@@ -179,6 +189,9 @@ export declare function makeBudget(limitBytes?: number | undefined | null): Budg
 
 /** Something to stop a pageout with. */
 export declare function makeStop(): StopRef
+
+/** The failure of a borrow for which no thread freed what had left. */
+export declare function noRoomYet(pager: PagerRef, ticket: number): object
 
 /** A pager of its own. A scratch directory that is given is opened now. `environment` is as for `useEnvironment`. */
 export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean, environment?: Array<string> | undefined | null, budget?: BudgetRef | undefined | null): PagerRef
@@ -254,13 +267,16 @@ export declare function receive(pager: PagerRef, token: string, target: ArrayBuf
 export declare function release(view: ArrayBufferView): boolean
 
 /**
+ * Makes another whole private buffer, under the same key and in the same room, that of an exposed payload in one buffer: callers keep
+ * what it had. Both are equally long.
+ */
+export declare function relocate(pager: PagerRef, ticket: number, view: ArrayBufferView): void
+
+/**
  * Exchanges the several buffers of an exposed payload for a whole private one that has all their bytes, under `key`. False where
  * there will be room only once what left is drained.
  */
 export declare function replace(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): boolean
-
-/** Bytes of a pager's payloads that are borrowed, and that are in memory, and the limit of its budget. */
-export declare function residentUse(pager: PagerRef): [borrowedBytes: number, residentBytes: number, limitBytes: number]
 
 /** The scratch directory and the name of its file system, once one is open. */
 export declare function scratchPlace(pager: PagerRef): [scratchDir: string, fileSystem: string] | null
@@ -300,7 +316,7 @@ export declare function take(pager: PagerRef, ticket: number, target: ArrayBuffe
 
 /**
  * Takes the payload of a ticket where its memory is: gives the key, and the ticket is free. -1 where it is not in memory, or a job
- * reads it at this moment.
+ * reads it at this moment, or it is held.
  */
 export declare function takeResident(pager: PagerRef, ticket: number): number
 
@@ -335,5 +351,8 @@ export declare function useSwap(pager: PagerRef, swap: boolean): void
 /** The version of the package that the addon was built for. */
 export declare function version(): string
 
-/** Writes a payload where that is to be done, and lets it leave memory. */
-export declare function writeOut(pager: PagerRef, ticket: number): void
+/**
+ * Writes a payload where that is to be done, and lets it leave memory; where `isMoved` it is about to be sent to another thread, and
+ * does not come into memory of this one again.
+ */
+export declare function writeOut(pager: PagerRef, ticket: number, isMoved: boolean): void

@@ -7,6 +7,17 @@ import type { Chunk } from '../model/types.js'
 
 type Signal = AbortSignal | undefined
 
+/** That a payload stays in memory until it is lent. */
+export interface Hold {
+  /** Stands for that in the addon. */
+  readonly ticket: number
+  /** Whether its bytes were read for that, which is counted once for all who waited. */
+  readonly isMiss: boolean
+}
+
+/** What was fetched for a borrow: memory with the payload, or that it stays in memory. */
+export type Fetched = ArrayBuffer | Hold
+
 /** Where payloads are while they are out. The methods named `Later` work off the JavaScript thread, on private memory alone. */
 export interface PayloadBackend {
   /** Stores the chunks of a request, and releases their memory as it asks. Returns the payload's ticket. */
@@ -27,17 +38,21 @@ export interface PayloadBackend {
    *
    * @param fetched what {@link fetchLater} gave; otherwise the work is done now
    */
-  lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer
+  lend(payload: Payload, fetched?: Fetched): ArrayBuffer
   /** Counts one more borrow of a payload that is lent. */
   countBorrow(payload: Payload): void
-  /** Does what {@link lend} has to wait for; gives private memory where that takes some. */
-  fetchLater(payload: Payload): Promise<ArrayBuffer | undefined>
-  /** Takes memory over that was fetched and not lent. */
-  dropFetched(payload: Payload, fetched: ArrayBuffer): void
+  /** Does what {@link lend} has to wait for, if there is something. */
+  fetchLater(payload: Payload): Promise<Fetched | undefined>
+  /** Takes over what was fetched and not lent. */
+  dropFetched(payload: Payload, fetched: Fetched): void
   /** Takes lent memory back, which is private again: the same, or a copy where callers keep it. */
   takeBack(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void
-  /** Leaves lent memory to the callers until it is taken back, if ever: the payload does not need it then. Says whether it does not. */
-  leave(payload: Payload): boolean
+  /** Leaves lent memory to the callers: the payload has other memory until {@link lendAgain} or {@link endLeave}. */
+  leave(payload: Payload): void
+  /** Lends the memory again that was left to the callers, as it is now. */
+  lendAgain(payload: Payload, buffer: ArrayBuffer): void
+  /** Ends that memory was left to the callers. Takes it over where it is private again. */
+  endLeave(payload: Payload, buffer: ArrayBuffer | undefined): void
   /** Says whether the payload still exists when lent memory is gone, which a caller moved elsewhere. Else it is released. */
   lose(payload: Payload): boolean
   /** Starts bringing ranges into memory. */

@@ -16,18 +16,21 @@ import { isAborted } from '../runtime/signal.js'
 import { onAbort, refuseAborted, unlessAborted } from '../threads/abort.js'
 import { type Batches, batchesOf, isSmall, NEVER } from '../threads/batching.js'
 import { run } from '../threads/pool-share.js'
-import type { PayloadBackend } from './backend.js'
+import type { Fetched, Hold, PayloadBackend } from './backend.js'
 import { handOut } from './hand-out.js'
 import {
   admit,
   admitLater,
   bringHint,
-  dropBrought,
+  dropHold,
+  endLeaveResident,
   fetchResident,
+  isExposed,
   leaveResident,
-  lendBrought,
+  lendAgainResident,
   lendResident,
   loseResident,
+  readExposed,
   takeBackResident,
   takeResident,
   writeOut,
@@ -66,9 +69,10 @@ export const file: PayloadBackend = {
     }
   },
 
-  read(payload: Payload, { bytes }: Ranges, into: Uint8Array): void {
-    refuseLost(payload)
+  read(payload: Payload, ranges: Ranges, into: Uint8Array): void {
+    if (isSeen(payload)) return readExposed(payload, ranges, into)
     const { owner, ticket } = payload
+    const { bytes } = ranges
     try {
       if (bytes.length === 2) native.read(owner.ref, ticket, bytes[0] ?? 0, into)
       else native.readMany(owner.ref, ticket, bytes, into)
@@ -80,12 +84,12 @@ export const file: PayloadBackend = {
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
     const { owner } = payload
     const { bytes, byteLength } = ranges
-    // No other thread reads what callers can reach.
-    if (payload.lending && owner.hasBudget) return unlessAborted(readHere(payload, ranges, into), signal)
-    const filled = held(payload, ticket => {
-      if (!into && isSmall(byteLength)) return readSmall(owner, ticket, bytes, byteLength, false)
-      return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
-    })
+    const filled = held(payload, ticket =>
+      unlessSeen(payload, ranges, into, () => {
+        if (!into && isSmall(byteLength)) return readSmall(owner, ticket, bytes, byteLength, false)
+        return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
+      }),
+    )
     return unlessAborted(filled, signal)
   },
 
@@ -119,9 +123,9 @@ export const file: PayloadBackend = {
     return chunk
   },
 
-  lend(payload: Payload, fetched?: ArrayBuffer): ArrayBuffer {
-    if (isBudgeted(payload)) return fetched ? lendBrought(payload) : lendResident(payload)
-    if (fetched) return fetched
+  lend(payload: Payload, fetched?: Fetched): ArrayBuffer {
+    if (isBudgeted(payload)) return lendResident(payload, fetched as Hold | undefined)
+    if (fetched) return fetched as ArrayBuffer
     const buffer = privateMemory(payload.byteLength, payload.owner.excludes)
     try {
       file.read(payload, wholeOf(payload), new Uint8Array(buffer))
@@ -132,11 +136,11 @@ export const file: PayloadBackend = {
     }
   },
 
-  countBorrow({ owner, ticket }: Payload): void {
-    if (owner.hasBudget) native.countBorrow(owner.ref, ticket)
+  countBorrow(payload: Payload): void {
+    if (isBudgeted(payload)) native.countUse(payload.owner.ref, payload.ticket)
   },
 
-  async fetchLater(payload: Payload): Promise<ArrayBuffer | undefined> {
+  async fetchLater(payload: Payload): Promise<Fetched> {
     if (isBudgeted(payload)) return await fetchResident(payload)
     const buffer = privateMemory(payload.byteLength, payload.owner.excludes)
     try {
@@ -148,9 +152,9 @@ export const file: PayloadBackend = {
     }
   },
 
-  dropFetched(payload: Payload, fetched: ArrayBuffer): void {
-    if (isBudgeted(payload)) dropBrought(payload)
-    else freeCopy(payload, fetched)
+  dropFetched(payload: Payload, fetched: Fetched): void {
+    if (isBudgeted(payload)) dropHold(payload, fetched as Hold)
+    else freeCopy(payload, fetched as ArrayBuffer)
   },
 
   takeBack(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
@@ -158,8 +162,17 @@ export const file: PayloadBackend = {
     else freeCopy(payload, buffer)
   },
 
-  leave(payload: Payload): boolean {
-    return !isBudgeted(payload) || leaveResident(payload)
+  leave(payload: Payload): void {
+    if (isBudgeted(payload)) leaveResident(payload)
+  },
+
+  lendAgain(payload: Payload, buffer: ArrayBuffer): void {
+    if (isBudgeted(payload)) lendAgainResident(payload, buffer)
+  },
+
+  endLeave(payload: Payload, buffer: ArrayBuffer | undefined): void {
+    if (isBudgeted(payload)) endLeaveResident(payload, buffer)
+    else if (buffer) freeCopy(payload, buffer)
   },
 
   lose(payload: Payload): boolean {
@@ -179,7 +192,7 @@ export const file: PayloadBackend = {
 
   send(payload: Payload, token: string): boolean {
     const { owner, ticket, chunkClass } = payload
-    writeOut(payload)
+    writeOut(payload, true)
     return guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, [], false))
   },
 }
@@ -190,11 +203,32 @@ function giveBackChunk(owner: Owner, part: Part): void {
   if (moved) giveBack(moved, owner.spareBytes)
 }
 
-/** Memory that a caller moved elsewhere is not looked at: it may be freed, and the payload lost. */
-function refuseLost(payload: Payload): void {
-  if (!payload.lending || !payload.owner.hasBudget) return
+/** Whether callers see the memory of a payload within a memory budget, which this thread alone may read then. */
+function isSeen(payload: Payload): boolean {
+  if (!payload.lending || !payload.owner.hasBudget) return false
   payload.lending.settle()
+  // A caller may have moved it elsewhere, and with it the payload.
   if (payload.ticket === RELEASED) throw released()
+  return isExposed(payload)
+}
+
+/** Reads what callers see on this thread, and all else by a job, which is refused where a borrow came before it began. */
+async function unlessSeen(
+  payload: Payload,
+  ranges: Ranges,
+  into: Uint8Array | undefined,
+  job: () => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  while (!isSeen(payload)) {
+    try {
+      return await job()
+    } catch (thrown) {
+      if ((thrown as { code?: unknown }).code !== 'ERR_PAGEOUT_BORROWED') throw thrown
+    }
+  }
+  const view = into ?? new Uint8Array(spareFor(ranges.byteLength) ?? allocate(ranges.byteLength))
+  readExposed(payload, ranges, view)
+  return view
 }
 
 /** Whether a payload stays in memory while there is room. */
@@ -257,13 +291,6 @@ function readSmall(
 ): Promise<Uint8Array> {
   const spare = spareFor(byteLength)
   return batches(owner).reads.do({ ticket, ranges, byteLength, isPeek, spare }, undefined)
-}
-
-/** Reads on this thread. */
-async function readHere(payload: Payload, ranges: Ranges, into: Uint8Array | undefined): Promise<Uint8Array> {
-  const view = into ?? new Uint8Array(spareFor(ranges.byteLength) ?? allocate(ranges.byteLength))
-  file.read(payload, ranges, view)
-  return view
 }
 
 /** Lets a job fill `into`, or new memory. */

@@ -1,6 +1,7 @@
 /** The file backend within a memory budget: payloads stay in memory while there is room, and the addon writes the coldest. */
 
 import { native } from '../addon/load.js'
+import type { Ranges } from '../chunks/arguments.js'
 import type { Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
 import { chunksAgain, copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
@@ -18,14 +19,18 @@ import {
   unpark,
 } from '../memory/residents.js'
 import { privateMemory } from '../memory/results.js'
-import { fromAddon, guarded, noRoom, PageoutError, withChunks } from '../model/errors.js'
+import { fromAddon, fromNative, guarded, PageoutError, withChunks } from '../model/errors.js'
 import { markReleased, type Owner, type Payload } from '../model/payload.js'
 import { orUndefined } from '../runtime/captured.js'
 import { run } from '../threads/pool-share.js'
+import type { Hold } from './backend.js'
+import { copyRanges } from './copying.js'
 
 /** What native claims and reads answer. */
 const DONE = 0
 const NOT_YET = 1
+/** The payload was in memory. */
+const BY_OTHER = 3
 
 /** How often room that this thread has to free is waited for: others may be faster. */
 const BRINGS_MAX = 1000
@@ -111,8 +116,8 @@ export function takeResident({ owner, ticket }: Payload): ArrayBuffer | undefine
   if (!owner.hasBudget) return undefined
   const key = guarded(() => native.takeResident(owner.ref, ticket))
   if (key < 0) return undefined
-  const { buffers, isExcluded } = unpark(key)
-  const buffer = buffers.find(({ byteLength }) => byteLength > 0) as ArrayBuffer
+  const buffer = bufferOf(key)
+  const { isExcluded } = unpark(key)
   if (isExcluded) native.includeInCoreDumps(new Uint8Array(buffer))
   return buffer
 }
@@ -133,11 +138,16 @@ export async function bringHint({ owner, ticket, byteLength }: Payload): Promise
 const lentKeys = new WeakMap<Payload, number>()
 
 /** Lends the payload's memory, where it is read into if it is not in memory. */
-export function lendResident(payload: Payload): ArrayBuffer {
-  for (;;) {
-    const key = guarded(() => native.expose(payload.owner.ref, payload.ticket))
-    const lent = key < 0 ? bringNow(payload) : inOnePiece(payload, key)
-    if (lent) return lent
+export function lendResident(payload: Payload, hold?: Hold): ArrayBuffer {
+  const { owner, ticket } = payload
+  try {
+    for (let isCounted = hold?.isMiss === true; ; isCounted = true) {
+      const key = guarded(() => native.expose(owner.ref, ticket, !isCounted))
+      const lent = key < 0 ? bringNow(payload) : inOnePiece(payload, key)
+      if (lent) return lent
+    }
+  } finally {
+    if (hold) dropHold(payload, hold)
   }
 }
 
@@ -146,50 +156,47 @@ export function lendResident(payload: Payload): ArrayBuffer {
  * comes back from disk as one.
  */
 function inOnePiece(payload: Payload, key: number): ArrayBuffer | undefined {
-  const { buffers } = parked(key)
-  const filled = buffers.filter(({ byteLength }) => byteLength > 0)
+  const filled = parked(key).buffers.filter(({ byteLength }) => byteLength > 0)
   const [only] = filled
-  if (only && filled.length === 1 && only.resizable !== true) {
+  if (only && filled.length === 1) {
     lentKeys.set(payload, key)
     return only
   }
-  const joined = new Uint8Array(privateMemory(payload.byteLength, payload.owner.excludes))
-  let end = 0
-  for (const buffer of filled) {
-    joined.set(new Uint8Array(buffer), end)
-    end += buffer.byteLength
-  }
   try {
-    replace(payload, joined.buffer as ArrayBuffer)
+    return join(payload, filled)
   } catch (error) {
     native.endExposure(payload.owner.ref, payload.ticket)
     if (!(error instanceof PageoutError) || error.code !== 'ERR_PAGEOUT_BUDGET') throw error
-    writeOut(payload)
+    writeOut(payload, false)
     return undefined
   }
-  return joined.buffer as ArrayBuffer
 }
 
-/** Makes a private buffer the memory of an exposed payload, in place of what it had. */
-function replace(payload: Payload, buffer: ArrayBuffer): true {
-  const { owner, ticket } = payload
+/** Makes one private buffer the memory of an exposed payload, in place of several. */
+function join(payload: Payload, buffers: readonly ArrayBuffer[]): ArrayBuffer {
+  const { owner, ticket, byteLength } = payload
+  const joined = privateMemory(byteLength, owner.excludes)
+  const view = new Uint8Array(joined)
+  let end = 0
+  for (const buffer of buffers) {
+    view.set(new Uint8Array(buffer), end)
+    end += buffer.byteLength
+  }
   const key = newKey()
-  park(key, residenceOf(owner, [buffer]))
-  const exchange = () => native.replace(owner.ref, departuresOf(), ticket, key, new Uint8Array(buffer))
+  park(key, residenceOf(owner, [joined]))
+  const exchange = () => native.replace(owner.ref, departuresOf(), ticket, key, view)
   try {
     if (!guarded(exchange)) {
       drain()
-      if (!guarded(exchange)) throw noRoomYet(payload)
+      if (!guarded(exchange)) throw noRoomYet(owner, ticket)
     }
   } catch (error) {
     free(unpark(key))
     throw error
   }
   lentKeys.set(payload, key)
-  const brought = broughts.get(payload)
-  if (brought) brought.key = key
   drainIfDue()
-  return true
+  return joined
 }
 
 /** Reads the payload into new memory, and exposes it; nothing where somebody else was faster. */
@@ -204,7 +211,7 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
       drain()
       outcome = bring()
     }
-    if (outcome === NOT_YET) throw noRoomYet(payload)
+    if (outcome === NOT_YET) throw noRoomYet(owner, ticket)
   } finally {
     if (outcome !== DONE) free(unpark(key))
   }
@@ -214,56 +221,41 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
   return buffer
 }
 
-/**
- * Payloads that were brought for a borrow, each exposed once for that until somebody lends or drops it. Meanwhile others may borrow it
- * and end that, and the payload's own ticket may be gone.
- */
-const broughts = new WeakMap<Payload, { readonly ticket: number; key: number }>()
-
-/** Brings the payload into memory off the JavaScript thread, where it is exposed already; nothing where it is in memory. */
-export async function fetchResident(payload: Payload): Promise<ArrayBuffer | undefined> {
-  const { owner, ticket, byteLength } = payload
+/** Has the payload stay in memory, where it is brought off the JavaScript thread if it is not there. */
+export async function fetchResident({ owner, ticket, byteLength }: Payload): Promise<Hold> {
+  const present = native.hold(owner.ref, ticket)
+  if (present >= 0) return { ticket: present, isMiss: false }
   const own = native.share(owner.ref, ticket)
-  let brought: { key: number; buffer: ArrayBuffer } | undefined
   try {
-    brought = await bringLater(owner, own, byteLength, true)
-    if (!brought) return undefined
-    broughts.set(payload, { ticket: own, key: brought.key })
-    return brought.buffer
-  } finally {
-    if (!brought) native.free(owner.ref, own)
+    const outcome = await bringLater(owner, own, byteLength, true)
+    return { ticket: own, isMiss: outcome !== BY_OTHER }
+  } catch (error) {
+    native.free(owner.ref, own)
+    throw error
   }
 }
 
-/** Lends the memory that was brought, as it is now. */
-export function lendBrought(payload: Payload): ArrayBuffer {
-  const brought = broughts.get(payload)
-  // A caller may have moved it elsewhere.
-  if (!brought) return lendResident(payload)
-  broughts.delete(payload)
-  native.free(payload.owner.ref, brought.ticket)
-  // It was read in as one buffer.
-  return inOnePiece(payload, brought.key) as ArrayBuffer
+/** Lets a payload leave memory that was to stay. */
+export function dropHold({ owner }: Payload, { ticket }: Hold): void {
+  native.free(owner.ref, ticket)
+  drainIfDue()
+  tellRoom()
 }
 
-/** Nothing where the payload is in memory already. */
-async function bringLater(
-  owner: Owner,
-  ticket: number,
-  byteLength: number,
-  isExposed: boolean,
-): Promise<{ key: number; buffer: ArrayBuffer } | undefined> {
+/** Reads the payload of a ticket into memory; says how it came there. Where `isHeld` it stays, as long as the ticket is not freed. */
+async function bringLater(owner: Owner, ticket: number, byteLength: number, isHeld: boolean): Promise<number> {
   const [key, buffer] = [newKey(), privateMemory(byteLength, owner.excludes)]
   park(key, residenceOf(owner, [buffer]))
   const view = new Uint8Array(buffer)
-  const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isExposed))
+  const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isHeld))
   let outcome = NOT_YET
   try {
     for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
       drain()
       outcome = await run(job, undefined)
     }
-    if (outcome === NOT_YET) throw noRoomYet({ owner, byteLength })
+    if (outcome === NOT_YET) throw noRoomYet(owner, ticket)
+    return outcome
   } catch (error) {
     owner.refuseFreed()
     throw error
@@ -271,65 +263,87 @@ async function bringLater(
     if (outcome !== DONE) free(unpark(key))
     drainIfDue()
   }
-  return outcome === DONE ? { key, buffer } : undefined
 }
 
-/** Ends the exposure of memory that was brought for a borrow which nobody wants any more. */
-export function dropBrought(payload: Payload): void {
-  const { ref } = payload.owner
-  const brought = broughts.get(payload)
-  if (!brought) return
-  broughts.delete(payload)
-  native.endExposure(ref, brought.ticket)
-  native.free(ref, brought.ticket)
-  drainIfDue()
-  tellRoom()
+/** Whether callers see the payload's memory, so that nobody else may read it. */
+export function isExposed(payload: Payload): boolean {
+  return lentKeys.has(payload)
+}
+
+/** Copies ranges of such a payload, on the thread of the callers. */
+export function readExposed(payload: Payload, ranges: Ranges, into: Uint8Array): void {
+  const buffer = bufferOf(lentKeys.get(payload) as number)
+  copyRanges({ buffers: [buffer], ends: [buffer.byteLength] }, ranges, into)
+  native.countUse(payload.owner.ref, payload.ticket, ranges.byteLength)
 }
 
 /** Takes lent memory back, or a copy of it where callers keep it. */
 export function takeBackResident(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
-  const { owner, ticket } = payload
-  const key = lentKeys.get(payload)
-  if (key === undefined) {
-    // The payload has other memory since it was left to the callers.
-    free(residenceOf(owner, [buffer]))
-    return
-  }
-  // Where there is no room for the copy the payload stays exposed, so that no other thread reads what callers can change.
-  if (isCopy && !orUndefined(() => replace(payload, buffer))) return
-  if (!isCopy) park(key, { ...unpark(key), buffers: [buffer] })
-  lentKeys.delete(payload)
-  native.endExposure(owner.ref, ticket)
-  tellRoom()
+  const key = lentKeys.get(payload) as number
+  if (isCopy) relocate(payload, key, buffer)
+  else park(key, { ...parked(key), buffers: [buffer] })
+  endExposure(payload)
 }
 
-/** Gives the payload other memory than what callers see. Says whether there is room for it. */
-export function leaveResident(payload: Payload): boolean {
-  const key = lentKeys.get(payload)
-  if (key === undefined) return true
-  const [lent] = parked(key).buffers
-  const copy = privateMemory(payload.byteLength, payload.owner.excludes)
-  new Uint8Array(copy).set(new Uint8Array(lent as ArrayBuffer))
-  replace(payload, copy)
-  lentKeys.delete(payload)
-  native.endExposure(payload.owner.ref, payload.ticket)
-  return true
+/** Leaves lent memory to the callers. The payload has a copy, in the same room: what callers hold does not count. */
+export function leaveResident(payload: Payload): void {
+  const { owner, ticket, byteLength } = payload
+  const key = lentKeys.get(payload) as number
+  const copy = privateMemory(byteLength, owner.excludes)
+  new Uint8Array(copy).set(new Uint8Array(bufferOf(key)))
+  relocate(payload, key, copy)
+  left.set(payload, { ticket: native.hold(owner.ref, ticket), isMiss: true })
+  endExposure(payload)
+}
+
+/** Payloads whose memory was left to callers: they stay in memory, as they are borrowed. */
+const left = new WeakMap<Payload, Hold>()
+
+/** Lends the memory again that was left to callers. */
+export function lendAgainResident(payload: Payload, buffer: ArrayBuffer): void {
+  const copy = lendResident(payload, left.get(payload))
+  left.delete(payload)
+  relocate(payload, lentKeys.get(payload) as number, buffer)
+  free(residenceOf(payload.owner, [copy]))
+}
+
+/** Ends that memory was left to callers, which is `buffer` where it is private again. */
+export function endLeaveResident(payload: Payload, buffer: ArrayBuffer | undefined): void {
+  const hold = left.get(payload)
+  left.delete(payload)
+  if (hold) dropHold(payload, hold)
+  if (buffer) free(residenceOf(payload.owner, [buffer]))
 }
 
 /** The lent memory is gone. Says whether the payload is on disk; else it is released. */
 export function loseResident(payload: Payload): boolean {
   const { owner, ticket } = payload
-  if (!lentKeys.delete(payload)) return true
+  lentKeys.delete(payload)
   const isOnDisk = native.lose(owner.ref, ticket)
-  const brought = broughts.get(payload)
-  broughts.delete(payload)
-  if (brought) native.free(owner.ref, brought.ticket)
   if (!isOnDisk) {
     native.free(owner.ref, ticket)
     markReleased(payload)
   }
   drainIfDue()
+  tellRoom()
   return isOnDisk
+}
+
+/** Makes another buffer with the same bytes that of an exposed payload, which has one. */
+function relocate({ owner, ticket }: Payload, key: number, buffer: ArrayBuffer): void {
+  native.relocate(owner.ref, ticket, new Uint8Array(buffer))
+  park(key, { ...parked(key), buffers: [buffer] })
+}
+
+function endExposure(payload: Payload): void {
+  lentKeys.delete(payload)
+  native.endExposure(payload.owner.ref, payload.ticket)
+  tellRoom()
+}
+
+/** The only buffer with bytes of a key. */
+function bufferOf(key: number): ArrayBuffer {
+  return parked(key).buffers.find(({ byteLength }) => byteLength > 0) as ArrayBuffer
 }
 
 function residenceOf({ excludes, spareBytes }: Owner, buffers: readonly ArrayBuffer[]): Residence {
@@ -337,14 +351,13 @@ function residenceOf({ excludes, spareBytes }: Owner, buffers: readonly ArrayBuf
 }
 
 /** Room is there, and another thread has not freed its memory yet. */
-function noRoomYet({ owner, byteLength }: Pick<Payload, 'owner' | 'byteLength'>): PageoutError {
-  const [borrowedBytes, residentBytes, limitBytes] = native.residentUse(owner.ref)
-  return noRoom({ requestedBytes: byteLength, borrowedBytes, residentBytes, limitBytes })
+function noRoomYet(owner: Owner, ticket: number): unknown {
+  return fromNative(native.noRoomYet(owner.ref, ticket))
 }
 
-/** Has the payload written, so that it can move to another thread, which its memory cannot. */
-export function writeOut({ owner, ticket }: Payload): void {
+/** Has the payload written, and lets it leave memory; where `isMoved` because it moves to another thread, which its memory cannot. */
+export function writeOut({ owner, ticket }: Payload, isMoved: boolean): void {
   if (!owner.hasBudget) return
-  guarded(() => native.writeOut(owner.ref, ticket))
+  guarded(() => native.writeOut(owner.ref, ticket, isMoved))
   drainIfDue()
 }

@@ -1,5 +1,6 @@
 /** Payloads that come into memory for borrows that wait: those of one payload wait for the same. */
 
+import type { Fetched } from '../backends/backend.js'
 import { backendOf } from '../backends/choose.js'
 import type { Handle } from '../model/handle.js'
 import type { Payload } from '../model/payload.js'
@@ -12,7 +13,9 @@ interface Arrival {
   done: Promise<void>
   waiting: number
   /** What came and was not lent yet. */
-  fetched: ArrayBuffer | undefined
+  fetched: Fetched | undefined
+  /** Whether that was counted for all of them. */
+  isCounted: boolean
 }
 
 const arrivals = new WeakMap<Payload, Arrival>()
@@ -46,14 +49,14 @@ export async function loanLater<T>(
 }
 
 function lend(payload: Payload, handle: Handle<Chunk>, arrival: Arrival): Loan {
-  if (payload.lending) return Loan.of(payload, handle)
-  const { fetched } = arrival
+  const { fetched, isCounted } = arrival
+  if (payload.lending) return Loan.of(payload, handle, undefined, isCounted)
   arrival.fetched = undefined
-  return Loan.of(payload, handle, fetched)
+  return Loan.of(payload, handle, fetched, isCounted)
 }
 
 function arrive(payload: Payload): Arrival {
-  const arrival: Arrival = { done: Promise.resolve(), waiting: 0, fetched: undefined }
+  const arrival: Arrival = { done: Promise.resolve(), waiting: 0, fetched: undefined, isCounted: false }
   arrivals.set(payload, arrival)
   // Begun at once: the payload may be released in the next step.
   arrival.done = fetchFor(payload, arrival)
@@ -64,7 +67,9 @@ function arrive(payload: Payload): Arrival {
 
 async function fetchFor(payload: Payload, arrival: Arrival): Promise<void> {
   try {
-    arrival.fetched = await backendOf(payload).fetchLater(payload)
+    const fetched = await backendOf(payload).fetchLater(payload)
+    arrival.fetched = fetched
+    arrival.isCounted = fetched !== undefined && 'isMiss' in fetched && fetched.isMiss
     if (arrival.waiting === 0) drop(payload, arrival)
   } finally {
     arrivals.delete(payload)

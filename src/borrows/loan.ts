@@ -1,10 +1,11 @@
 /** The memory of one payload while callers may look at it, which all its borrows share. */
 
+import type { Fetched } from '../backends/backend.js'
 import { backendOf } from '../backends/choose.js'
 import { ARRAY_BUFFER, hasBytes } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
 import { markLent } from '../memory/lent.js'
-import { allocate } from '../memory/results.js'
+import { privateMemory } from '../memory/results.js'
 import type { Handle } from '../model/handle.js'
 import type { Lending, Payload } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
@@ -22,9 +23,9 @@ export class Loan implements Lending {
   isOver = false
   /** Whether its borrows give the buffer itself, and not arrays of their own. */
   readonly isOfBuffers: boolean
-  /** The memory that callers see; nothing while only they keep it alive. */
+  /** The memory that callers see; nothing while it is left to them. */
   #buffer: ArrayBuffer | undefined
-  /** The same, from when only callers kept it alive: since then the payload has memory besides it. */
+  /** The same while it is left to them: only they keep it alive, and the payload has memory besides it. */
   #callersBuffer: WeakRef<ArrayBuffer> | undefined
   /** Borrows that were not released. */
   #borrows = 0
@@ -42,13 +43,14 @@ export class Loan implements Lending {
    * The loan of a payload, which begins where there is none.
    *
    * @param fetched what the backend fetched for it
+   * @param isCounted whether the borrow has part in a read that was counted
    */
-  static of(payload: Payload, handle: Handle<Chunk>, fetched?: ArrayBuffer): Loan {
+  static of(payload: Payload, handle: Handle<Chunk>, fetched?: Fetched, isCounted = false): Loan {
     if (payload.lending) {
       payload.lending.settle()
       payload.owner.refuseUnusable(payload)
       if (payload.lending) {
-        backendOf(payload).countBorrow(payload)
+        if (!isCounted) backendOf(payload).countBorrow(payload)
         return payload.lending as Loan
       }
     }
@@ -62,9 +64,18 @@ export class Loan implements Lending {
 
   /** One borrow more: gives the memory that it sees. */
   join(): ArrayBuffer {
-    this.#buffer ??= this.#callersBuffer?.deref() as ArrayBuffer
+    this.#buffer ??= this.#lendAgain()
     this.#borrows++
     return this.#buffer
+  }
+
+  /** Callers who had the buffer for themselves share it with a borrow again. */
+  #lendAgain(): ArrayBuffer {
+    const buffer = this.#callersBuffer?.deref() as ArrayBuffer
+    backendOf(this.payload).lendAgain(this.payload, buffer)
+    this.#callersBuffer = undefined
+    FORGOTTEN.unregister(this)
+    return buffer
   }
 
   /** One borrow less. */
@@ -85,11 +96,15 @@ export class Loan implements Lending {
   #keepWeakly(): void {
     if (this.isOver || !this.#buffer || this.#borrows !== this.#forgotten?.length) return
     this.settle()
-    if (this.isOver) return
+    if (this.isOver || !this.#buffer) return
+    const leave = () => {
+      backendOf(this.payload).leave(this.payload)
+      return true
+    }
     // Without memory for that it stays until another borrow is released, or the pager closes.
-    if (!orUndefined(() => backendOf(this.payload).leave(this.payload))) return
+    if (!orUndefined(leave)) return
     this.#callersBuffer = new WeakRef(this.#buffer)
-    FORGOTTEN.register(this.#buffer, this)
+    FORGOTTEN.register(this.#buffer, this, this)
     this.#buffer = undefined
   }
 
@@ -105,25 +120,40 @@ export class Loan implements Lending {
     const buffer = this.#visible()
     if (!buffer) this.endForgotten()
     else if (!hasBytes(buffer, this.payload.byteLength)) this.end()
+    else this.retry()
   }
 
-  /** Takes the memory back, which empties all arrays over it. */
+  retry(): void {
+    if (this.#borrows === 0) this.end()
+  }
+
+  /**
+   * Takes the memory back, which empties all arrays over it.
+   *
+   * @throws ENOMEM where callers keep the memory and the payload gets no other: the loan goes on then, without borrows
+   */
   end(): void {
     if (this.isOver) return
     const { payload } = this
     const buffer = this.#visible()
+    const isGone = buffer !== undefined && !hasBytes(buffer, payload.byteLength)
+    const isLeft = !this.#buffer
+    const moved = buffer && !isGone ? transferOut(buffer) : undefined
+    const copy = buffer && !isGone && !moved && !isLeft ? copyOf(payload, buffer) : undefined
     this.isOver = true
     this.#buffer = undefined
     payload.lending = undefined
     payload.owner.lendings.delete(this)
-    if (!buffer) return
     const backend = backendOf(payload)
-    if (!hasBytes(buffer, payload.byteLength)) {
-      warnOfTransferred(payload, this.#callersBuffer !== undefined || backend.lose(payload))
-      return
+    if (isLeft) {
+      FORGOTTEN.unregister(this)
+      backend.endLeave(payload, moved)
+      if (isGone) warnOfTransferred(payload, true)
+    } else if (isGone) {
+      warnOfTransferred(payload, backend.lose(payload))
+    } else {
+      backend.takeBack(payload, (moved ?? copy) as ArrayBuffer, !moved)
     }
-    const moved = transferOut(buffer)
-    backend.takeBack(payload, moved ?? copyOf(buffer), !moved)
   }
 
   #visible(): ArrayBuffer | undefined {
@@ -132,8 +162,8 @@ export class Loan implements Lending {
 }
 
 /** A copy of memory that a caller has marked as untransferable: only the collector takes that away. */
-function copyOf(buffer: ArrayBuffer): ArrayBuffer {
-  const copy = allocate(buffer.byteLength)
+function copyOf({ owner }: Payload, buffer: ArrayBuffer): ArrayBuffer {
+  const copy = privateMemory(buffer.byteLength, owner.excludes)
   new Uint8Array(copy).set(new Uint8Array(buffer))
   return copy
 }

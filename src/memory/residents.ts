@@ -90,18 +90,30 @@ export function drainIfDue(): void {
 export function drain(): boolean {
   if (!departures) return false
   const pairs = native.drain(departures)
-  const evicted: number[] = []
   for (let pair = 0; pair < pairs.length; pair += 2) {
-    const residence = unpark(pairs[pair] ?? 0)
-    if (pairs[pair + 1] === 1) evicted.push(bytesOf(residence))
+    const key = pairs[pair] ?? 0
+    // What failed to be admitted is the caller's again.
+    if (!residences.has(key)) continue
+    const residence = unpark(key)
+    if (pairs[pair + 1] === 1 && evictions.hasSubscribers) tellEviction(bytesOf(residence))
     free(residence)
   }
   native.drained(departures)
-  // Subscribers may do anything, so they come last.
-  if (evictions.hasSubscribers) {
-    for (const byteLength of evicted) evictions.publish({ byteLength, backend: 'file' })
-  }
   return pairs.length > 0
+}
+
+let evicted: number[] = []
+
+/** Tells of an eviction when the call under way is over: subscribers may do anything. */
+function tellEviction(byteLength: number): void {
+  if (evicted.length === 0) queueMicrotask(tellEvictions)
+  evicted.push(byteLength)
+}
+
+function tellEvictions(): void {
+  const told = evicted
+  evicted = []
+  for (const byteLength of told) evictions.publish({ byteLength, backend: 'file' })
 }
 
 /** Gives buffers back that no payload needs any more. */

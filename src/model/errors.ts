@@ -159,19 +159,6 @@ export function borrowed(): PageoutError {
   return new PageoutError('ERR_PAGEOUT_BORROWED', message)
 }
 
-/** There is no room in a memory budget. */
-export function noRoom(facts: {
-  requestedBytes: number
-  borrowedBytes: number
-  residentBytes: number
-  limitBytes: number
-}): PageoutError {
-  const { requestedBytes, borrowedBytes, residentBytes } = facts
-  const use = `${borrowedBytes} borrowed and ${residentBytes} in memory`
-  const message = `no room in the memory budget: ${requestedBytes} bytes asked for, ${use}, which threads have not freed yet`
-  return Object.assign(new PageoutError('ERR_PAGEOUT_BUDGET', message), facts)
-}
-
 /** A borrow is over. */
 export function borrowReleased(): PageoutError {
   return new PageoutError('ERR_PAGEOUT_RELEASED', 'The borrow was released, or its pager closed')

@@ -37,8 +37,10 @@ export interface SwapMemory {
 export interface Lending {
   /** Ends all its borrows. */
   end(): void
-  /** Ends all its borrows if a caller moved the memory elsewhere. */
+  /** Ends all its borrows if a caller moved the memory elsewhere, and does {@link retry}. */
   settle(): void
+  /** Tries again to take the memory back that could not be taken when the last borrow ended. */
+  retry(): void
 }
 
 /** The pager that a payload belongs to in this thread. */

@@ -265,6 +265,7 @@ export class PagerCore implements Owner {
 
 /** Throws where the payload of a handle is borrowed, which is to be taken, released or moved. */
 export function refuseBorrowed(payload: Payload): void {
+  payload.lending?.retry()
   if (payload.lending) throw borrowed()
 }
 

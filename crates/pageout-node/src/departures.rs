@@ -193,6 +193,15 @@ impl LentChunk {
     pub fn new(lease: &Arc<Lease>, bytes: &[u8]) -> Self {
         Self { lease: Arc::clone(lease), start: bytes.as_ptr(), len_bytes: bytes.len() }
     }
+
+    /// The same key stands for `bytes` from now on, of which the same is true. Says whether they are as many.
+    pub fn relocate(&mut self, bytes: &[u8]) -> bool {
+        let is_as_long = bytes.len() == self.len_bytes;
+        if is_as_long {
+            self.start = bytes.as_ptr();
+        }
+        is_as_long
+    }
 }
 
 impl Chunk for LentChunk {

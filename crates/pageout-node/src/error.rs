@@ -31,7 +31,7 @@ pub fn internal(problem: &str) -> Error {
 
 /// `{ code, message, errno?, syscall?, path?, requestedBytes?, usedBytes?, capacityBytes?, payloads?, borrowedBytes?, residentBytes?,
 /// limitBytes?, byteOffset?, fileSystem?, owner?, mode?, tried? }`
-fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>> {
+pub fn describe<'env>(env: &'env Env, error: &pageout::Error) -> Result<Object<'env>> {
     let mut object = Object::new(env)?;
     object.set("code", error.code())?;
     object.set("message", error.to_string())?;

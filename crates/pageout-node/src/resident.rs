@@ -1,17 +1,19 @@
 //! The exports about payloads of a memory budget, whose memory JavaScript keeps: under a key of its own, in buffers that only the
-//! package can reach. A payload is exposed while a caller may look at its memory; the pager does not read it then.
+//! package can reach. A payload is exposed while a caller may look at its memory: the pager does not read it then, and reads of it fail
+//! as borrowed. It is held while a borrow is about to come.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Function, Int32Array, Result, Uint8Array};
+use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Function, Int32Array, Object, Result, Uint8Array};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Status};
 use napi_derive::napi;
-use pageout::{Brought, Chunk, Claiming, LentRoom, MemoryBudget, Resident, WeakBudget};
+use pageout::{Brought, Chunk, Claiming, Hold, LentRoom, MemoryBudget, Purpose, Resident, WeakBudget};
 
 use crate::departures::{Departed, Departures, Flag, Lease, LentChunk};
-use crate::error::{internal, throw};
+use crate::error::{describe, internal, throw};
 use crate::exports::PagerRef;
 use crate::numbers::{double, whole};
 use crate::table::Payload;
@@ -98,29 +100,32 @@ pub fn admit_one(env: Env, pager: &PagerRef, departures: &DeparturesRef, key: f6
 }
 
 /// Takes the payload of a ticket where its memory is: gives the key, and the ticket is free. -1 where it is not in memory, or a job
-/// reads it at this moment.
+/// reads it at this moment, or it is held.
 #[napi(catch_unwind)]
 pub fn take_resident(env: Env, pager: &PagerRef, ticket: f64) -> Result<f64> {
     let key = pager.take_lent(ticket)?.map_err(|error| throw(&env, &error))?;
     Ok(key.map_or(-1.0, double))
 }
 
-/// Exposes a payload, and gives the key of its memory; -1 where it is not in memory.
+/// Exposes a payload, and gives the key of its memory; -1 where it is not in memory. Counted where `isCounted`, unless it is in
+/// several buffers.
 #[napi(catch_unwind)]
-pub fn expose(env: Env, pager: &PagerRef, ticket: f64) -> Result<f64> {
-    let key = pager.stored(ticket)?.expose().map_err(|error| throw(&env, &error))?;
+pub fn expose(env: Env, pager: &PagerRef, ticket: f64, is_counted: bool) -> Result<f64> {
+    let key = pager.stored(ticket)?.expose(is_counted).map_err(|error| throw(&env, &error))?;
     Ok(key.map_or(-1.0, double))
 }
 
-/// Counts one more borrow of a payload that is exposed.
+/// Counts one more use of a payload that is exposed: a read of so many bytes, or a borrow, which has none.
 #[napi(catch_unwind)]
-pub fn count_borrow(pager: &PagerRef, ticket: f64) {
-    if let Ok(handle) = pager.stored(ticket) {
-        handle.count_borrow();
-    }
+pub fn count_use(pager: &PagerRef, ticket: f64, read_bytes: Option<f64>) -> Result<()> {
+    pager.stored(ticket)?.count_use();
+    read_bytes.map_or(Ok(()), |bytes| {
+        pager.shared().kept.read(whole(bytes)?);
+        Ok(())
+    })
 }
 
-/// Ends one exposure: nobody but the package can reach the memory any more, which is where it was.
+/// Ends an exposure: nobody but the package can reach the memory any more, which is where it was or where `relocate` said.
 #[napi(catch_unwind)]
 pub fn end_exposure(pager: &PagerRef, ticket: f64) {
     if let Ok(handle) = pager.stored(ticket) {
@@ -128,14 +133,34 @@ pub fn end_exposure(pager: &PagerRef, ticket: f64) {
     }
 }
 
-/// The memory of an exposed payload is gone, and all its exposures with it. True where the payload is on disk, false where it is lost.
+/// Makes another whole private buffer, under the same key and in the same room, that of an exposed payload in one buffer: callers keep
+/// what it had. Both are equally long.
+#[napi(catch_unwind)]
+pub fn relocate(pager: &PagerRef, ticket: f64, view: ArrayBufferView) -> Result<()> {
+    let mut is_done = false;
+    pager.stored(ticket)?.change_exposed(|chunk| {
+        let chunk: &mut dyn Any = chunk;
+        is_done = chunk.downcast_mut::<LentChunk>().is_some_and(|chunk| chunk.relocate(view.bytes()));
+    });
+    if is_done { Ok(()) } else { Err(internal("there is no exposed buffer of this length")) }
+}
+
+/// Keeps a payload in memory, where it is there, until the ticket that this gives is freed; else -1.
+#[napi(catch_unwind)]
+pub fn hold(pager: &PagerRef, ticket: f64) -> Result<f64> {
+    let hold = pager.stored(ticket)?.hold();
+    hold.map_or(Ok(-1.0), |hold| pager.insert(Payload::Held(Arc::new(hold))))
+}
+
+/// The memory of an exposed payload is gone, and its exposure with it. True where the payload is on disk, false where it is lost.
 #[napi(catch_unwind)]
 pub fn lose(pager: &PagerRef, ticket: f64) -> Result<bool> {
     Ok(pager.stored(ticket)?.lose())
 }
 
 /// Reads a payload that is on disk into a whole private buffer, which is its memory from then on, under `key`, and exposed: 0. 1 where
-/// there will be room once what left is drained; 2 where the payload is in memory already.
+/// there will be room once what left is drained; 2 where somebody else was reading it, who has counted for both; 3 where it is in
+/// memory already.
 #[napi(catch_unwind)]
 pub fn bring(
     env: Env,
@@ -146,11 +171,15 @@ pub fn bring(
     mut view: ArrayBufferView,
 ) -> Result<u32> {
     let (handle, key) = (pager.stored(ticket)?, whole(key)?);
-    let brought = bring_into(&handle, departures, key, view.bytes_mut());
-    Ok(number_of(brought.map_err(|error| throw(&env, &error))?))
+    let bytes = view.bytes_mut();
+    let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
+    let lend = |room| lent_at(departures, key, room, start, len_bytes);
+    let (brought, _) = handle.bring_lent(bytes, Purpose::Exposed, lend).map_err(|error| throw(&env, &error))?;
+    Ok(number_of(brought))
 }
 
-/// As `bring`, off the JavaScript thread; exposed where `isExposed`.
+/// As `bring`, off the JavaScript thread. Nothing is exposed: where `isHeld` the ticket stands from then on for the payload staying in
+/// memory, unless the result is 1, and is to be freed.
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
 pub fn bring_async(
     pager: &PagerRef,
@@ -158,9 +187,11 @@ pub fn bring_async(
     ticket: f64,
     key: f64,
     view: Uint8Array,
-    is_exposed: bool,
-) -> Result<AsyncTask<Job<Brought, u32>>> {
+    is_held: bool,
+) -> Result<AsyncTask<Job<(Brought, Option<Hold>), u32>>> {
     let (handle, departures, key) = (pager.stored(ticket)?, Arc::clone(departures), whole(key)?);
+    let table = Arc::clone(pager);
+    let purpose = if is_held { Purpose::Held } else { Purpose::Ahead };
     // Both halves of the job hold it, because a JavaScript reference must be dropped on its own thread.
     let view = Arc::new(Mutex::new(view));
     let held = Arc::clone(&view);
@@ -169,10 +200,13 @@ pub fn bring_async(
         // SAFETY: the buffer is private to this job until its promise is settled, and the array keeps it alive.
         let bytes = unsafe { view.as_mut() };
         let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
-        handle.bring_lent(bytes, is_exposed, |room| lent_at(&departures, key, room, start, len_bytes))
+        handle.bring_lent(bytes, purpose, |room| lent_at(&departures, key, room, start, len_bytes))
     };
-    let finish = move |brought| {
+    let finish = move |(brought, hold): (Brought, Option<Hold>)| {
         drop(held);
+        if let Some(hold) = hold {
+            table.hold(ticket, hold);
+        }
         Ok(number_of(brought))
     };
     Ok(spawn(work, finish))
@@ -195,10 +229,11 @@ pub fn replace(
     replaced.map_err(|error| throw(&env, &error))
 }
 
-/// Writes a payload where that is to be done, and lets it leave memory.
+/// Writes a payload where that is to be done, and lets it leave memory; where `isMoved` it is about to be sent to another thread, and
+/// does not come into memory of this one again.
 #[napi(catch_unwind)]
-pub fn write_out(env: Env, pager: &PagerRef, ticket: f64) -> Result<()> {
-    pager.stored(ticket)?.write_out().map_err(|error| throw(&env, &error))
+pub fn write_out(env: Env, pager: &PagerRef, ticket: f64, is_moved: bool) -> Result<()> {
+    pager.stored(ticket)?.write_out(is_moved).map_err(|error| throw(&env, &error))
 }
 
 /// A memory budget of so many bytes; without, one that follows the memory that is free.
@@ -214,11 +249,10 @@ pub fn budget_bytes(budget: &BudgetRef) -> Vec<f64> {
     vec![double(budget.limit_bytes()), double(budget.resident_bytes())]
 }
 
-/// Bytes of a pager's payloads that are borrowed, and that are in memory, and the limit of its budget.
-#[napi(catch_unwind, ts_return_type = "[borrowedBytes: number, residentBytes: number, limitBytes: number]")]
-pub fn resident_use(pager: &PagerRef) -> Vec<f64> {
-    let stats = pager.shared().pager.stats();
-    vec![double(stats.borrowed_bytes), double(stats.resident_bytes), double(stats.resident_limit_bytes)]
+/// The failure of a borrow for which no thread freed what had left.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn no_room_yet<'env>(env: &'env Env, pager: &PagerRef, ticket: f64) -> Result<Object<'env>> {
+    describe(env, &pager.stored(ticket)?.no_room_yet())
 }
 
 /// Sets the limit of a budget.
@@ -255,16 +289,6 @@ fn admit_all(env: &Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, 
     pager.insert(Payload::Stored(Arc::new(handle), None))
 }
 
-fn bring_into(
-    handle: &pageout::Handle<u8>,
-    departures: &DeparturesRef,
-    key: u64,
-    bytes: &mut [u8],
-) -> std::result::Result<Brought, pageout::Error> {
-    let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
-    handle.bring_lent(bytes, true, |room| lent_at(departures, key, room, start, len_bytes))
-}
-
 fn lent(departures: &Arc<Departures>, key: u64, room: LentRoom, bytes: &[u8]) -> Box<dyn Chunk> {
     Box::new(LentChunk::new(&Lease::new(departures, key, room), bytes))
 }
@@ -278,6 +302,7 @@ fn number_of(brought: Brought) -> u32 {
     match brought {
         Brought::Here => 0,
         Brought::NotYet => 1,
-        Brought::ByOther => 2,
+        Brought::Shared => 2,
+        Brought::ByOther => 3,
     }
 }

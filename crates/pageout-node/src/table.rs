@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::Result;
-use pageout::{Claimed, Collector, Handle, Pager};
+use pageout::{Claimed, Collector, Handle, Hold, Pager};
 
 use crate::error::internal;
 
@@ -56,6 +56,8 @@ pub enum Payload {
     Kept(u64),
     /// Being collected, piece by piece.
     Collecting(Arc<Mutex<Collector<u8>>>),
+    /// Another ticket's, which stays in memory.
+    Held(#[expect(dead_code, reason = "dropped, and nothing else")] Arc<Hold>),
 }
 
 #[derive(Default)]
@@ -152,6 +154,15 @@ impl Table {
         }
     }
 
+    /// Lets a ticket stand for a hold, in place of the payload that it had; where it is free by now nobody holds anything.
+    pub fn hold(&self, ticket: f64, hold: Hold) {
+        let mut entries = self.lock();
+        let payload = entries.slot(ticket).and_then(|slot| slot.payload.as_mut());
+        let before = payload.map(|payload| std::mem::replace(payload, Payload::Held(Arc::new(hold))));
+        drop(entries);
+        drop(before);
+    }
+
     /// What keeps the pager open.
     pub fn opening(&self) -> Option<Arc<Opening>> {
         self.lock().opening.clone()
@@ -162,7 +173,7 @@ impl Table {
         match self.get(ticket) {
             Some(Payload::Stored(handle, _)) => handle.pager().count_take(&handle),
             Some(Payload::Kept(len_bytes)) => self.shared.kept.take(len_bytes),
-            Some(Payload::Collecting(_)) | None => return,
+            Some(Payload::Collecting(_) | Payload::Held(_)) | None => return,
         }
         self.free(ticket);
     }

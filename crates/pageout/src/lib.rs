@@ -157,10 +157,10 @@ mod units;
 
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use budget::{Brought, WeakBudget};
+pub use budget::{Brought, Purpose, WeakBudget};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use pager::{BatchRead, Claimed, Claiming, Environment, LentRoom, read_batch};
+pub use pager::{BatchRead, Claimed, Claiming, Environment, Hold, LentRoom, read_batch};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
 pub use payload::Chunk;

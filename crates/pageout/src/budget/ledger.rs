@@ -53,8 +53,10 @@ pub(super) struct Flags {
     pub(super) is_uncounted: bool,
     /// It is listed among those that are to be read into memory.
     pub(super) is_wanted: bool,
-    /// Somebody else than this crate may write to its memory now.
+    /// Somebody else than this crate may write to its memory now, or free it. Nobody reads it through the pager then.
     pub(super) is_exposed: bool,
+    /// It has gone to another thread: no memory of the one that it left may come for it.
+    pub(super) is_moved: bool,
     /// Somebody may have changed its memory since it was written.
     pub(super) is_suspect: bool,
     /// It was written since it came into memory.
@@ -78,8 +80,12 @@ impl Entry {
     }
 
     fn may_leave(&self) -> bool {
-        let is_unused = self.memory.as_ref().is_some_and(|memory| UnsizedArc::strong_count(memory) == 1);
-        is_unused && self.borrows == 0 && self.is_clean()
+        self.is_unused() && self.borrows == 0 && self.is_clean()
+    }
+
+    /// Whether it is in memory, which nobody uses at this moment.
+    pub(super) fn is_unused(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| UnsizedArc::strong_count(memory) == 1)
     }
 
     /// Whether it may be written now, and somebody wants it to be.
@@ -246,20 +252,18 @@ impl Ledger {
         entry.memory = Some(memory);
         self.resident_bytes += bytes;
         self.policy.insert(id, bytes);
+        self.add_borrowed(id);
     }
 
     /// Gives an entry other memory with the same bytes, and gives back what it had.
     pub(super) fn replace(&mut self, id: u32, memory: UnsizedArc<ResidentMemory>) -> Option<UnsizedArc<ResidentMemory>> {
+        self.remove_borrowed(id);
         let bytes = memory.bytes();
         let entry = self.entry(id);
         let (was_bytes, was_dirty_bytes) = (entry.bytes(), entry.dirty_bytes());
         let old = entry.memory.replace(memory);
-        if entry.borrows > 0 {
-            entry.account.borrowed_bytes.fetch_add(bytes.wrapping_sub(was_bytes), Release);
-            self.borrowed_bytes = self.borrowed_bytes + bytes - was_bytes;
-        }
-        let entry = self.entry(id);
         let is_dirty_bytes = entry.dirty_bytes();
+        self.add_borrowed(id);
         self.resident_bytes = self.resident_bytes + bytes - was_bytes;
         self.dirty_bytes = self.dirty_bytes - was_dirty_bytes + is_dirty_bytes;
         self.policy.remove(id);
@@ -267,48 +271,65 @@ impl Ledger {
         old
     }
 
-    /// Somebody borrows an entry, which is in memory, or looks at it from elsewhere (`is_exposed`).
-    pub(super) fn borrow(&mut self, id: u32, is_exposed: bool) {
+    /// Somebody borrows an entry, which stays in memory.
+    pub(super) fn borrow(&mut self, id: u32) {
         let entry = self.entry(id);
         entry.borrows += 1;
-        entry.flags.is_exposed |= is_exposed;
         if entry.borrows == 1 {
-            let bytes = entry.bytes();
-            entry.account.borrowed_bytes.fetch_add(bytes, Release);
-            self.borrowed_bytes += bytes;
+            self.add_borrowed(id);
         }
     }
 
     /// A borrow ends.
     pub(super) fn end_borrow(&mut self, id: u32) {
-        let entry = self.entry(id);
-        entry.borrows -= 1;
-        if entry.borrows > 0 {
-            return;
+        if self.entry(id).borrows == 1 {
+            self.remove_borrowed(id);
         }
-        let bytes = entry.bytes();
-        entry.account.borrowed_bytes.fetch_sub(bytes, AcqRel);
-        let was_dirty_bytes = entry.dirty_bytes();
-        // Without checksums nobody could tell.
-        entry.flags.is_suspect |= entry.flags.is_exposed && entry.account.integrity;
-        entry.flags.is_exposed = false;
-        let is_dirty_bytes = entry.dirty_bytes();
-        self.borrowed_bytes -= bytes;
-        self.dirty_bytes = self.dirty_bytes - was_dirty_bytes + is_dirty_bytes;
+        self.entry(id).borrows -= 1;
     }
 
-    /// The memory of an entry is gone that was borrowed: its owner took it away. Says whether there is a copy.
+    /// Somebody else borrows an entry, and may write to its memory.
+    pub(super) fn expose(&mut self, id: u32) {
+        self.borrow(id);
+        self.entry(id).flags.is_exposed = true;
+    }
+
+    /// Ends that.
+    pub(super) fn end_exposure(&mut self, id: u32) {
+        let entry = self.entry(id);
+        let was_dirty_bytes = entry.dirty_bytes();
+        // Without checksums nobody could tell.
+        entry.flags.is_suspect |= entry.account.integrity;
+        entry.flags.is_exposed = false;
+        let is_dirty_bytes = entry.dirty_bytes();
+        self.dirty_bytes = self.dirty_bytes - was_dirty_bytes + is_dirty_bytes;
+        self.end_borrow(id);
+    }
+
+    /// Counts the memory of an entry that is borrowed.
+    fn add_borrowed(&mut self, id: u32) {
+        let entry = self.entry(id);
+        let bytes = if entry.borrows > 0 { entry.bytes() } else { 0 };
+        entry.account.borrowed_bytes.fetch_add(bytes, Release);
+        self.borrowed_bytes += bytes;
+    }
+
+    /// Undoes that, before it has other memory or borrows.
+    fn remove_borrowed(&mut self, id: u32) {
+        let entry = self.entry(id);
+        let bytes = if entry.borrows > 0 { entry.bytes() } else { 0 };
+        entry.account.borrowed_bytes.fetch_sub(bytes, AcqRel);
+        self.borrowed_bytes -= bytes;
+    }
+
+    /// The memory of an entry is gone: its owner took it away, and does not look at it any more. Says whether there is a copy.
     pub(super) fn lose_memory(&mut self, id: u32) -> (bool, Option<UnsizedArc<ResidentMemory>>) {
+        self.remove_borrowed(id);
         let entry = self.entry(id);
         let (bytes, dirty_bytes) = (entry.bytes(), entry.dirty_bytes());
         let has_copy = matches!(entry.copy, Copy::Written(_));
-        if entry.borrows > 0 {
-            entry.account.borrowed_bytes.fetch_sub(bytes, AcqRel);
-            self.borrowed_bytes -= bytes;
-        }
-        let entry = self.entry(id);
         let memory = entry.memory.take();
-        entry.borrows = 0;
+        entry.borrows -= u32::from(entry.flags.is_exposed);
         entry.flags.is_exposed = false;
         entry.flags.is_suspect = false;
         self.resident_bytes -= bytes;
@@ -353,14 +374,15 @@ impl Ledger {
         })
     }
 
-    /// Lets a payload leave memory, if it may.
+    /// Lets a payload leave memory where nobody uses that, also one that is borrowed for later.
     #[cfg(feature = "addon-internals")]
     pub(super) fn leave(&mut self, id: u32) -> Option<UnsizedArc<ResidentMemory>> {
         let entry = self.entry(id);
-        if !entry.may_leave() {
+        if !entry.is_unused() || !entry.is_clean() || entry.flags.is_exposed {
             return None;
         }
-        let memory = entry.memory.take()?;
+        self.remove_borrowed(id);
+        let memory = self.entry(id).memory.take()?;
         self.resident_bytes -= memory.bytes();
         self.policy.remove(id);
         Some(memory)

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 pub(crate) use account::Account;
 pub(crate) use resident::{ResidentMemory, Room};
 #[cfg(feature = "addon-internals")]
-pub use ticket::Brought;
+pub use ticket::{Brought, Purpose};
 pub(crate) use ticket::{Loan, Ticket};
 
 use crate::error::{BudgetFacts, Error};
@@ -316,14 +316,23 @@ impl Budget {
 
     /// The error of a call that found no room.
     fn no_room(&self, ledger: &Ledger, requested_bytes: u64) -> Error {
-        let facts = || BudgetFacts {
+        let failure = ledger.failure().filter(|_| requested_bytes <= self.limit_bytes());
+        failure.cloned().unwrap_or_else(|| Error::Budget(Box::new(self.facts(ledger, requested_bytes))))
+    }
+
+    fn facts(&self, ledger: &Ledger, requested_bytes: u64) -> BudgetFacts {
+        BudgetFacts {
             requested_bytes: requested_bytes.max(PAYLOAD_BYTES_MIN),
             borrowed_bytes: ledger.borrowed_bytes(),
             resident_bytes: self.used_bytes(),
             limit_bytes: self.limit_bytes(),
-        };
-        let failure = ledger.failure().filter(|_| requested_bytes <= self.limit_bytes());
-        failure.cloned().unwrap_or_else(|| Error::Budget(Box::new(facts())))
+        }
+    }
+
+    /// The error of a call for which there will be room as soon as memory that has left is freed, for which it has waited in vain.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn no_room_yet(&self, requested_bytes: u64) -> Error {
+        Error::Budget(Box::new(self.facts(&self.lock(), requested_bytes)))
     }
 
     /// Tells the keeper where there is enough to write.

@@ -137,9 +137,13 @@ impl Ticket {
     /// Where the payload is. Counted as a hit or a miss where `is_counted`.
     ///
     /// # Errors
-    /// [`Error::Closed`] where that happened meanwhile.
+    /// [`Error::Closed`] where that happened meanwhile; [`Error::Borrowed`] while the payload is exposed: its memory may be changed
+    /// or gone at any moment, as only those know who can reach it.
     pub(crate) fn look(&self, is_counted: bool) -> Result<Look, Error> {
         let mut ledger = self.budget().lock();
+        if ledger.entry(self.id).flags.is_exposed {
+            return Err(Error::Borrowed);
+        }
         let counters = &self.account.counters;
         if let Some(memory) = ledger.touch(self.id) {
             if is_counted {
@@ -177,15 +181,16 @@ impl Ticket {
     /// # Errors
     /// [`Error::Borrowed`].
     pub(crate) fn take_only_chunk<T: Pod>(&mut self) -> Result<Option<Vec<T>>, Error> {
-        self.take_from(Memory::take_only_chunk)
+        self.take_from(false, Memory::take_only_chunk)
     }
 
-    /// Lets `take` have the memory where nobody else uses it. The entry is gone where it took something.
-    fn take_from<R>(&mut self, take: impl FnOnce(&mut Memory) -> Option<R>) -> Result<Option<R>, Error> {
+    /// Lets `take` have the memory where nobody else uses it. The entry is gone where it took something. Where `may_be_held` a
+    /// borrow that is none yet only keeps the memory.
+    fn take_from<R>(&mut self, may_be_held: bool, take: impl FnOnce(&mut Memory) -> Option<R>) -> Result<Option<R>, Error> {
         let mut ledger = settled(&self.account, self.id);
         let entry = ledger.entry(self.id);
         if entry.borrows > 0 {
-            return Err(Error::Borrowed);
+            return if may_be_held && !entry.flags.is_exposed { Ok(None) } else { Err(Error::Borrowed) };
         }
         let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
         let Some(taken) = take(&mut resident.memory) else { return Ok(None) };
@@ -213,7 +218,7 @@ impl Ticket {
                     self.join::<T>()?;
                     continue;
                 }
-                ledger.borrow(self.id, false);
+                ledger.borrow(self.id);
                 if !is_shared {
                     count(&self.account.counters.hits);
                 }
@@ -257,7 +262,7 @@ impl Ticket {
         ledger.entry(self.id).flags.is_arriving = false;
         let outcome = arrived.map(|memory| {
             ledger.arrive(self.id, UnsizedArc::clone(&memory));
-            ledger.borrow(self.id, false);
+            ledger.borrow(self.id);
             Some((Loan { account: UnsizedArc::clone(&self.account), id: self.id }, memory))
         });
         self.budget().tell();
@@ -362,12 +367,12 @@ impl Drop for Loan {
 #[cfg(feature = "addon-internals")]
 impl Ticket {
     /// Takes the payload's memory for its owner, where it is one piece: gives what stands for it there. Nothing where it is not in
-    /// memory, or somebody reads it at this moment. The entry is gone then.
+    /// memory, or somebody reads it at this moment or holds it. The entry is gone then.
     ///
     /// # Errors
     /// [`Error::Borrowed`].
     pub(crate) fn take_lent(&mut self) -> Result<Option<u64>, Error> {
-        self.take_from(|memory| {
+        self.take_from(true, |memory| {
             let key = memory.key().filter(|_| memory.as_one().is_some())?;
             memory.give_back();
             Some(key)
@@ -375,37 +380,58 @@ impl Ticket {
     }
 
     /// Lets the owner of the payload's memory reach it, until [`Self::end_exposure`]: gives what stands for it there. Nobody else
-    /// reads it then. Nothing where it is not in memory.
-    pub(crate) fn expose(&self) -> Option<u64> {
+    /// reads it then: whoever does at this moment is waited for. Nothing where it is not in memory. Counted as a hit where
+    /// `is_counted` and it is one piece.
+    pub(crate) fn expose(&self, is_counted: bool) -> Option<u64> {
         loop {
             let mut ledger = settled(&self.account, self.id);
             let entry = ledger.entry(self.id);
-            let resident = entry.memory.as_ref()?;
-            if !entry.flags.is_exposed && UnsizedArc::strong_count(resident) > 1 {
-                // Somebody copies from it: a matter of moments.
-                drop(ledger);
-                yield_now();
-                continue;
+            entry.memory.as_ref()?;
+            if entry.is_unused() {
+                return self.expose_unused(&mut ledger, is_counted);
             }
-            // Memory of the pager itself nobody else can reach.
-            let key = resident.memory.key()?;
-            ledger.touch(self.id);
-            ledger.borrow(self.id, true);
-            count(&self.account.counters.hits);
-            return Some(key);
+            // Somebody copies from it: a matter of moments.
+            drop(ledger);
+            yield_now();
         }
     }
 
-    /// One exposure less.
+    fn expose_unused(&self, ledger: &mut Ledger, is_counted: bool) -> Option<u64> {
+        let memory = &ledger.entry(self.id).memory.as_ref()?.memory;
+        // Memory of the pager itself nobody else can reach.
+        let (key, is_one) = (memory.key()?, memory.as_one().is_some());
+        ledger.touch(self.id);
+        ledger.expose(self.id);
+        if is_counted && is_one {
+            count(&self.account.counters.hits);
+        }
+        Some(key)
+    }
+
+    /// Counts one more use of a payload that is exposed.
+    pub(crate) fn count_use(&self) {
+        self.budget().lock().touch(self.id);
+        count(&self.account.counters.hits);
+    }
+
+    /// Nobody reaches the memory any more but the pager.
     pub(crate) fn end_exposure(&self) {
         let budget = self.budget();
         let mut ledger = budget.lock();
-        ledger.end_borrow(self.id);
+        ledger.end_exposure(self.id);
         let removed = ledger.remove_if_unused(self.id);
         budget.urge_if_due(&ledger);
         budget.tell();
         drop(ledger);
         drop(removed);
+    }
+
+    /// Changes the only chunk with bytes of an exposed payload. Says whether there is one.
+    pub(crate) fn change_exposed(&self, change: impl FnOnce(&mut dyn Chunk)) -> bool {
+        let mut ledger = self.budget().lock();
+        let entry = ledger.entry(self.id);
+        let exposed = entry.memory.as_mut().filter(|_| entry.flags.is_exposed);
+        exposed.and_then(UnsizedArc::get_mut).and_then(|resident| resident.memory.only_chunk()).map(change).is_some()
     }
 
     /// The owner lost memory that was exposed. Says whether the payload is on disk; else it is gone.
@@ -418,51 +444,64 @@ impl Ticket {
     }
 
     /// Brings a payload that is on disk into `target`, lent memory of exactly its length, which `lend` then stands for, in the room
-    /// that it is given. It is exposed once where `is_exposed`.
+    /// that it is given.
     ///
     /// # Errors
     /// As [`Self::lend`].
     pub(crate) fn bring_lent(
         &self,
         target: &mut [u8],
-        is_exposed: bool,
+        purpose: Purpose,
         lend: impl FnOnce(Room) -> Box<dyn Chunk>,
-    ) -> Result<Brought, Error> {
+    ) -> Result<(Brought, Option<Loan>), Error> {
         let budget = self.budget();
+        let (mut is_shared, mut is_counted) = (false, purpose == Purpose::Ahead);
         let mut ledger = budget.lock();
         while ledger.entry(self.id).flags.is_arriving {
+            is_shared = true;
+            if !is_counted && std::mem::take(&mut ledger.entry(self.id).flags.is_uncounted) {
+                self.count_miss(&mut is_counted);
+            }
             ledger = budget.wait(ledger);
         }
         let entry = ledger.entry(self.id);
         if entry.memory.is_some() {
-            return Ok(Brought::ByOther);
+            let brought = if is_shared { Brought::Shared } else { Brought::ByOther };
+            return Ok((brought, self.held_for(purpose, &mut ledger)));
+        }
+        if entry.flags.is_moved {
+            return Ok((Brought::ByOther, None));
         }
         let len_bytes = entry.len_bytes;
         let Copy::Written(stored) = &entry.copy else { return Err(Error::Closed) };
         let stored = UnsizedArc::clone(stored);
         entry.flags.is_arriving = true;
+        entry.flags.is_uncounted = purpose == Purpose::Ahead;
         drop(ledger);
-        let arrived = budget.room_or_departing(&self.account, len_bytes).and_then(|room| {
+        let filled = budget.room_or_departing(&self.account, len_bytes).and_then(|room| {
             let Some(room) = room else { return Ok(None) };
             destination::overwrite(target, |whole| stored.read(&Extents::whole(len_bytes), whole))?;
-            let bytes = room.bytes();
-            Ok(Some(UnsizedArc::new(ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes))))
+            Ok(Some(room))
         });
         drop(stored);
         let mut ledger = budget.lock();
-        ledger.entry(self.id).flags.is_arriving = false;
-        let outcome = arrived.map(|memory| match memory {
-            None => Brought::NotYet,
-            Some(memory) => {
-                ledger.arrive(self.id, memory);
-                // What is only fetched ahead nobody has asked for yet.
-                if is_exposed {
-                    count(&self.account.counters.misses);
-                    ledger.borrow(self.id, true);
+        let outcome = filled.and_then(|room| match room {
+            None => Ok((Brought::NotYet, None)),
+            Some(_) if self.account.is_closed() => Err(Error::Closed),
+            Some(_) if ledger.entry(self.id).flags.is_moved => Ok((Brought::ByOther, None)),
+            Some(room) => {
+                let bytes = room.bytes();
+                let memory = ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes);
+                ledger.arrive(self.id, UnsizedArc::new(memory));
+                self.count_miss(&mut is_counted);
+                if purpose == Purpose::Exposed {
+                    ledger.expose(self.id);
                 }
-                Brought::Here
+                Ok((Brought::Here, self.held_for(purpose, &mut ledger)))
             }
         });
+        let entry = ledger.entry(self.id);
+        (entry.flags.is_arriving, entry.flags.is_uncounted) = (false, false);
         let removed = ledger.remove_if_unused(self.id);
         budget.tell();
         drop(ledger);
@@ -470,8 +509,22 @@ impl Ticket {
         outcome
     }
 
+    fn held_for(&self, purpose: Purpose, ledger: &mut Ledger) -> Option<Loan> {
+        (purpose == Purpose::Held).then(|| {
+            ledger.borrow(self.id);
+            Loan { account: UnsizedArc::clone(&self.account), id: self.id }
+        })
+    }
+
+    /// Keeps the payload in memory, where it is there.
+    pub(crate) fn hold(&self) -> Option<Loan> {
+        let mut ledger = self.budget().lock();
+        let is_there = ledger.entry(self.id).memory.is_some();
+        is_there.then(|| self.held_for(Purpose::Held, &mut ledger))?
+    }
+
     /// Makes one piece of lent memory of several chunks, which are exposed: `lend` stands for it, in the room that it is given.
-    /// False where there is no room yet.
+    /// Counted as the hit that its exposure is. False where there is no room yet.
     ///
     /// # Errors
     /// As [`Self::lend`].
@@ -481,18 +534,32 @@ impl Ticket {
         let resident = UnsizedArc::new(ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes));
         let mut ledger = settled(&self.account, self.id);
         let old = ledger.replace(self.id, resident);
+        count(&self.account.counters.hits);
         drop(ledger);
         drop(old);
         Ok(true)
     }
 
-    /// Writes the payload, if that is to be done, and lets it leave memory: it moves to another thread, and its memory cannot.
+    /// Writes the payload, if that is to be done, and lets it leave memory; where `is_moved`, because it goes to another thread, and
+    /// its memory cannot.
     ///
     /// # Errors
     /// Those of the write; [`Error::Borrowed`].
-    pub(crate) fn write_out(&self) -> Result<(), Error> {
-        self.budget().write_out(self.id)
+    pub(crate) fn write_out(&self, is_moved: bool) -> Result<(), Error> {
+        self.budget().write_out(self.id, is_moved)
     }
+}
+
+/// What a payload is brought into memory for.
+#[cfg(feature = "addon-internals")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody may want it soon.
+    Ahead,
+    /// A borrow that comes: it stays in memory until then.
+    Held,
+    /// A borrow that begins now.
+    Exposed,
 }
 
 /// What became of lent memory that was to be filled.
@@ -503,6 +570,8 @@ pub enum Brought {
     Here,
     /// There will be room once the calling thread has freed what left.
     NotYet,
-    /// The payload is in other memory already.
+    /// Somebody else has read the payload meanwhile, and both are one miss.
+    Shared,
+    /// The payload is in other memory already, or is to be in none of this thread.
     ByOther,
 }

@@ -122,28 +122,28 @@ impl Budget {
         is_good
     }
 
-    /// Gives a payload a good copy, and lets it leave memory.
+    /// Gives a payload a good copy, and lets it leave memory; where `is_moved`, for another thread.
     ///
     /// # Errors
     /// Why it could not be written; [`Error::Borrowed`].
     #[cfg(feature = "addon-internals")]
-    pub(super) fn write_out(&self, id: u32) -> Result<(), Error> {
+    pub(super) fn write_out(&self, id: u32, is_moved: bool) -> Result<(), Error> {
         loop {
             let mut ledger = self.lock();
             let entry = ledger.entry(id);
-            if entry.borrows > 0 {
+            if entry.flags.is_exposed {
                 return Err(Error::Borrowed);
-            }
-            if entry.memory.is_none() {
-                return Ok(());
             }
             if entry.is_busy() {
                 drop(self.wait(ledger));
                 continue;
             }
-            if let Some(memory) = ledger.leave(id) {
+            let left = ledger.leave(id);
+            let entry = ledger.entry(id);
+            if entry.memory.is_none() {
+                entry.flags.is_moved |= is_moved;
                 drop(ledger);
-                drop(memory);
+                drop(left);
                 return Ok(());
             }
             drop(ledger);

@@ -5,7 +5,7 @@ use bytemuck::Pod;
 
 use super::handle::Body;
 use super::{Error, Handle, Pager};
-use crate::budget::{Brought, NoRoom, ResidentMemory, Room, Ticket};
+use crate::budget::{Brought, Loan, NoRoom, Purpose, ResidentMemory, Room, Ticket};
 use crate::payload::{Chunk, Memory};
 use crate::store::Place;
 
@@ -32,6 +32,10 @@ impl LentRoom {
         self.0.bytes()
     }
 }
+
+/// That a payload stays in memory, for a borrow that comes, until this is dropped.
+#[doc(hidden)]
+pub struct Hold(#[expect(dead_code, reason = "dropped, and nothing else")] Loan);
 
 /// What a claim came to.
 #[doc(hidden)]
@@ -93,7 +97,7 @@ impl Pager {
 #[doc(hidden)]
 impl Handle<u8> {
     /// Takes the memory of the payload for its owner, as the take that it is: gives what stands for it there. The handle is good for
-    /// nothing then. Nothing where it is not in memory, or somebody reads it at this moment.
+    /// nothing then. Nothing where it is not in memory, or somebody reads it at this moment or holds it.
     ///
     /// # Errors
     /// [`Error::Borrowed`], [`Error::Closed`].
@@ -107,28 +111,34 @@ impl Handle<u8> {
         Ok(key)
     }
 
-    /// Lets the owner of the payload's memory reach it: gives what stands for it there. Nothing where it is not in memory.
+    /// Lets the owner of the payload's memory reach it: gives what stands for it there. Nothing where it is not in memory. Reads fail
+    /// with [`Error::Borrowed`] until [`Self::end_exposure`]. Counted where `is_counted`, unless [`Self::replace_lent`] has to follow.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub fn expose(&self) -> Result<Option<u64>, Error> {
+    pub fn expose(&self, is_counted: bool) -> Result<Option<u64>, Error> {
         self.pager_shared().check_open()?;
-        Ok(self.ticket().and_then(Ticket::expose))
+        Ok(self.ticket().and_then(|ticket| ticket.expose(is_counted)))
     }
 
     /// Counts one more use of memory that is exposed.
-    pub fn count_borrow(&self) {
+    pub fn count_use(&self) {
         if let Some(ticket) = self.ticket() {
-            // Where the payload is does not matter here.
-            let _ = ticket.look(true);
+            ticket.count_use();
         }
     }
 
-    /// Ends one exposure.
+    /// The owner reaches the memory no more.
     pub fn end_exposure(&self) {
         if let Some(ticket) = self.ticket() {
             ticket.end_exposure();
         }
+    }
+
+    /// Lets `change` have the only chunk with bytes of a payload that is exposed, to tell it that the memory is elsewhere. Says whether
+    /// there is one.
+    pub fn change_exposed(&self, change: impl FnOnce(&mut dyn Chunk)) -> bool {
+        self.ticket().is_some_and(|ticket| ticket.change_exposed(change))
     }
 
     /// The owner lost memory that was exposed. Says whether the payload is on disk.
@@ -137,19 +147,27 @@ impl Handle<u8> {
         self.ticket().is_some_and(Ticket::lose)
     }
 
-    /// Brings the payload into `target`, memory of exactly its length that `lend` stands for.
+    /// Brings the payload into `target`, memory of exactly its length that `lend` stands for. With a hold where that is the purpose
+    /// and the payload is in memory.
     ///
     /// # Errors
     /// As [`Handle::borrow`].
     pub fn bring_lent(
         &self,
         target: &mut [u8],
-        is_exposed: bool,
+        purpose: Purpose,
         lend: impl FnOnce(LentRoom) -> Box<dyn Chunk>,
-    ) -> Result<Brought, Error> {
+    ) -> Result<(Brought, Option<Hold>), Error> {
         self.pager_shared().check_open()?;
-        let Some(ticket) = self.ticket() else { return Ok(Brought::ByOther) };
-        ticket.bring_lent(target, is_exposed, |room| lend(LentRoom(room)))
+        let Some(ticket) = self.ticket() else { return Ok((Brought::ByOther, None)) };
+        let (brought, loan) = ticket.bring_lent(target, purpose, |room| lend(LentRoom(room)))?;
+        Ok((brought, loan.map(Hold)))
+    }
+
+    /// Keeps the payload in memory, where it is there.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        self.ticket().and_then(Ticket::hold).map(Hold)
     }
 
     /// Exchanges several exposed chunks for one, of `held_bytes`. False where there is no room yet.
@@ -161,11 +179,19 @@ impl Handle<u8> {
         ticket.replace_lent(held_bytes, |room| lend(LentRoom(room)))
     }
 
-    /// Writes the payload if that is to be done, and lets it leave memory.
+    /// The error of a borrow for which threads did not free what had left.
+    #[must_use]
+    pub fn no_room_yet(&self) -> Error {
+        let account = self.pager_shared().account.as_ref();
+        account.map_or(Error::Closed, |account| account.budget().no_room_yet(crate::units::to_u64(self.len_bytes())))
+    }
+
+    /// Writes the payload if that is to be done, and lets it leave memory; where `is_moved`, for another thread: it does not come into
+    /// memory of this one again.
     ///
     /// # Errors
     /// Those of the write; [`Error::Borrowed`].
-    pub fn write_out(&self) -> Result<(), Error> {
-        self.ticket().map_or(Ok(()), Ticket::write_out)
+    pub fn write_out(&self, is_moved: bool) -> Result<(), Error> {
+        self.ticket().map_or(Ok(()), |ticket| ticket.write_out(is_moved))
     }
 }

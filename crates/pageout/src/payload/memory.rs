@@ -153,6 +153,18 @@ impl Memory {
         }
     }
 
+    /// The only chunk with bytes, where there is one.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn only_chunk(&mut self) -> Option<&mut dyn Chunk> {
+        let pieces = match &mut self.chunks {
+            Chunks::One(only) => return Some(&mut **only),
+            Chunks::Many(pieces) => pieces,
+        };
+        let mut filled = pieces.chunks.iter_mut().filter(|chunk| !chunk.bytes().is_empty());
+        let only = filled.next()?;
+        filled.next().is_none().then(|| &mut **only)
+    }
+
     /// Gives lent memory back to its owner.
     #[cfg(feature = "addon-internals")]
     pub(crate) fn give_back(&mut self) {

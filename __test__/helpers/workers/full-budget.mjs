@@ -1,0 +1,13 @@
+// Fills the budget that it is told of with its own payloads, and frees none of their memory until it is woken.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { MemoryBudget, Pager } from 'pageout'
+
+const { token, scratchDir, wake } = workerData
+const budget = MemoryBudget.join(token)
+const pager = new Pager({ scratchDir, residentBytes: budget })
+const handles = []
+while (budget.residentBytes < budget.limitBytes) handles.push(pager.pageout(new Uint8Array(64 * 1024)))
+parentPort.postMessage(handles.length)
+Atomics.wait(new Int32Array(wake), 0, 0)
+pager.close()
