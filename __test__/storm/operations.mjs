@@ -282,12 +282,12 @@ function moveAndAdopt(scene, random) {
   const isSent = random.oneIn(2)
   scene.entries.replace(random, async entry => {
     if (entry.content === undefined) return entry
-    const { error, token } = attempt(() => ({ token: entry.handle.move() }))
     const verdict = new Verdict(entry.world)
     entry.judgeHandle(verdict)
     entry.loans.judge(verdict)
     // What was changed needs another place.
     if (entry.changes > 0) verdict.risk(() => ['ERR_PAGEOUT_CAPACITY'])
+    const { error, token } = attempt(() => ({ token: entry.handle.move() }))
     verdict.judge(error, 'move')
     if (error) return entry
     entry.release()
