@@ -12,8 +12,6 @@ import { openWorlds } from './worlds.mjs'
 const BATCH = 200
 /** More rounds than the collector ever needed. */
 const COLLECTIONS_MAX = 200
-/** An interleaving takes milliseconds; one that takes this long waits for what never comes. */
-const STUCK_AFTER_MS = 120_000
 
 /** Counts of whatever happened. */
 export class Tally {
@@ -50,9 +48,9 @@ function countWarnings(tally) {
  * @param {{ seed: number, from?: number, interleavings?: number, seconds?: number, budget?: string }} plan `budget`: the token
  * of the one that the thread shares with who started it; then it is without other threads
  * @param {Tally} tally
- * @param {(tally: Tally) => void} tell called now and then
+ * @param {{ watch?: Watch, tell?: (tally: Tally) => void }} [others] who is told where it is, and now and then how far
  */
-export async function campaign(plan, tally, tell = () => {}) {
+export async function campaign(plan, tally, { watch, tell = () => {} } = {}) {
   const { seed, from = 0, interleavings = Infinity, seconds = Infinity, budget } = plan
   const isAlone = budget !== undefined
   const common = isAlone ? MemoryBudget.join(budget) : new MemoryBudget(COMMON_BYTES)
@@ -63,29 +61,32 @@ export async function campaign(plan, tally, tell = () => {}) {
   let next = from
   while (next < from + interleavings && Date.now() < endsAt) {
     const end = Math.min(from + interleavings, (Math.floor(next / BATCH) + 1) * BATCH)
-    await playBatch({ seed, next, end, writer, adopter, isAlone, common }, tally)
+    await playBatch({ seed, next, end, writer, adopter, isAlone, common, watch }, tally)
     next = end
     tell(tally)
   }
+  watch?.enter('the end', next)
   await writer?.stop()
   await adopter?.stop()
 }
 
-async function playBatch({ seed, next, end, writer, adopter, isAlone, common }, tally) {
+async function playBatch({ seed, next, end, writer, adopter, isAlone, common, watch }, tally) {
   const random = new Random(seed, Math.floor(next / BATCH), 1)
   const rival = isAlone ? undefined : new Rival(random.below(2 ** 32), common.token)
   const worlds = openWorlds(random, common)
   for (let interleaving = next; interleaving < end; interleaving += 1) {
     for (const world of worlds) if (world.isClosed) world.open()
     const racing = writer && new Random(seed, interleaving, 2).oneIn(8) ? writer.begin() : undefined
-    await playOne([seed, interleaving], worlds, { racing, adopter, tally })
+    await playOne([seed, interleaving], worlds, { racing, adopter, tally, watch })
     writer?.pause()
     tally.interleavings += 1
   }
+  watch?.enter('the end of a thread beside', end)
   if (rival) {
     await rival.terminate()
     tally.terminated += 1
   }
+  watch?.enter('what a batch left behind', end, () => worlds.map(shown))
   await leaveNothing(worlds, isAlone)
   insist(tally.told === tally.robberies, `${tally.robberies} loans were robbed, and ${tally.told} warnings came`)
   // In the thread that others join, those are gone now, and their memory with them.
@@ -97,22 +98,19 @@ async function leaveNoMemory(budget) {
   insist(budget.residentBytes === 0, `${budget.residentBytes} bytes of a budget are taken, which nobody uses`)
 }
 
-async function playOne(keys, worlds, around) {
+async function playOne(keys, worlds, { watch, ...around }) {
   const scene = new Scene(keys, worlds, around)
   const [seed, interleaving] = keys
   const where = () => `\nseed ${seed}, interleaving ${interleaving}, steps: ${scene.trace.join(', ')}`
-  const watch = globalThis.setTimeout(() => {
-    console.error(`stuck${where()}`)
-    process.exit(1)
-  }, STUCK_AFTER_MS)
+  watch?.enter('an interleaving', interleaving, () => [where(), scene.pending, worlds.map(shown)])
   try {
     await scene.play()
   } catch (error) {
     throw new Broken(`${error.message}${where()}`, { cause: error })
-  } finally {
-    clearTimeout(watch)
   }
 }
+
+const shown = ({ isClosed, controls }) => (isClosed ? 'closed' : controls.stats())
 
 /** Once nothing is used any more, the collector frees every place that is left. */
 async function leaveNothing(worlds, isAlone) {

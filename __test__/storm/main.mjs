@@ -11,6 +11,7 @@ import { buildIfMissing } from '../../scripts/prepare.mjs'
 
 buildIfMissing()
 const { campaign, Tally } = await import('./campaign.mjs')
+const { Watch } = await import('./watch.mjs')
 const { stats } = await import('pageout')
 
 const PROGRESS_EVERY_MS = 10_000
@@ -47,12 +48,18 @@ process.on('unhandledRejection', error => {
 })
 console.log(`node ${process.version}, seed ${plan.seed}`)
 const beganAt = Date.now()
+const watch = new Watch()
 try {
-  await campaign(plan, tally, tell)
+  await campaign(plan, tally, { watch, tell })
+  await watch.stop()
   report()
   const seconds = ((Date.now() - beganAt) / 1000).toFixed(1)
+  const { user, system } = process.cpuUsage()
+  const used = `${((user + system) / 1e6).toFixed(1)} s of processors`
   const threads = `${tally.terminated} threads terminated, ${stats().movingHandles} of them between move() and adopt()`
-  console.log(`${tally.interleavings} interleavings, ${threads}, seed ${plan.seed}: all well after ${seconds} s`)
+  console.log(
+    `${tally.interleavings} interleavings, ${threads}, seed ${plan.seed}: all well after ${seconds} s, ${used}`,
+  )
 } catch (error) {
   console.error(error)
   // The threads beside the storm would go on.

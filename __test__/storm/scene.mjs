@@ -92,7 +92,8 @@ export class Scene {
   /** Borrows that wait until others are released. */
   waiters = new Set()
   #hasAborted = false
-  #calls = new Set()
+  /** Calls that are pending, with their names. */
+  #calls = new Map()
   #waits = new Set()
   #failure
   #fail
@@ -170,6 +171,15 @@ export class Scene {
     return this.#calls.size === 0 && !this.#hasAborted
   }
 
+  /** What it waits for, to be shown when that does not come. */
+  get pending() {
+    const calls = [...this.#calls].map(([call, name]) => {
+      const world = this.worlds.indexOf(call.world)
+      return { name, world, isAborted: call.isAborted, waitsForRoom: this.waiters.has(call) }
+    })
+    return { calls, others: this.#waits.size - calls.length, held: this.held.length }
+  }
+
   get tally() {
     return this.#tally
   }
@@ -192,7 +202,7 @@ export class Scene {
       this.#tally.count(`${name} (${call.isAsync ? 'promise' : 'sync'})`, call.outcome)
     }
     if (!done) return ended()
-    this.#calls.add(call)
+    this.#calls.set(call, name)
     this.wait(done.then(ended))
   }
 
@@ -209,7 +219,7 @@ export class Scene {
   }
 
   abortOne(random) {
-    const calls = [...this.#calls]
+    const calls = [...this.#calls.keys()]
     // How many are pending is a matter of time; which of them it is does not change what is drawn.
     const place = random.below(2 ** 20)
     const call = calls[place % calls.length]
