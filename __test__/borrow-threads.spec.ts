@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
-import { type Borrow, Handle, MemoryBudget, type Pager, type PageoutError, take } from 'pageout'
+import { type Borrow, Handle, MemoryBudget, type PageoutError, type Pager, take } from 'pageout'
 import * as promises from 'pageout/promises'
 import { watchWarnings } from './helpers/borrows.js'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
@@ -63,45 +63,51 @@ function transferAway(value: Uint8Array): void {
 }
 
 for (const [what, begin] of Object.entries(reads)) {
-  test.serial(`${what} that waits while its payload is borrowed and transferred away does not see that memory`, async t => {
-    const { arrived } = watchWarnings(t)
-    for (const isWritten of [false, true]) {
-      const pager = newPager(t, { residentBytes: BUDGET })
-      const handle = residentPayload(pager, isWritten)
-      const release = holdPool(t)
-      const waiting = begin(handle)
-      await new Promise(resolve => setImmediate(resolve))
-      const borrowed = pager.borrow(handle)
-      transferAway(borrowed.value)
-      await release()
-      for (const outcome of await Promise.allSettled(waiting)) {
-        if (outcome.status === 'fulfilled') sameBytes(t, outcome.value, pattern(20).subarray(10))
-        else t.is(outcome.reason.code, 'ERR_PAGEOUT_RELEASED')
-        t.is(outcome.status, isWritten ? 'fulfilled' : 'rejected')
+  test.serial(
+    `${what} that waits while its payload is borrowed and transferred away does not see that memory`,
+    async t => {
+      const { arrived } = watchWarnings(t)
+      for (const isWritten of [false, true]) {
+        const pager = newPager(t, { residentBytes: BUDGET })
+        const handle = residentPayload(pager, isWritten)
+        const release = holdPool(t)
+        const waiting = begin(handle)
+        await new Promise(resolve => setImmediate(resolve))
+        const borrowed = pager.borrow(handle)
+        transferAway(borrowed.value)
+        await release()
+        for (const outcome of await Promise.allSettled(waiting)) {
+          if (outcome.status === 'fulfilled') sameBytes(t, outcome.value, pattern(20).subarray(10))
+          else t.is(outcome.reason.code, 'ERR_PAGEOUT_RELEASED')
+          t.is(outcome.status, isWritten ? 'fulfilled' : 'rejected')
+        }
+        borrowed.release()
+        t.is(handle.released, !isWritten)
       }
-      borrowed.release()
-      t.is(handle.released, !isWritten)
-    }
-    t.true(await arrived(2))
-  })
+      t.true(await arrived(2))
+    },
+  )
 
-  test.serial(`${what} that waits while its payload is borrowed and changed is done by the JavaScript thread`, async t => {
-    const pager = newPager(t, { residentBytes: BUDGET })
-    for (const isOver of [false, true]) {
-      const handle = residentPayload(pager, false)
-      const release = holdPool(t)
-      const waiting = begin(handle)
-      await new Promise(resolve => setImmediate(resolve))
-      const borrowed = pager.borrow(handle)
-      borrowed.value.fill(7)
-      if (isOver) borrowed.release()
-      await release()
-      for (const read of waiting) sameBytes(t, await read, new Uint8Array(10).fill(7))
-      borrowed.release()
-      sameBytes(t, pager.take(handle), new Uint8Array(200 * KIB).fill(7))
-    }
-    t.is(pager.stats().residentBytes, 0)
-  })
+  test.serial(
+    `${what} that waits while its payload is borrowed and changed is done by the JavaScript thread`,
+    async t => {
+      const pager = newPager(t, { residentBytes: BUDGET })
+      for (const isOver of [false, true]) {
+        const handle = residentPayload(pager, false)
+        const release = holdPool(t)
+        const waiting = begin(handle)
+        await new Promise(resolve => setImmediate(resolve))
+        const borrowed = pager.borrow(handle)
+        borrowed.value.fill(7)
+        if (isOver) borrowed.release()
+        await release()
+        for (const read of waiting) sameBytes(t, await read, new Uint8Array(10).fill(7))
+        borrowed.release()
+        sameBytes(t, pager.take(handle), new Uint8Array(200 * KIB).fill(7))
+      }
+      t.is(pager.stats().residentBytes, 0)
+    },
+  )
 }
 
 test.serial('a promised borrow of what is in memory waits for no thread of the pool', async t => {
@@ -157,20 +163,23 @@ const comings: Record<string, (handle: Handle<Uint8Array>, pager: Pager) => Prom
 }
 
 for (const [what, begin] of Object.entries(comings)) {
-  test.serial(`a payload that moves away while ${what} waits does not come into memory of the thread that it left`, async t => {
-    const pager = newPager(t, { residentBytes: BUDGET })
-    const handle = storedPayload(pager)
-    const release = holdPool(t)
-    const coming = begin(handle, pager)
-    const adopted = Handle.adopt(handle.move())
-    await release()
-    if (what === 'a promised borrow') t.is(await coming, 'ERR_PAGEOUT_RELEASED')
-    // Jobs end in their order.
-    await promises.read(storedPayload(pager))
-    await new Promise(resolve => setImmediate(resolve))
-    t.is(pager.stats().residentBytes, 0)
-    sameBytes(t, take(adopted), pattern(200 * KIB))
-  })
+  test.serial(
+    `a payload that moves away while ${what} waits does not come into memory of the thread that it left`,
+    async t => {
+      const pager = newPager(t, { residentBytes: BUDGET })
+      const handle = storedPayload(pager)
+      const release = holdPool(t)
+      const coming = begin(handle, pager)
+      const adopted = Handle.adopt(handle.move())
+      await release()
+      if (what === 'a promised borrow') t.is(await coming, 'ERR_PAGEOUT_RELEASED')
+      // Jobs end in their order.
+      await promises.read(storedPayload(pager))
+      await new Promise(resolve => setImmediate(resolve))
+      t.is(pager.stats().residentBytes, 0)
+      sameBytes(t, take(adopted), pattern(200 * KIB))
+    },
+  )
 }
 
 const ends: Record<string, (t: ExecutionContext, handle: Handle<Uint8Array>) => void> = {
@@ -206,7 +215,10 @@ test.serial('where another thread does not free what left, the error has the num
   })
   await once(worker, 'message')
   const facts = { requestedBytes: 200 * KIB, borrowedBytes: 0, residentBytes: BUDGET, limitBytes: BUDGET }
-  t.like(t.throws<PageoutError>(() => pager.borrow(handle), { code: 'ERR_PAGEOUT_BUDGET' }), facts)
+  t.like(
+    t.throws<PageoutError>(() => pager.borrow(handle), { code: 'ERR_PAGEOUT_BUDGET' }),
+    facts,
+  )
   t.like(await t.throwsAsync<PageoutError>(promises.borrow(handle), { code: 'ERR_PAGEOUT_BUDGET' }), facts)
   const waiting = promises.borrow(handle, value => value.slice(), { wait: true })
   Atomics.store(new Int32Array(wake), 0, 1)
