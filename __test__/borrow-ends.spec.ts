@@ -169,6 +169,60 @@ for (const backend of backends) {
   })
 }
 
+for (const [where, options] of Object.entries({
+  swap: { backend: 'swap' },
+  budget: { residentBytes: 2 ** 20 },
+} as const)) {
+  test.serial(`a buffer whose borrow was collected may be borrowed again, and changes are kept: ${where}`, async t => {
+    const { warnings, arrived } = watchWarnings(t)
+    const pager = newPager(t, options)
+    const expected = pattern(10_000)
+    const handle = pager.pageout(expected.slice().buffer as ArrayBuffer)
+    const holder: { value: ArrayBuffer | undefined } = { value: valueAlone(pager, handle) as ArrayBuffer }
+    const change = (position: number) => {
+      expected[position] = ~(expected[position] ?? 0)
+      new Uint8Array(holder.value as ArrayBuffer)[position] = expected[position] ?? 0
+    }
+    change(1)
+    t.false(await collectUntil(() => !isBorrowed(handle)))
+    sameBytes(t, await promises.read(handle), expected, 'read from the copy')
+    t.is(pager.stats().borrowedBytes, where === 'budget' ? 10_000 : 0)
+    for (const position of [2, 3]) {
+      const again = pager.borrow(handle)
+      t.true(again.value === holder.value)
+      change(position)
+      sameBytes(t, pager.read(handle), expected, 'read from the buffer')
+      again.release()
+      sameBytes(t, pager.read(handle), expected, 'read from the copy again')
+    }
+    t.is(holder.value?.byteLength, 10_000)
+    holder.value = undefined
+    t.true(await collectUntil(() => !isBorrowed(handle)))
+    t.true(await arrived(1))
+    t.is(warnings.length, 1)
+    t.is(pager.stats().borrowedBytes, 0)
+    sameBytes(t, pager.take(handle), expected)
+    t.is(pager.stats().residentBytes, 0)
+  })
+
+  test.serial(
+    `a buffer whose borrow was collected and that is transferred away leaves the payload: ${where}`,
+    async t => {
+      const { arrived } = watchWarnings(t)
+      const pager = newPager(t, options)
+      const handle = pager.pageout(pattern(10_000).buffer as ArrayBuffer)
+      const value = valueAlone(pager, handle) as ArrayBuffer
+      t.false(await collectUntil(() => !isBorrowed(handle)))
+      structuredClone(value, { transfer: [value] })
+      sameBytes(t, pager.read(handle), pattern(10_000))
+      t.true(await arrived(1))
+      t.false(isBorrowed(handle))
+      t.is(pager.stats().borrowedBytes, 0)
+      sameBytes(t, pager.take(handle), pattern(10_000))
+    },
+  )
+}
+
 test.serial('work that never settles is released when nobody waits for it any more', async t => {
   const { arrived } = watchWarnings(t)
   const pager = newPager(t)

@@ -166,6 +166,7 @@ for (const [what, begin] of Object.entries(comings)) {
   test.serial(
     `a payload that moves away while ${what} waits does not come into memory of the thread that it left`,
     async t => {
+      const other = newPager(t).pageout(pattern(MIB))
       const pager = newPager(t, { residentBytes: BUDGET })
       const handle = storedPayload(pager)
       const release = holdPool(t)
@@ -173,9 +174,8 @@ for (const [what, begin] of Object.entries(comings)) {
       const adopted = Handle.adopt(handle.move())
       await release()
       if (what === 'a promised borrow') t.is(await coming, 'ERR_PAGEOUT_RELEASED')
-      // Jobs end in their order.
-      await promises.read(storedPayload(pager))
-      await new Promise(resolve => setImmediate(resolve))
+      // Jobs of one thread end in their order.
+      for (let job = 0; job < 8; job++) await promises.read(other)
       t.is(pager.stats().residentBytes, 0)
       sameBytes(t, take(adopted), pattern(200 * KIB))
     },
@@ -229,4 +229,36 @@ test.serial('where another thread does not free what left, the error has the num
     () => budget.residentBytes === 200 * KIB,
     () => budget.residentBytes,
   )
+})
+
+test.serial('a thread ends while a payload is in memory for a borrow that it did not get', async t => {
+  const worker = new Worker(new URL('helpers/workers/ends-holding.mjs', import.meta.url), {
+    workerData: newDirectory(t),
+    execArgv: [],
+  })
+  await once(worker, 'exit')
+  t.pass()
+})
+
+test.serial('a borrow that waits long is told of room once', async t => {
+  const { clearTimeout } = globalThis
+  t.teardown(() => {
+    globalThis.clearTimeout = clearTimeout
+  })
+  let told = 0
+  globalThis.clearTimeout = (timer: Parameters<typeof clearTimeout>[0]) => {
+    told++
+    clearTimeout(timer)
+  }
+  const pager = newPager(t, { residentBytes: BUDGET })
+  const handle = storedPayload(pager)
+  const full = pager.pageout(new Uint8Array(BUDGET))
+  const borrowed = pager.borrow(full)
+  const waiting = promises.borrow(handle, undefined, { wait: true })
+  // It looks for itself meanwhile.
+  await new Promise(resolve => setTimeout(resolve, 200))
+  told = 0
+  borrowed.release()
+  ;(await waiting).release()
+  t.true(told <= 2, `${told} times`)
 })

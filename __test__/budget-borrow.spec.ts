@@ -1,5 +1,6 @@
 /** Borrows of payloads within a memory budget: in the memory that the payload has, and that the background may write. */
 
+import { markAsUntransferable } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import type { Borrow, Handle, PageoutError, PagerOptions } from 'pageout'
 import { MemoryBudget } from 'pageout'
@@ -209,6 +210,69 @@ test('memory that was transferred away is noticed, and the payload is what the d
   await new Promise(resolve => setImmediate(resolve))
   t.is(warnings.filter(({ message }) => message.includes('transferred away')).length, 2)
   t.is(pager.stats().borrowedBytes, 0)
+})
+
+test('memory that callers keep for good is copied in the same room, and the payload can be taken', async t => {
+  for (const residentBytes of [64 * KIB, BUDGET]) {
+    for (const excludeFromCoreDumps of [false, true]) {
+      const pager = newPager(t, { residentBytes, excludeFromCoreDumps })
+      const handle = pager.pageout(pattern(64 * KIB))
+      const borrowed = pager.borrow(handle) as Borrow<Uint8Array>
+      const { value } = borrowed
+      value[0] = 99
+      markAsUntransferable(value.buffer)
+      borrowed.release()
+      t.is(value.length, 64 * KIB, 'nothing empties it')
+      t.deepEqual([pager.stats().borrowedBytes, pager.stats().residentBytes], [0, 64 * KIB])
+      value.fill(1)
+      const expected = pattern(64 * KIB)
+      expected[0] = 99
+      sameBytes(t, await promises.read(handle), expected)
+      pager.borrow(handle, again => sameBytes(t, again, expected))
+      sameBytes(t, pager.take(handle), expected)
+      t.is(pager.stats().residentBytes, 0)
+    }
+  }
+})
+
+test.serial('a release without memory for that copy fails, and is tried again', t => {
+  const pager = newPager(t, { residentBytes: BUDGET, spareBytes: 0 })
+  const handle = pager.pageout(pattern(64 * KIB))
+  const borrowed = pager.borrow(handle) as Borrow<Uint8Array>
+  markAsUntransferable(borrowed.value.buffer)
+  const { allocUnsafeSlow } = Buffer
+  const fail = () => {
+    throw new RangeError('no memory')
+  }
+  Buffer.allocUnsafeSlow = fail
+  try {
+    t.throws(() => borrowed.release(), { code: 'ENOMEM' })
+    t.throws(() => pager.take(handle), { code: 'ENOMEM' })
+  } finally {
+    Buffer.allocUnsafeSlow = allocUnsafeSlow
+  }
+  t.true(borrowed.released)
+  sameBytes(t, pager.take(handle), pattern(64 * KIB))
+  t.deepEqual([pager.stats().borrowedBytes, pager.stats().residentBytes], [0, 0])
+})
+
+test.serial('a pager closes without memory for that copy', t => {
+  const pager = newPager(t, { residentBytes: BUDGET, spareBytes: 0 })
+  const borrowed = pager.borrow(pager.pageout(pattern(64 * KIB))) as Borrow<Uint8Array>
+  const { value } = borrowed
+  markAsUntransferable(value.buffer)
+  const { allocUnsafeSlow } = Buffer
+  Buffer.allocUnsafeSlow = () => {
+    throw new RangeError('no memory')
+  }
+  try {
+    pager.close()
+  } finally {
+    Buffer.allocUnsafeSlow = allocUnsafeSlow
+  }
+  t.true(borrowed.released)
+  t.throws(() => pager.stats(), { code: 'ERR_PAGEOUT_CLOSED' })
+  sameBytes(t, value, pattern(64 * KIB), 'it is the callers')
 })
 
 test('threads borrow within one budget', async t => {

@@ -13,6 +13,9 @@ import { until } from './helpers/until.js'
 
 const BUDGET = MIB
 
+type Native = Record<string, (...args: never[]) => unknown>
+const { native } = (await import(`${'../dist/addon/load.js'}`)) as { native: Native }
+
 function promisePager(t: ExecutionContext, options: PagerOptions = {}): promises.Pager {
   const pager = new promises.Pager({ scratchDir: newDirectory(t), ...options })
   t.teardown(() => pager.close())
@@ -137,6 +140,32 @@ test('a reached capacity is told by the pageout, and chunks are as they were', a
   t.is(promised?.code, 'ERR_PAGEOUT_CAPACITY')
   sameBytes(t, (promised?.chunks?.[0] ?? again) as Uint8Array, pattern(200 * KIB))
   sameBytes(t, await later.take(kept), pattern(128 * KIB))
+})
+
+test.serial('chunks that could not be admitted are whole, in the error where they were taken', async t => {
+  const pagers = [{ residentBytes: BUDGET }, { residentBytes: BUDGET, excludeFromCoreDumps: true }].flatMap(options => [
+    newPager(t, options),
+    promisePager(t, options),
+  ])
+  // A scratch directory that is not open yet is opened by a write.
+  for (const pager of pagers) (await pager.pageout(pattern(10))).release()
+  const { admitOne, admit } = native
+  const fail = () => {
+    throw { code: 'ENOMEM', message: 'no memory for an entry' }
+  }
+  Object.assign(native, { admitOne: fail, admit: fail })
+  t.teardown(() => Object.assign(native, { admitOne, admit }))
+  for (const pager of pagers) {
+    for (const whole of [[pattern(5000)], [pattern(5000), pattern(7000)]]) {
+      const lengths = whole.map(({ length }) => length)
+      const error = await t.throwsAsync<PageoutError>(async () => pager.pageout(whole), { code: 'ENOMEM' })
+      t.deepEqual(
+        error?.chunks?.map(chunk => chunk.byteLength),
+        lengths,
+      )
+      for (const chunk of error?.chunks ?? []) sameBytes(t, chunk, pattern(chunk.byteLength))
+    }
+  }
 })
 
 test('a payload larger than the budget, and one that is collected, are written', t => {

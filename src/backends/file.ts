@@ -70,7 +70,10 @@ export const file: PayloadBackend = {
   },
 
   read(payload: Payload, ranges: Ranges, into: Uint8Array): void {
-    if (isSeen(payload)) return readExposed(payload, ranges, into)
+    if (isSeen(payload)) {
+      readExposed(payload, ranges, into)
+      return
+    }
     const { owner, ticket } = payload
     const { bytes } = ranges
     try {

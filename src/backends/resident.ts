@@ -66,7 +66,8 @@ function moveIn(owner: Owner, request: PageoutRequest): number {
       : native.admit(owner.ref, departuresOf(), key, views)
   } catch (error) {
     unpark(key)
-    throw withChunks(error, memory.chunks)
+    if (owner.excludes) for (const buffer of memory.buffers) native.includeInCoreDumps(new Uint8Array(buffer))
+    throw withChunks(fromNative(error), memory.chunks)
   }
 }
 
@@ -318,7 +319,10 @@ export function endLeaveResident(payload: Payload, buffer: ArrayBuffer | undefin
 /** The lent memory is gone. Says whether the payload is on disk; else it is released. */
 export function loseResident(payload: Payload): boolean {
   const { owner, ticket } = payload
+  const key = lentKeys.get(payload) as number
   lentKeys.delete(payload)
+  // It is the callers'.
+  park(key, { ...parked(key), buffers: [] })
   const isOnDisk = native.lose(owner.ref, ticket)
   if (!isOnDisk) {
     native.free(owner.ref, ticket)

@@ -140,6 +140,7 @@ export class Loan implements Lending {
     const isLeft = !this.#buffer
     const moved = buffer && !isGone ? transferOut(buffer) : undefined
     const copy = buffer && !isGone && !moved && !isLeft ? copyOf(payload, buffer) : undefined
+    const mine = moved ?? copy
     this.isOver = true
     this.#buffer = undefined
     payload.lending = undefined
@@ -149,10 +150,11 @@ export class Loan implements Lending {
       FORGOTTEN.unregister(this)
       backend.endLeave(payload, moved)
       if (isGone) warnOfTransferred(payload, true)
-    } else if (isGone) {
-      warnOfTransferred(payload, backend.lose(payload))
+    } else if (mine) {
+      backend.takeBack(payload, mine, !moved)
     } else {
-      backend.takeBack(payload, (moved ?? copy) as ArrayBuffer, !moved)
+      const isKept = backend.lose(payload)
+      if (isGone) warnOfTransferred(payload, isKept)
     }
   }
 
@@ -161,8 +163,9 @@ export class Loan implements Lending {
   }
 }
 
-/** A copy of memory that a caller has marked as untransferable: only the collector takes that away. */
-function copyOf({ owner }: Payload, buffer: ArrayBuffer): ArrayBuffer {
+/** A copy of memory that a caller has marked as untransferable: only the collector takes that away. None for a pager that closes. */
+function copyOf({ owner }: Payload, buffer: ArrayBuffer): ArrayBuffer | undefined {
+  if (owner.isClosed) return undefined
   const copy = privateMemory(buffer.byteLength, owner.excludes)
   new Uint8Array(copy).set(new Uint8Array(buffer))
   return copy

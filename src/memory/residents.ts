@@ -60,25 +60,25 @@ export function parked(key: number): Residence {
 }
 
 /** Who waits until there may be room: told by this thread, and looking again for what others do. */
-let waiting: (() => void)[] = []
+const waiting = new Set<() => void>()
 const LOOK_MS = 10
 
 /** Settles when there may be room in a budget. */
 export async function whenRoom(): Promise<void> {
   await new Promise<void>(resolve => {
-    const timer = setTimeout(resolve, LOOK_MS)
-    waiting.push(() => {
+    const settle = () => {
       clearTimeout(timer)
+      waiting.delete(settle)
       resolve()
-    })
+    }
+    const timer = setTimeout(settle, LOOK_MS)
+    waiting.add(settle)
   })
 }
 
 /** Tells those who wait that there may be room. */
 export function tellRoom(): void {
-  const told = waiting
-  waiting = []
-  for (const tell of told) tell()
+  for (const settle of waiting) settle()
 }
 
 /** Frees what left memory, if something did. */

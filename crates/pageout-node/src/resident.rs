@@ -178,6 +178,9 @@ pub fn bring(
     Ok(number_of(brought))
 }
 
+/// What was brought off the JavaScript thread, and what holds it.
+type BroughtLater = (Brought, Option<Hold>);
+
 /// As `bring`, off the JavaScript thread. Nothing is exposed: where `isHeld` the ticket stands from then on for the payload staying in
 /// memory, unless the result is 1, and is to be freed.
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
@@ -188,7 +191,7 @@ pub fn bring_async(
     key: f64,
     view: Uint8Array,
     is_held: bool,
-) -> Result<AsyncTask<Job<(Brought, Option<Hold>), u32>>> {
+) -> Result<AsyncTask<Job<BroughtLater, u32>>> {
     let (handle, departures, key) = (pager.stored(ticket)?, Arc::clone(departures), whole(key)?);
     let table = Arc::clone(pager);
     let purpose = if is_held { Purpose::Held } else { Purpose::Ahead };
@@ -202,7 +205,7 @@ pub fn bring_async(
         let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
         handle.bring_lent(bytes, purpose, |room| lent_at(&departures, key, room, start, len_bytes))
     };
-    let finish = move |(brought, hold): (Brought, Option<Hold>)| {
+    let finish = move |(brought, hold): BroughtLater| {
         drop(held);
         if let Some(hold) = hold {
             table.hold(ticket, hold);

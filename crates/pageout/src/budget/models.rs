@@ -1,11 +1,51 @@
 //! Models of a memory budget: what the keeper does is called by a thread of the model, since it has no keeper.
 
+use std::sync::atomic::Ordering::{Acquire, Release};
+
 use loom::thread;
 
 use super::*;
 use crate::models::{FAILING, Pages, explore};
-use crate::pager::{Handle, Pager};
-use crate::sync::Arc;
+use crate::pager::{Claiming, Handle, LentRoom, Pager};
+use crate::payload::Chunk;
+use crate::sync::{Arc, AtomicBool};
+
+/// Memory of an owner who lets others see it at times.
+struct Owned {
+    is_seen: Arc<AtomicBool>,
+    _room: LentRoom,
+}
+
+impl Chunk for Owned {
+    fn bytes(&self) -> &[u8] {
+        assert!(!self.is_seen.load(Acquire), "nobody reads what others see");
+        WORD
+    }
+
+    fn key(&self) -> Option<u64> {
+        Some(1)
+    }
+}
+
+/// The bytes of lent payloads.
+const WORD: &[u8; 8] = &[7; 8];
+
+fn lent(is_seen: &Arc<AtomicBool>, room: LentRoom) -> Box<dyn Chunk> {
+    Box::new(Owned { is_seen: Arc::clone(is_seen), _room: room })
+}
+
+/// Lets others see a payload for a moment.
+fn show(handle: &Handle<u8>, is_seen: &AtomicBool) {
+    assert_eq!(handle.expose(true).expect("an open pager"), Some(1));
+    is_seen.store(true, Release);
+    is_seen.store(false, Release);
+    handle.end_exposure();
+}
+
+fn read(handle: &Handle<u8>) -> Result<[u8; 8], Error> {
+    let mut target = [0; 8];
+    handle.pager().read_into(handle, &[(0, 8)], &mut target).map(|()| target)
+}
 
 /// A budget with room for so many of the payloads of a model, a pager in it, and the device below.
 struct Scene {
@@ -30,6 +70,12 @@ impl Scene {
     /// A payload on disk.
     fn stored(&self, word: u64) -> Handle {
         self.pager.pageout_copy(&[&[word]]).expect("room")
+    }
+
+    /// A payload in memory that somebody lends.
+    fn lent(&self, is_seen: &Arc<AtomicBool>) -> Handle<u8> {
+        let Ok(Claiming::Claimed(claimed)) = self.pager.claim(8, 8) else { panic!("there is room") };
+        self.pager.admit_lent(claimed, 8, |room| vec![lent(is_seen, room)]).expect("memory")
     }
 
     /// Does in a thread what the keeper would do.
@@ -320,6 +366,62 @@ fn a_smaller_limit_beside_a_pageout_is_kept() {
         scene.budget.inner().tend();
         assert!(scene.budget.resident_bytes() <= PAYLOAD_BYTES_MIN);
         assert_eq!((take(first), take(second)), (vec![7], vec![8]));
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn a_read_beside_an_exposure_is_refused_or_over_before_it() {
+    explore("a_read_beside_an_exposure_is_refused_or_over_before_it", || {
+        let (scene, is_seen) = (Scene::with_room_for(1), Arc::default());
+        let handle = Arc::new(scene.lent(&is_seen));
+        let reading = {
+            let handle = Arc::clone(&handle);
+            thread::spawn(move || match read(&handle) {
+                Ok(bytes) => assert_eq!(bytes, *WORD),
+                Err(error) => assert!(matches!(error, Error::Borrowed), "{error:?}"),
+            })
+        };
+        show(&handle, &is_seen);
+        joined(reading);
+        assert_eq!(read(&handle).expect("nobody sees it"), *WORD);
+        drop(handle);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn the_keeper_beside_an_exposure_writes_before_it_or_after_it() {
+    explore("the_keeper_beside_an_exposure_writes_before_it_or_after_it", || {
+        let (scene, is_seen) = (Scene::with_room_for(1), Arc::default());
+        let handle = scene.lent(&is_seen);
+        let keeping = scene.keep();
+        show(&handle, &is_seen);
+        joined(keeping);
+        assert_eq!(read(&handle).expect("nobody sees it"), *WORD);
+        drop(handle);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn what_moves_away_while_it_is_read_in_has_no_memory_then() {
+    explore("what_moves_away_while_it_is_read_in_has_no_memory_then", || {
+        let (scene, is_seen) = (Scene::with_room_for(1), Arc::<AtomicBool>::default());
+        let handle = Arc::new(scene.pager.pageout_copy(&[&WORD[..]]).expect("room"));
+        let bringing = {
+            let (handle, is_seen) = (Arc::clone(&handle), Arc::clone(&is_seen));
+            thread::spawn(move || {
+                let brought = handle.bring_lent(&mut [0; 8], Purpose::Held, |room| lent(&is_seen, room));
+                let (brought, hold) = brought.expect("room");
+                assert_eq!(brought == Brought::Here, hold.is_some());
+            })
+        };
+        handle.write_out(true).expect("a write");
+        assert_eq!(scene.pager.stats().resident_bytes, 0);
+        joined(bringing);
+        assert_eq!(scene.pager.stats().resident_bytes, 0);
+        drop(handle);
         scene.ends_empty();
     });
 }

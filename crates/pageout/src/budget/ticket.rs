@@ -338,14 +338,15 @@ impl Drop for Ticket {
         if let Some(memory) = &entry.memory {
             memory.stop.store(true, Relaxed);
         }
-        // Only through this its exposures could be ended: who had them is gone, or has closed the pager.
-        let exposed = entry.flags.is_exposed.then(|| ledger.lose_memory(self.id));
+        // Whoever looks at lent memory is gone, or has closed the pager; and what holds it may wait for the end of its owner.
+        let is_lent = entry.memory.as_ref().is_some_and(|memory| memory.memory.key().is_some());
+        let given_up = (is_lent && entry.borrows > 0).then(|| ledger.lose_memory(self.id));
         let removed = ledger.remove_if_unused(self.id);
-        if exposed.is_some() {
+        if given_up.is_some() {
             self.budget().tell();
         }
         drop(ledger);
-        drop((removed, exposed));
+        drop((removed, given_up));
     }
 }
 

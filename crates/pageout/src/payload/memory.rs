@@ -162,7 +162,7 @@ impl Memory {
         };
         let mut filled = pieces.chunks.iter_mut().filter(|chunk| !chunk.bytes().is_empty());
         let only = filled.next()?;
-        filled.next().is_none().then(|| &mut **only)
+        filled.next().is_none().then_some(&mut **only)
     }
 
     /// Gives lent memory back to its owner.
@@ -178,7 +178,6 @@ impl Memory {
     }
 
     /// What stands for lent memory with its owner.
-    #[cfg(feature = "addon-internals")]
     pub(crate) fn key(&self) -> Option<u64> {
         self.list().first().and_then(|chunk| chunk.key())
     }

@@ -21,6 +21,7 @@ mod field;
 mod full_disk;
 mod fuzz;
 mod handle_verbs;
+mod lent;
 mod limits;
 mod model;
 mod process;
