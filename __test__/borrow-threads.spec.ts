@@ -262,3 +262,18 @@ test.serial('a borrow that waits long is told of room once', async t => {
   ;(await waiting).release()
   t.true(told <= 2, `${told} times`)
 })
+
+test.serial('a thread that has nothing to do frees little memory too when somebody waits for the room', async t => {
+  const budget = new MemoryBudget(BUDGET)
+  const pager = newPager(t, { residentBytes: budget })
+  const handle = storedPayload(pager)
+  const worker = new Worker(new URL('helpers/workers/full-budget.mjs', import.meta.url), {
+    workerData: { token: budget.token, scratchDir: newDirectory(t) },
+    execArgv: [],
+  })
+  await once(worker, 'message')
+  const value = await promises.borrow(handle, value => value.slice(), { wait: true })
+  sameBytes(t, value, pattern(200 * KIB))
+  worker.postMessage('end')
+  await once(worker, 'exit')
+})

@@ -15,7 +15,6 @@ import type { Chunk } from '../model/types.js'
 import { refuseAborted, unlessAborted } from '../threads/abort.js'
 import { run } from '../threads/pool-share.js'
 import type { Fetched, PayloadBackend } from './backend.js'
-import { copyRanges, piecesOf } from './copying.js'
 import { handOut } from './hand-out.js'
 
 type Signal = AbortSignal | undefined
@@ -51,7 +50,7 @@ export const swap: PayloadBackend = {
   },
 
   read(payload: Payload, ranges: Ranges, into: Uint8Array): void {
-    copyRanges(memoryOf(payload), ranges, into)
+    copy(memoryOf(payload), ranges, into)
     native.countRead(payload.owner.ref, ranges.byteLength)
   },
 
@@ -74,7 +73,7 @@ export const swap: PayloadBackend = {
     if (only) return takeOver(payload, memory, only)
     const { chunkClass, byteLength } = payload
     const { bytes, result } = destination(chunkClass, byteLength, target)
-    copyRanges(memory, wholeOf(payload), bytes)
+    copy(memory, wholeOf(payload), bytes)
     finish(payload, memory)
     return result()
   },
@@ -238,7 +237,7 @@ function inPlace(memory: SwapMemory): ArrayBuffer | undefined {
 /** A copy of a payload in one piece. */
 function joined(payload: Payload, memory: SwapMemory): ArrayBuffer {
   const buffer = privateMemory(payload.byteLength, memory.isExcluded)
-  copyRanges(memory, wholeOf(payload), bytesOf(buffer))
+  copy(memory, wholeOf(payload), bytesOf(buffer))
   return buffer
 }
 
@@ -272,11 +271,46 @@ function bytesOf(buffer: ArrayBuffer): Uint8Array {
   return new Uint8Array(buffer)
 }
 
+/** Copies ranges to `into`, one behind the other. */
+function copy(memory: SwapMemory, ranges: Ranges, into: Uint8Array): void {
+  let filled = 0
+  for (const piece of piecesOf(memory, ranges)) {
+    into.set(piece, filled)
+    filled += piece.length
+  }
+}
+
 /** Copies ranges on this thread. */
 async function copyNow(memory: SwapMemory, ranges: Ranges, into: Uint8Array | undefined): Promise<Uint8Array> {
   const view = into ?? new Uint8Array(spareFor(ranges.byteLength) ?? allocate(ranges.byteLength))
-  copyRanges(memory, ranges, view)
+  copy(memory, ranges, view)
   return view
+}
+
+/** The memory of ranges, in their order. */
+function* piecesOf({ buffers, ends }: SwapMemory, { bytes }: Ranges): Generator<Uint8Array> {
+  for (let pair = 0; pair < bytes.length; pair += 2) {
+    let at = bytes[pair] ?? 0
+    const end = at + (bytes[pair + 1] ?? 0)
+    for (let index = firstEndAfter(ends, at); at < end; index++) {
+      const buffer = buffers[index] as ArrayBuffer
+      const start = (ends[index] ?? 0) - buffer.byteLength
+      const to = Math.min(end - start, buffer.byteLength)
+      yield new Uint8Array(buffer, at - start, to - (at - start))
+      at = start + to
+    }
+  }
+}
+
+/** Index of the first of ascending ends that is greater than an offset. */
+function firstEndAfter(ends: readonly number[], offset: number): number {
+  let [low, high] = [0, ends.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((ends[middle] ?? 0) > offset) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 /** Copies ranges on another thread, since reading memory that was swapped out waits for the device. */

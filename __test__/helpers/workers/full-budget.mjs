@@ -1,4 +1,5 @@
-// Fills the budget that it is told of with its own payloads, and frees none of their memory until it is woken.
+// Fills the budget that it is told of with its own payloads, and frees none of their memory until it is woken. Where nothing wakes
+// it, it waits in its event loop.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { MemoryBudget, Pager } from 'pageout'
@@ -9,5 +10,9 @@ const pager = new Pager({ scratchDir, residentBytes: budget })
 const handles = []
 while (budget.residentBytes < budget.limitBytes) handles.push(pager.pageout(new Uint8Array(64 * 1024)))
 parentPort.postMessage(handles.length)
-Atomics.wait(new Int32Array(wake), 0, 0)
-pager.close()
+if (wake) {
+  Atomics.wait(new Int32Array(wake), 0, 0)
+  pager.close()
+} else {
+  parentPort.once('message', () => pager.close())
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use pageout::{Chunk, LentRoom};
 
@@ -13,6 +13,9 @@ use crate::table::Table;
 
 /// When so much waits, the thread is woken: its next call may be far away.
 const WAKING_BYTES: u64 = 1 << 20;
+
+/// Those of all threads.
+static ALL: LazyLock<Mutex<Vec<Weak<Departures>>>> = LazyLock::new(Mutex::default);
 
 /// What has left and waits to be freed by one thread.
 pub struct Departures {
@@ -62,7 +65,15 @@ impl Flag {
 }
 
 impl Departures {
-    pub fn new(flag: Flag, wake: Box<dyn Fn() + Send>) -> Self {
+    /// Has all threads free what has left: somebody waits for the room.
+    pub fn wake_all() {
+        let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        for departures in all.iter().filter_map(Weak::upgrade) {
+            departures.lock().wake();
+        }
+    }
+
+    pub fn new(flag: Flag, wake: Box<dyn Fn() + Send>) -> Arc<Self> {
         let waiting = Waiting {
             departed: Vec::new(),
             freeing: Vec::new(),
@@ -72,7 +83,11 @@ impl Departures {
             wake: Some(wake),
             tables: Vec::new(),
         };
-        Self { waiting: Mutex::new(waiting), ended: Condvar::new(), leases: AtomicU64::new(0) }
+        let this = Arc::new(Self { waiting: Mutex::new(waiting), ended: Condvar::new(), leases: AtomicU64::new(0) });
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|departures| departures.strong_count() > 0);
+        all.push(Arc::downgrade(&this));
+        this
     }
 
     /// Remembers a table whose payloads have memory of this thread.
@@ -129,16 +144,26 @@ impl Departures {
         if let Some(flag) = waiting.flag {
             flag.set(1);
         }
-        if waiting.bytes >= WAKING_BYTES && !waiting.is_woken {
-            waiting.is_woken = true;
-            if let Some(wake) = &waiting.wake {
-                wake();
-            }
+        if waiting.bytes >= WAKING_BYTES {
+            waiting.wake();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Wakes the thread where something waits.
+    fn wake(&mut self) {
+        if self.departed.is_empty() || self.is_woken {
+            return;
+        }
+        self.is_woken = true;
+        if let Some(wake) = &self.wake {
+            wake();
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub fn open_departures(env: Env, flag: Int32Array, wake: Function<(), ()>) -> Re
     let wake = move || {
         let _: Status = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
     };
-    let departures = Arc::new(Departures::new(flag, Box::new(wake)));
+    let departures = Departures::new(flag, Box::new(wake));
     // Behind the function: hooks run in reverse order, and this one comes first.
     env.add_env_cleanup_hook(Arc::clone(&departures), |departures| departures.close())?;
     Ok(External::new(departures))
@@ -74,7 +74,10 @@ pub fn claim(env: Env, pager: &PagerRef, len_bytes: f64, held_bytes: f64) -> Res
             pager.set_claimed(Some(claimed));
             Ok(0)
         }
-        Claiming::NotYet => Ok(1),
+        Claiming::NotYet => {
+            Departures::wake_all();
+            Ok(1)
+        }
         Claiming::NoRoom => Ok(2),
     }
 }
@@ -229,7 +232,11 @@ pub fn replace(
     let (handle, key) = (pager.stored(ticket)?, whole(key)?);
     let held_bytes = u64::try_from(view.bytes().len()).map_err(|_| internal("a length that does not fit"))?;
     let replaced = handle.replace_lent(held_bytes, |room| lent(departures, key, room, view.bytes()));
-    replaced.map_err(|error| throw(&env, &error))
+    let is_replaced = replaced.map_err(|error| throw(&env, &error))?;
+    if !is_replaced {
+        Departures::wake_all();
+    }
+    Ok(is_replaced)
 }
 
 /// Writes a payload where that is to be done, and lets it leave memory; where `isMoved` it is about to be sent to another thread, and
@@ -304,7 +311,10 @@ fn lent_at(departures: &Arc<Departures>, key: u64, room: LentRoom, start: *const
 fn number_of(brought: Brought) -> u32 {
     match brought {
         Brought::Here => 0,
-        Brought::NotYet => 1,
+        Brought::NotYet => {
+            Departures::wake_all();
+            1
+        }
         Brought::Shared => 2,
         Brought::ByOther => 3,
     }

@@ -418,7 +418,6 @@ fn what_moves_away_while_it_is_read_in_has_no_memory_then() {
             })
         };
         handle.write_out(true).expect("a write");
-        assert_eq!(scene.pager.stats().resident_bytes, 0);
         joined(bringing);
         assert_eq!(scene.pager.stats().resident_bytes, 0);
         drop(handle);
