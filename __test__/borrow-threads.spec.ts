@@ -9,6 +9,7 @@ import { watchWarnings } from './helpers/borrows.js'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { holdPool } from './helpers/held-pool.js'
 import { newDirectory, newPager } from './helpers/places.js'
+import { pageoutToDisk } from './helpers/stored.js'
 import { until } from './helpers/until.js'
 
 const BUDGET = MIB
@@ -38,10 +39,7 @@ async function firstOf(handle: Handle<Uint8Array>): Promise<Uint8Array> {
 
 /** A payload on disk, in an empty budget. */
 function storedPayload(pager: Pager): Handle<Uint8Array> {
-  const full = pager.pageout(new Uint8Array(BUDGET))
-  const handle = pager.borrow(full, () => pager.pageout(pattern(200 * KIB)))
-  full.release()
-  return handle
+  return pageoutToDisk(pager, pattern(200 * KIB))
 }
 
 /** A payload in memory; with a good copy on disk too where `isWritten`. */

@@ -7,6 +7,7 @@ import { MemoryBudget } from 'pageout'
 import * as promises from 'pageout/promises'
 import { chunkOf, KIB, kinds, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { newDirectory, newPager } from './helpers/places.js'
+import { pageoutToDisk } from './helpers/stored.js'
 import { until } from './helpers/until.js'
 
 const BUDGET = MIB
@@ -200,8 +201,7 @@ test('memory that was transferred away is noticed, and the payload is what the d
   borrowed.release()
   t.true(unwritten.released, 'there was no copy')
   t.is(pager.stats().residentBytes, 0)
-  const handles = Array.from({ length: 64 }, (_, seed) => pager.pageout(pattern(64 * KIB, seed)))
-  const written = handles[0] as Handle<Uint8Array>
+  const written = pageoutToDisk(pager, pattern(64 * KIB, 0))
   const other = pager.borrow(written) as Borrow<Uint8Array>
   structuredClone(other.value, { transfer: [other.value.buffer as ArrayBuffer] })
   other.release()
