@@ -87,6 +87,10 @@ impl Account {
         self.resident_bytes.fetch_add(bytes, Release);
     }
 
+    pub(super) fn forget_resident(&self) {
+        self.resident_bytes.store(0, Release);
+    }
+
     pub(super) fn remove_resident(&self, bytes: u64) {
         self.resident_bytes.fetch_sub(bytes, Release);
     }

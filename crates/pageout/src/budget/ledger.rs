@@ -137,10 +137,6 @@ pub(super) struct Ledger {
     failure: Option<Error>,
     /// How many these are.
     failed: u32,
-    /// The process that this is of.
-    process: u32,
-    /// Bytes of rooms that threads have which this process, being a forked one, does not have.
-    lost_bytes: u64,
 }
 
 impl Ledger {
@@ -156,19 +152,15 @@ impl Ledger {
             borrowed_bytes: 0,
             failure: None,
             failed: 0,
-            process: fork::process(),
-            lost_bytes: 0,
         }
     }
 
-    /// Forgets what threads were doing which a forked process does not have; `used_bytes` are those of all rooms.
-    pub(super) fn inherit(&mut self, used_bytes: u64) {
-        if self.process == fork::process() {
-            return;
-        }
-        self.process = fork::process();
-        self.lost_bytes = used_bytes.saturating_sub(self.resident_bytes);
+    /// Forgets what threads were doing which a forked process does not have.
+    pub(super) fn inherit(&mut self) {
+        // Memory that is in no entry was theirs.
+        self.entries.iter().flatten().for_each(|entry| entry.account.forget_resident());
         for entry in self.entries.iter_mut().flatten() {
+            entry.account.add_resident(entry.bytes());
             entry.waiters = 0;
             entry.flags.is_arriving = false;
             entry.flags.is_stuck =
@@ -534,7 +526,11 @@ impl Ledger {
 
     /// Whether some of the rooms, `used_bytes` together, are with a thread that is bringing memory in, or freeing it.
     pub(super) fn is_any_on_its_way(&self, used_bytes: u64) -> bool {
-        used_bytes > self.resident_bytes + self.lost_bytes
+        used_bytes > self.resident_bytes
+    }
+
+    pub(super) fn resident_bytes(&self) -> u64 {
+        self.resident_bytes
     }
 
     pub(super) fn dirty_bytes(&self) -> u64 {

@@ -31,7 +31,7 @@ mod writer;
 
 use std::fmt;
 use std::sync::Weak;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
 pub(crate) use account::Account;
@@ -188,6 +188,8 @@ pub(crate) struct Budget {
     /// Bytes of rooms whose memory waits for its own thread to free it.
     departing_bytes: AtomicU64,
     ledger: UnsizedArc<Mutex<Ledger>>,
+    /// The process whose threads have the rooms.
+    process: AtomicU32,
     /// Told when an entry was written, or read in, or the attempt failed.
     settled: Condvar,
     /// Who waits for that: telling nobody would be a system call.
@@ -221,6 +223,7 @@ impl Budget {
             used_bytes: AtomicU64::new(0),
             departing_bytes: AtomicU64::new(0),
             ledger: fork::kept_free(Mutex::new(Ledger::new())),
+            process: AtomicU32::new(fork::process()),
             settled: Condvar::new(),
             waiting: AtomicU32::new(0),
             urged: AtomicU32::new(NOBODY),
@@ -249,8 +252,19 @@ impl Budget {
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {
         let mut ledger = lock(&self.ledger);
-        ledger.inherit(self.settled_bytes());
+        if self.is_inherited() {
+            // Rooms of threads that this process, being a forked one, does not have.
+            let lost_bytes = self.settled_bytes().saturating_sub(ledger.resident_bytes());
+            self.used_bytes.fetch_sub(lost_bytes, AcqRel);
+            ledger.inherit();
+            self.process.store(fork::process(), Release);
+        }
         ledger
+    }
+
+    /// Whether this process is a forked one that has not used it yet.
+    fn is_inherited(&self) -> bool {
+        self.process.load(Acquire) != fork::process()
     }
 
     /// Waits until something has changed, with the ledger given up meanwhile.
@@ -278,6 +292,9 @@ impl Budget {
     /// Room for memory of `held_bytes`, for which clean payloads leave that are the coldest.
     fn room(&self, account: &UnsizedArc<Account>, held_bytes: u64) -> Result<Room, NoRoom> {
         let bytes = held_bytes.max(PAYLOAD_BYTES_MIN);
+        if self.is_inherited() {
+            drop(self.lock());
+        }
         loop {
             let limit_bytes = self.limit_bytes();
             if bytes > limit_bytes {

@@ -7,9 +7,11 @@ use pageout::{Error, MemoryBudget, Pager};
 use pageout_testing::{KIB, MIB, Setup, TestPager, assert_same, elements, in_own_process, scratch, short_or_long};
 
 use super::forks::Child;
+use super::halting::{Gate, Halting, OpenWhenDropped};
 use super::{Payload, SetWhenDropped, becomes, check_all, payloads};
 
-const BUDGET: u64 = 2 * MIB as u64;
+const ALL: usize = 2 * MIB;
+const BUDGET: u64 = ALL as u64;
 /// Several of each fit the budget.
 const LENS: [usize; 6] = [100, 4 * KIB, 10 * KIB, 64 * KIB, 150 * KIB, 300 * KIB];
 
@@ -189,4 +191,119 @@ fn a_child_inherits_a_shared_budget_of_its_own() {
             assert_same(&borrowed, &elements::<u8>(100 * KIB, 1));
         },
     );
+}
+
+/// What a thread does when it halts in a call of the device, and its process forks.
+struct Moment {
+    shut: fn(&Gate),
+    /// Bytes of a payload on disk, and of one in memory of which there is no copy.
+    lens: [usize; 2],
+    /// What it does with the first.
+    act: fn(&Payload),
+    /// Whether it uses the memory of the second, which the child cannot let leave then: to it that looks used until it is freed.
+    is_stuck: bool,
+}
+
+/// Less than what is written early.
+const MUCH: usize = ALL / 4 * 3;
+/// More than that.
+const MOST: usize = ALL / 16 * 15;
+
+fn borrow(payload: &Payload) {
+    assert_same(&payload.handle.borrow().expect("room"), &elements::<u8>(payload.handle.len(), payload.seed));
+}
+
+fn prefetch(payload: &Payload) {
+    payload.handle.prefetch(..).expect("a hint");
+}
+
+/// Forks at such a moment. Both sides use the payload and others as if nothing had been.
+fn fork_at(test: &str, moment: &Moment) {
+    in_own_process(
+        test,
+        |_| {},
+        || {
+            let (scratch, gate) = (scratch(), Gate::new());
+            let builder = Pager::builder().device(Halting(gate.clone())).scratch_dir(scratch.path());
+            let pager = builder.resident_bytes(BUDGET).build().expect("a pager");
+            let [subject_len, other_len] = moment.lens;
+            let handle = pager.pageout_copy(&[&elements::<u8>(subject_len, 1)]).expect("a pageout");
+            let subject = Payload { handle, seed: 1 };
+            (moment.shut)(&gate);
+            let other = Payload::new(&pager, other_len, 2);
+            std::thread::scope(|scope| {
+                let acting = scope.spawn(|| (moment.act)(&subject));
+                let _open = OpenWhenDropped(&gate);
+                gate.halts();
+                let child = Child::fork(|_| {
+                    gate.open();
+                    use_all(&pager, &[&subject, &other], if moment.is_stuck { other_len } else { 0 });
+                });
+                child.passes();
+                gate.open();
+                acting.join().expect("no panic");
+            });
+            use_all(&pager, &[&subject, &other], 0);
+            assert_same(&subject.handle.take().expect("a take"), &elements::<u8>(subject_len, 1));
+            drop(other);
+            ends_empty(&pager);
+        },
+    );
+}
+
+/// All of the budget, but for what is stuck, can be used for any of the payloads, and for new ones.
+fn use_all(pager: &Pager, payloads: &[&Payload], stuck: usize) {
+    // The first look at the budget.
+    let mut new = Vec::new();
+    for seed in 10..13 {
+        new.push(Payload::new(pager, ALL - stuck, seed));
+        for payload in payloads.iter().copied().chain(&new) {
+            payload.check();
+            if payload.handle.len() <= ALL - stuck {
+                borrow(payload);
+            }
+            assert!(pager.stats().resident_bytes <= BUDGET, "{:?}", pager.stats());
+        }
+    }
+    for Payload { handle, seed } in new {
+        assert_same(&handle.take().expect("a take"), &elements::<u8>(ALL - stuck, seed));
+    }
+    assert_eq!(pager.stats().borrowed_bytes, 0);
+    assert!(pager.stats().resident_bytes <= payloads.iter().map(|payload| payload.handle.len() as u64).sum());
+}
+
+#[test]
+fn a_fork_while_a_payload_is_read_in_for_a_borrow_leaves_both_sides_whole() {
+    let moment = Moment { shut: Gate::shut_for_reads, lens: [300 * KIB, MUCH], act: borrow, is_stuck: false };
+    fork_at("a_fork_while_a_payload_is_read_in_for_a_borrow_leaves_both_sides_whole", &moment);
+}
+
+#[test]
+fn a_fork_while_all_of_the_budget_is_read_in_leaves_both_sides_whole() {
+    let moment = Moment { shut: Gate::shut_for_reads, lens: [ALL, MUCH], act: borrow, is_stuck: false };
+    fork_at("a_fork_while_all_of_the_budget_is_read_in_leaves_both_sides_whole", &moment);
+}
+
+#[test]
+fn a_fork_while_the_keeper_reads_a_payload_in_leaves_both_sides_whole() {
+    let moment = Moment { shut: Gate::shut_for_reads, lens: [300 * KIB, MUCH], act: prefetch, is_stuck: false };
+    fork_at("a_fork_while_the_keeper_reads_a_payload_in_leaves_both_sides_whole", &moment);
+}
+
+#[test]
+fn a_fork_while_a_payload_on_disk_is_read_leaves_both_sides_whole() {
+    let moment = Moment { shut: Gate::shut_for_reads, lens: [300 * KIB, MUCH], act: Payload::check, is_stuck: false };
+    fork_at("a_fork_while_a_payload_on_disk_is_read_leaves_both_sides_whole", &moment);
+}
+
+#[test]
+fn a_fork_while_a_borrow_writes_another_payload_leaves_both_sides_whole() {
+    let moment = Moment { shut: Gate::shut_for_writes, lens: [ALL, MUCH], act: borrow, is_stuck: true };
+    fork_at("a_fork_while_a_borrow_writes_another_payload_leaves_both_sides_whole", &moment);
+}
+
+#[test]
+fn a_fork_while_the_keeper_writes_leaves_both_sides_whole() {
+    let moment = Moment { shut: Gate::shut_for_writes, lens: [300 * KIB, MOST], act: |_| {}, is_stuck: true };
+    fork_at("a_fork_while_the_keeper_writes_leaves_both_sides_whole", &moment);
 }

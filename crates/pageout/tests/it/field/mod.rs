@@ -7,6 +7,7 @@ mod directory;
 mod environment;
 mod forked_budget;
 mod forks;
+mod halting;
 mod idle;
 mod memory_group;
 mod prefetch;
