@@ -30,7 +30,7 @@ export interface BudgetRef {
 
 /**
  * Takes a payload in for which was claimed, and gives its ticket. The views are of whole private buffers, which are kept under `key`
- * until that is drained or given back.
+ * until that has departed or is given back.
  */
 export declare function admit(pager: PagerRef, departures: DeparturesRef, key: number, views: Array<ArrayBufferView>): number
 
@@ -124,12 +124,6 @@ export declare function discardExcluded(view: ArrayBufferView): void
  */
 export declare function discardPages(view: ArrayBufferView): void
 
-/** The keys of memory that is to be freed now, each followed by 1 where it left to make room for others. `drained` says that it is. */
-export declare function drain(departures: DeparturesRef): Float64Array
-
-/** The memory of the keys that `drain` gave last is freed. */
-export declare function drained(departures: DeparturesRef): void
-
 /** Ends an exposure: nobody but the package can reach the memory any more, which is where it was or where `relocate` said. */
 export declare function endExposure(pager: PagerRef, ticket: number): void
 
@@ -189,6 +183,12 @@ export declare function makeBudget(limitBytes?: number | undefined | null): Budg
 
 /** Something to stop a pageout with. */
 export declare function makeStop(): StopRef
+
+/**
+ * The key of memory that is to be freed now, negative where it did not leave to make room for others; 0 where there is none. Says
+ * that the memory of the key before is freed.
+ */
+export declare function nextDeparted(departures: DeparturesRef): number
 
 /** The failure of a borrow for which no thread freed what had left. */
 export declare function noRoomYet(pager: PagerRef, ticket: number): object

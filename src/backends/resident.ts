@@ -156,7 +156,7 @@ export function lendResident(payload: Payload, hold?: Hold): ArrayBuffer {
  * comes back from disk as one.
  */
 function inOnePiece(payload: Payload, key: number): ArrayBuffer | undefined {
-  const filled = parked(key).buffers.filter(({ byteLength }) => byteLength > 0)
+  const filled = filledOf(parked(key))
   const [only] = filled
   if (only && filled.length === 1) {
     lentKeys.set(payload, key)
@@ -170,6 +170,10 @@ function inOnePiece(payload: Payload, key: number): ArrayBuffer | undefined {
     writeOut(payload, false)
     return undefined
   }
+}
+
+function filledOf({ buffers }: Residence): readonly ArrayBuffer[] {
+  return buffers.length === 1 ? buffers : buffers.filter(({ byteLength }) => byteLength > 0)
 }
 
 /** Makes one private buffer the memory of an exposed payload, in place of several. */
@@ -287,7 +291,7 @@ export function readExposed(payload: Payload, ranges: Ranges, into: Uint8Array):
 export function takeBackResident(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
   const key = lentKeys.get(payload) as number
   if (isCopy) relocate(payload, key, buffer)
-  else park(key, { ...parked(key), buffers: [buffer] })
+  else parked(key).buffers = [buffer]
   endExposure(payload)
 }
 
@@ -341,7 +345,7 @@ export function loseResident(payload: Payload): boolean {
 /** Makes another buffer with the same bytes that of an exposed payload, which has one. */
 function relocate({ owner, ticket }: Payload, key: number, buffer: ArrayBuffer): void {
   native.relocate(owner.ref, ticket, new Uint8Array(buffer))
-  park(key, { ...parked(key), buffers: [buffer] })
+  parked(key).buffers = [buffer]
 }
 
 function endExposure(payload: Payload): void {

@@ -111,9 +111,9 @@ export class Borrow<out C extends Chunk = Chunk> {
 
 /** @internal A borrow of a loan, which ends it when it is collected unreleased. */
 export function borrowOf(loan: Loan, place: Place | undefined): Borrow<Chunk> {
-  const { chunkClass, byteLength } = loan.payload
   const lease = new Lease(loan, place)
-  const value = chunkClass.over(loan.join(), 0, byteLength)
+  loan.join()
+  const value = loan.array()
   const borrow = make(value, lease)
   if (loan.isOfBuffers) BORROWS.register(borrow, lease, lease)
   else ARRAYS.register(value, lease, lease)

@@ -62,11 +62,16 @@ export class Loan implements Lending {
     return loan
   }
 
-  /** One borrow more: gives the memory that it sees. */
-  join(): ArrayBuffer {
+  /** One borrow more. */
+  join(): void {
     this.#buffer ??= this.#lendAgain()
     this.#borrows++
-    return this.#buffer
+  }
+
+  /** What a borrow sees of the memory, in the class that was paged out. */
+  array(): Chunk {
+    const { chunkClass, byteLength } = this.payload
+    return chunkClass.over(this.#buffer as ArrayBuffer, 0, byteLength)
   }
 
   /** Callers who had the buffer for themselves share it with a borrow again. */

@@ -13,7 +13,7 @@ const evictions = diagnostics.channel('pageout:eviction')
 
 /** The memory of one payload. */
 export interface Residence {
-  readonly buffers: readonly ArrayBuffer[]
+  buffers: readonly ArrayBuffer[]
   /** Whether it is excluded from core dumps. */
   readonly isExcluded: boolean
   readonly spareBytes: number
@@ -89,17 +89,16 @@ export function drainIfDue(): void {
 /** Frees what left memory. Returns whether there was something. */
 export function drain(): boolean {
   if (!departures) return false
-  const pairs = native.drain(departures)
-  for (let pair = 0; pair < pairs.length; pair += 2) {
-    const key = pairs[pair] ?? 0
+  let key = native.nextDeparted(departures)
+  const isAny = key !== 0
+  for (; key !== 0; key = native.nextDeparted(departures)) {
     // What failed to be admitted is the caller's again.
-    if (!residences.has(key)) continue
-    const residence = unpark(key)
-    if (pairs[pair + 1] === 1 && evictions.hasSubscribers) tellEviction(bytesOf(residence))
+    if (!residences.has(Math.abs(key))) continue
+    const residence = unpark(Math.abs(key))
+    if (key > 0 && evictions.hasSubscribers) tellEviction(bytesOf(residence))
     free(residence)
   }
-  native.drained(departures)
-  return pairs.length > 0
+  return isAny
 }
 
 let evicted: number[] = []

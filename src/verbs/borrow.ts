@@ -7,8 +7,9 @@ import { whenThereIsRoom } from '../borrows/waiting.js'
 import { placeAbove } from '../borrows/warnings.js'
 import { type BorrowArguments, borrowArguments, type Work } from '../chunks/arguments.js'
 import { bufferOf } from '../chunks/classes.js'
-import { invalidArgValue, invalidReturnValue, type Result } from '../model/errors.js'
+import { borrowReleased, invalidArgValue, invalidReturnValue, type Result } from '../model/errors.js'
 import { type Handle, payloadOf } from '../model/handle.js'
+import type { Payload } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
 import { util } from '../runtime/node.js'
@@ -22,15 +23,15 @@ type Rest = readonly [workOrOptions?: unknown, options?: unknown]
 /** Borrows a payload, for `work` or for whom holds the result. */
 export function borrow(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): unknown {
   const work = workOf(rest)
-  const borrowed = open(pager, handle)
-  return work ? use(borrowed, work) : borrowed
+  return work ? use(open(pager.payload(handle), handle, joined), work) : openWatched(pager, handle)
 }
 
 /** The same, where a failure of the system is returned; what `work` throws is thrown. */
 export function tryBorrow(pager: PagerCore, handle: Handle<Chunk>, rest: Rest): Result<unknown> {
   const work = workOf(rest)
-  const result = attempt(() => open(pager, handle))
-  return result.ok && work ? { ok: true, value: use(result.value, work) } : result
+  if (!work) return attempt(() => openWatched(pager, handle))
+  const result = attempt(() => open(pager.payload(handle), handle, joined))
+  return result.ok ? { ok: true, value: use(result.value, work) } : result
 }
 
 /** Borrows a payload, whose bytes come into memory off the JavaScript thread. */
@@ -54,15 +55,26 @@ function workOf(rest: Rest): Work | undefined {
   return work
 }
 
-function open(pager: PagerCore, handle: Handle<Chunk>): Borrow<Chunk> {
+function openWatched(pager: PagerCore, handle: Handle<Chunk>): Borrow<Chunk> {
   const payload = pager.payload(handle)
-  const place = payload.owner.notesBorrowers ? placeAbove(open) : undefined
-  if (isUnwatched('read')) return borrowOf(Loan.of(payload, handle), place)
+  const place = payload.owner.notesBorrowers ? placeAbove(openWatched) : undefined
+  return open(payload, handle, loan => borrowOf(loan, place))
+}
+
+/** `join` is called with the loan at once: whoever is told of the read may end it. */
+function open<T>(payload: Payload, handle: Handle<Chunk>, join: (loan: Loan) => T): T {
+  if (isUnwatched('read')) return join(Loan.of(payload, handle))
   return traced('read', contextOf(payload), () => {
     // Subscribers may have done anything.
     payload.owner.refuseUnusable(payload)
-    return borrowOf(Loan.of(payload, handle), place)
+    return join(Loan.of(payload, handle))
   })
+}
+
+/** A loan with one borrow more, which nobody can drop unreleased: what it sees is for work alone. */
+function joined(loan: Loan): Loan {
+  loan.join()
+  return loan
 }
 
 /** The first part of it is done at once, so that a place that is noted leads to the caller. */
@@ -75,15 +87,16 @@ function openLater(pager: PagerCore, handle: Handle<Chunk>, { signal, wait }: Bo
   return payload.owner.pending(() => tracedPromise('read', contextOf(payload), step))
 }
 
-/** Does work with a borrowed payload, and ends the borrow. */
-function use(borrowed: Borrow<Chunk>, work: Work): unknown {
-  const { value } = borrowed
+/** Does work with a payload that was joined, and ends the borrow. */
+function use(loan: Loan, work: Work): unknown {
+  if (loan.isOver) throw borrowReleased()
+  const value = loan.array()
   const buffer = bufferOf(value)
   let result: unknown
   try {
     result = work(value)
   } finally {
-    borrowed.release()
+    if (!loan.isOver) loan.leave()
   }
   refuseBorrowed(result, buffer)
   if (isThenable(result)) {

@@ -20,7 +20,7 @@ static ALL: LazyLock<Mutex<Vec<Weak<Departures>>>> = LazyLock::new(Mutex::defaul
 /// What has left and waits to be freed by one thread.
 pub struct Departures {
     waiting: Mutex<Waiting>,
-    /// Told when a lease ends.
+    /// Told when a lease ends and the environment waits for that.
     ended: Condvar,
     /// Leases that exist.
     leases: AtomicU64,
@@ -28,10 +28,12 @@ pub struct Departures {
 
 struct Waiting {
     departed: Vec<Departed>,
-    /// What JavaScript is freeing now.
-    freeing: Vec<LentRoom>,
+    /// Of what JavaScript is freeing now.
+    freeing: Option<LentRoom>,
     bytes: u64,
     is_woken: bool,
+    /// Whether the environment ends, and waits for leases: telling nobody would be a system call.
+    is_closing: bool,
     /// Says to JavaScript, which looks there before each call, that something waits. Nothing once the environment ends.
     flag: Option<Flag>,
     wake: Option<Box<dyn Fn() + Send>>,
@@ -76,9 +78,10 @@ impl Departures {
     pub fn new(flag: Flag, wake: Box<dyn Fn() + Send>) -> Arc<Self> {
         let waiting = Waiting {
             departed: Vec::new(),
-            freeing: Vec::new(),
+            freeing: None,
             bytes: 0,
             is_woken: false,
+            is_closing: false,
             flag: Some(flag),
             wake: Some(wake),
             tables: Vec::new(),
@@ -97,31 +100,21 @@ impl Departures {
         waiting.tables.push(Arc::downgrade(table));
     }
 
-    /// What is to be freed now. Its rooms stay taken until [`Self::set_freed`].
-    pub fn drain(&self) -> Vec<Departed> {
+    /// The memory that is to be freed next. Its room stays taken until the next call, which says that it is freed.
+    pub fn next(&self) -> Option<Departed> {
         let mut waiting = self.lock();
-        (waiting.bytes, waiting.is_woken) = (0, false);
-        if let Some(flag) = waiting.flag {
-            flag.set(0);
-        }
-        let mut departed = std::mem::take(&mut waiting.departed);
-        for one in &mut departed {
-            waiting.freeing.extend(one.room.take());
-        }
-        departed
-    }
-
-    /// What was drained is freed.
-    pub fn set_freed(&self) {
-        let freed = std::mem::take(&mut self.lock().freeing);
+        let freed = waiting.freeing.take();
+        let departed = waiting.next();
+        drop(waiting);
         drop(freed);
+        departed
     }
 
     /// The environment ends: frees its payloads, and waits until nobody uses their memory.
     pub fn close(&self) {
         let tables = {
             let mut waiting = self.lock();
-            (waiting.flag, waiting.wake) = (None, None);
+            (waiting.flag, waiting.wake, waiting.is_closing) = (None, None, true);
             std::mem::take(&mut waiting.tables)
         };
         for table in tables.iter().filter_map(Weak::upgrade) {
@@ -131,21 +124,20 @@ impl Departures {
         while self.leases.load(Acquire) > 0 {
             waiting = self.ended.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        let departed = std::mem::take(&mut waiting.departed);
+        let freed = (std::mem::take(&mut waiting.departed), waiting.freeing.take());
         drop(waiting);
-        drop(departed);
-        self.set_freed();
+        drop(freed);
     }
 
-    fn add(&self, departed: Departed) {
+    /// A lease is over, and its memory is to be freed where there is some.
+    fn end_lease(&self, departed: Option<Departed>) {
         let mut waiting = self.lock();
-        waiting.bytes += departed.room.as_ref().map_or(0, LentRoom::bytes);
-        waiting.departed.push(departed);
-        if let Some(flag) = waiting.flag {
-            flag.set(1);
+        if let Some(departed) = departed {
+            waiting.add(departed);
         }
-        if waiting.bytes >= WAKING_BYTES {
-            waiting.wake();
+        self.leases.fetch_sub(1, AcqRel);
+        if waiting.is_closing {
+            self.ended.notify_all();
         }
     }
 
@@ -164,6 +156,38 @@ impl Waiting {
         if let Some(wake) = &self.wake {
             wake();
         }
+    }
+
+    fn add(&mut self, departed: Departed) {
+        self.bytes += departed.bytes();
+        self.departed.push(departed);
+        self.set_flag(1);
+        if self.bytes >= WAKING_BYTES {
+            self.wake();
+        }
+    }
+
+    fn next(&mut self) -> Option<Departed> {
+        let Some(mut departed) = self.departed.pop() else {
+            self.is_woken = false;
+            self.set_flag(0);
+            return None;
+        };
+        self.bytes -= departed.bytes();
+        self.freeing = departed.room.take();
+        Some(departed)
+    }
+
+    fn set_flag(&self, value: i32) {
+        if let Some(flag) = self.flag {
+            flag.set(value);
+        }
+    }
+}
+
+impl Departed {
+    fn bytes(&self) -> u64 {
+        self.room.as_ref().map_or(0, LentRoom::bytes)
     }
 }
 
@@ -187,16 +211,13 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if !self.is_given_back.load(Relaxed) {
-            let room = self.room.take();
-            if let Some(room) = &room {
-                room.depart();
-            }
-            self.departures.add(Departed { key: self.key, is_evicted: self.is_evicted.load(Relaxed), room });
+        let is_given_back = self.is_given_back.load(Relaxed);
+        let room = self.room.take().filter(|_| !is_given_back);
+        if let Some(room) = &room {
+            room.depart();
         }
-        let _waiting = self.departures.lock();
-        self.departures.leases.fetch_sub(1, AcqRel);
-        self.departures.ended.notify_all();
+        let departed = Departed { key: self.key, is_evicted: self.is_evicted.load(Relaxed), room };
+        self.departures.end_lease((!is_given_back).then_some(departed));
     }
 }
 

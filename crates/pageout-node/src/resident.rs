@@ -6,7 +6,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Function, Int32Array, Object, Result, Uint8Array};
+use napi::bindgen_prelude::{AsyncTask, External, Function, Int32Array, Object, Result, Uint8Array};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Status};
 use napi_derive::napi;
@@ -50,18 +50,12 @@ pub fn use_departures(pager: &PagerRef, departures: &DeparturesRef) {
     departures.add_table(pager);
 }
 
-/// The keys of memory that is to be freed now, each followed by 1 where it left to make room for others. `drained` says that it is.
+/// The key of memory that is to be freed now, negative where it did not leave to make room for others; 0 where there is none. Says
+/// that the memory of the key before is freed.
 #[napi(catch_unwind)]
-pub fn drain(departures: &DeparturesRef) -> Float64Array {
-    let pair = |departed: Departed| [double(departed.key), f64::from(departed.is_evicted)];
-    let pairs: Vec<f64> = departures.drain().into_iter().flat_map(pair).collect();
-    Float64Array::new(pairs)
-}
-
-/// The memory of the keys that `drain` gave last is freed.
-#[napi(catch_unwind)]
-pub fn drained(departures: &DeparturesRef) {
-    departures.set_freed();
+pub fn next_departed(departures: &DeparturesRef) -> f64 {
+    let signed = |Departed { key, is_evicted, .. }: Departed| if is_evicted { double(key) } else { -double(key) };
+    departures.next().map_or(0.0, signed)
 }
 
 /// Claims disk space for a payload, and room in the memory budget for buffers of `heldBytes`: 0. 1 where there will be room once what
@@ -89,7 +83,7 @@ pub fn unclaim(pager: &PagerRef) {
 }
 
 /// Takes a payload in for which was claimed, and gives its ticket. The views are of whole private buffers, which are kept under `key`
-/// until that is drained or given back.
+/// until that has departed or is given back.
 #[napi(catch_unwind)]
 pub fn admit(env: Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, views: Vec<ArrayBufferView>) -> Result<f64> {
     let bytes: Vec<&[u8]> = views.iter().map(ArrayBufferView::bytes).collect();
