@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache'
 import { Pager } from '../dist/index.js'
 import { LMDB, loadLmdb } from './lmdb.mjs'
-import { FILE_PER_PAYLOAD, MAKERS, OPEN_FILE, PAGEOUT_BUDGET } from './stores.mjs'
+import { FILE_PER_PAYLOAD, MAKERS, OPEN_FILE, PAGEOUT_BUDGET, PAGEOUT_BUDGET_UNCHECKED } from './stores.mjs'
 
 /** @typedef {import('./types.js').Cache} Cache */
 /** @typedef {import('./types.js').Place & { residentBytes: number }} Place */
@@ -12,7 +12,7 @@ import { FILE_PER_PAYLOAD, MAKERS, OPEN_FILE, PAGEOUT_BUDGET } from './stores.mj
 const SPILLS = [FILE_PER_PAYLOAD, OPEN_FILE, LMDB]
 const lruOver = (/** @type {string} */ store) => `lru-cache over ${store}`
 
-export const CACHES = [PAGEOUT_BUDGET, ...SPILLS.map(lruOver)]
+export const CACHES = [PAGEOUT_BUDGET, PAGEOUT_BUDGET_UNCHECKED, ...SPILLS.map(lruOver)]
 export const LRU_OVER_FILES = lruOver(FILE_PER_PAYLOAD)
 export const LRU_OVER_LMDB = lruOver(LMDB)
 
@@ -24,7 +24,8 @@ export const LRU_OVER_LMDB = lruOver(LMDB)
  * @returns {Promise<Cache | undefined>}
  */
 export async function openCache(name, place) {
-  if (name === PAGEOUT_BUDGET) return budgeted(place)
+  if (name === PAGEOUT_BUDGET) return budgeted(name, place, {})
+  if (name === PAGEOUT_BUDGET_UNCHECKED) return budgeted(name, place, { integrity: 'none' })
   const { makers } = await loadLmdb()
   const spill = SPILLS.find(store => lruOver(store) === name) ?? ''
   const store = { ...MAKERS, ...makers }[spill]?.(place)
@@ -32,15 +33,17 @@ export async function openCache(name, place) {
 }
 
 /**
+ * @param {string} name
  * @param {Place} place
+ * @param {import('../dist/index.js').PagerOptions} options
  * @returns {Cache}
  */
-function budgeted({ folder, residentBytes }) {
-  const pager = new Pager({ scratchDir: folder, residentBytes })
+function budgeted(name, { folder, residentBytes }, options) {
+  const pager = new Pager({ scratchDir: folder, residentBytes, ...options })
   /** @type {import('../dist/index.js').Handle<Uint8Array>[]} */
   const handles = []
   return {
-    name: PAGEOUT_BUDGET,
+    name,
     add: bytes => handles.push(pager.pageout(bytes)),
     look: (number, work) => pager.borrow(/** @type {(typeof handles)[number]} */ (handles[number]), work),
     hits: () => pager.stats().residentHits,

@@ -24,6 +24,7 @@ import { MIB } from './payloads.mjs'
 
 export const PAGEOUT = 'pageout'
 export const PAGEOUT_BUDGET = 'pageout within a memory budget'
+export const PAGEOUT_BUDGET_UNCHECKED = 'pageout within a memory budget, no checksums'
 export const PAGEOUT_INTO_TARGET = 'pageout, into a target'
 export const PAGEOUT_UNCHECKED = 'pageout, no checksums'
 export const PAGEOUT_WITHOUT_SPARES = 'pageout, no spare buffers'

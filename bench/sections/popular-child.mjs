@@ -6,10 +6,11 @@ import { checkStamp, popularNumbers, randomBytes, stamp } from '../payloads.mjs'
 /** @typedef {{ perSecond: number, hitPercent: number, peakBytes: number }} Phase the peak is of the resident memory, between looks */
 /** @typedef {{ alone: Phase, besideScan: Phase }} Answer */
 
-/** So many looks follow each other before what they did is asked for. */
+/** So many looks follow each other before the event loop comes round, and so many before the resident memory is looked at. */
 const LOOKS_TOGETHER = 100
+const LOOKS_PER_SAMPLE = 1000
 
-const { name, folder, payloads, payloadBytes, residentBytes, exponent } = question()
+const { name, folder, payloads, payloadBytes, residentBytes, exponent, looks } = question()
 const cache = await openCache(name, { folder, payloadBytes, residentBytes })
 if (!cache) throw new Error(`there is no ${name}`)
 const content = randomBytes(payloadBytes)
@@ -30,35 +31,41 @@ await cache.close()
 answer({ alone, besideScan })
 
 /**
- * Looks as often as there are payloads in each way of choosing, a few of each in turns. The hits are those of the first way.
+ * Looks in each way of choosing as often as asked, a few of each in turns. What is chosen is drawn before. The hits are those of the
+ * first way.
  *
  * @param {readonly (() => number)[]} ways
  * @returns {Promise<Phase>}
  */
 async function phase(ways) {
-  const looks = payloads
-  let [hits, peakBytes] = [0, 0]
+  const [first, ...others] = ways.map(way => Uint32Array.from({ length: looks }, way))
+  let [otherHits, peakBytes] = [0, 0]
+  const hitsBefore = hits()
   const start = performance.now()
   for (let done = 0; done < looks; done += LOOKS_TOGETHER) {
-    for (const way of ways) hits += look(way) * Number(way === ways[0])
-    peakBytes = Math.max(peakBytes, process.memoryUsage.rss())
+    look(first, done)
+    const hitsThen = others.length > 0 ? hits() : 0
+    for (const numbers of others) look(numbers, done)
+    if (others.length > 0) otherHits += hits() - hitsThen
+    if (done % LOOKS_PER_SAMPLE === 0) peakBytes = Math.max(peakBytes, process.memoryUsage.rss())
     // A program that waits for something now and then, so that what is collected can also be freed.
     await new Promise(setImmediate)
   }
   const seconds = (performance.now() - start) / 1000
-  return { perSecond: (looks * ways.length) / seconds, hitPercent: (hits * 100) / looks, peakBytes }
+  const hitPercent = ((hits() - hitsBefore - otherHits) * 100) / looks
+  return { perSecond: (looks * ways.length) / seconds, hitPercent, peakBytes }
+}
+
+function hits() {
+  return cache?.hits() ?? 0
 }
 
 /**
- * Gives how many of the looks found their payload in memory.
- *
- * @param {() => number} choose
+ * @param {Uint32Array | undefined} numbers
+ * @param {number} from
  */
-function look(choose) {
-  const before = cache?.hits() ?? 0
-  for (let looked = 0; looked < LOOKS_TOGETHER; looked++) {
-    const number = choose()
+function look(numbers, from) {
+  for (const number of numbers?.subarray(from, from + LOOKS_TOGETHER) ?? []) {
     cache?.look(number, bytes => checkStamp(bytes, number, name))
   }
-  return (cache?.hits() ?? 0) - before
 }
