@@ -134,9 +134,6 @@ export async function bringHint({ owner, ticket, byteLength }: Payload): Promise
   }
 }
 
-/** The keys of the memory of payloads that are lent. */
-const lentKeys = new WeakMap<Payload, number>()
-
 /** Lends the payload's memory, where it is read into if it is not in memory. */
 export function lendResident(payload: Payload, hold?: Hold): ArrayBuffer {
   const { owner, ticket } = payload
@@ -159,7 +156,7 @@ function inOnePiece(payload: Payload, key: number): ArrayBuffer | undefined {
   const filled = filledOf(parked(key))
   const [only] = filled
   if (only && filled.length === 1) {
-    lentKeys.set(payload, key)
+    payload.lentKey = key
     return only
   }
   try {
@@ -198,7 +195,7 @@ function join(payload: Payload, buffers: readonly ArrayBuffer[]): ArrayBuffer {
     free(unpark(key))
     throw error
   }
-  lentKeys.set(payload, key)
+  payload.lentKey = key
   drainIfDue()
   return joined
 }
@@ -220,7 +217,7 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
     if (outcome !== DONE) free(unpark(key))
   }
   if (outcome !== DONE) return undefined
-  lentKeys.set(payload, key)
+  payload.lentKey = key
   drainIfDue()
   return buffer
 }
@@ -271,12 +268,12 @@ async function bringLater(owner: Owner, ticket: number, byteLength: number, isHe
 
 /** Whether callers see the payload's memory, so that nobody else may read it. */
 export function isExposed(payload: Payload): boolean {
-  return lentKeys.has(payload)
+  return payload.lentKey !== undefined
 }
 
 /** Copies ranges of such a payload, on the thread of the callers. */
 export function readExposed(payload: Payload, ranges: Ranges, into: Uint8Array): void {
-  const buffer = bufferOf(lentKeys.get(payload) as number)
+  const buffer = bufferOf(payload.lentKey as number)
   const { bytes } = ranges
   let filled = 0
   for (let pair = 0; pair < bytes.length; pair += 2) {
@@ -289,7 +286,7 @@ export function readExposed(payload: Payload, ranges: Ranges, into: Uint8Array):
 
 /** Takes lent memory back, or a copy of it where callers keep it. */
 export function takeBackResident(payload: Payload, buffer: ArrayBuffer, isCopy: boolean): void {
-  const key = lentKeys.get(payload) as number
+  const key = payload.lentKey as number
   if (isCopy) relocate(payload, key, buffer)
   else parked(key).buffers = [buffer]
   endExposure(payload)
@@ -298,7 +295,7 @@ export function takeBackResident(payload: Payload, buffer: ArrayBuffer, isCopy: 
 /** Leaves lent memory to the callers. The payload has a copy, in the same room: what callers hold does not count. */
 export function leaveResident(payload: Payload): void {
   const { owner, ticket, byteLength } = payload
-  const key = lentKeys.get(payload) as number
+  const key = payload.lentKey as number
   const copy = privateMemory(byteLength, owner.excludes)
   new Uint8Array(copy).set(new Uint8Array(bufferOf(key)))
   relocate(payload, key, copy)
@@ -313,7 +310,7 @@ const left = new WeakMap<Payload, Hold>()
 export function lendAgainResident(payload: Payload, buffer: ArrayBuffer): void {
   const copy = lendResident(payload, left.get(payload))
   left.delete(payload)
-  relocate(payload, lentKeys.get(payload) as number, buffer)
+  relocate(payload, payload.lentKey as number, buffer)
   free(residenceOf(payload.owner, [copy]))
 }
 
@@ -328,8 +325,8 @@ export function endLeaveResident(payload: Payload, buffer: ArrayBuffer | undefin
 /** The lent memory is gone. Says whether the payload is on disk; else it is released. */
 export function loseResident(payload: Payload): boolean {
   const { owner, ticket } = payload
-  const key = lentKeys.get(payload) as number
-  lentKeys.delete(payload)
+  const key = payload.lentKey as number
+  payload.lentKey = undefined
   // It is the callers'.
   park(key, { ...parked(key), buffers: [] })
   const isOnDisk = native.lose(owner.ref, ticket)
@@ -349,7 +346,7 @@ function relocate({ owner, ticket }: Payload, key: number, buffer: ArrayBuffer):
 }
 
 function endExposure(payload: Payload): void {
-  lentKeys.delete(payload)
+  payload.lentKey = undefined
   native.endExposure(payload.owner.ref, payload.ticket)
   tellRoom()
 }

@@ -89,6 +89,8 @@ export interface Payload extends PayloadShape {
   isReleaseDue: boolean
   /** Its borrows, if there are any. */
   lending: Lending | undefined
+  /** What its memory within a budget is known by, while callers may look at that. */
+  lentKey: number | undefined
 }
 
 /** The ticket of a handle that was taken, released or moved. */

@@ -157,6 +157,7 @@ export class PagerCore implements Owner {
       isBeingTaken: false,
       isReleaseDue: false,
       lending: undefined,
+      lentKey: undefined,
     }
     const handle = handleOf<C>(payload)
     this.#registry.register(handle, ticket)
