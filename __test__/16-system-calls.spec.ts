@@ -17,7 +17,7 @@ interface Call {
   readonly answer: string
 }
 
-/** The calls between the marks that round-trips.ts makes. */
+/** The calls between the marks that the program makes. */
 function callsBetweenMarks(trace: string): Call[] {
   const lines = trace.split('\n')
   const [begin, end] = ['begin', 'end'].map(place => lines.findIndex(line => line.includes(`/no-such-file-${place}`)))
@@ -61,3 +61,30 @@ for (const byteLength of [4 * KIB, 64 * KIB, 2 * MIB]) {
     t.deepEqual(calls.filter(changesFiles), [])
   })
 }
+
+testWithStrace(
+  'a look at what is on disk makes no system call but the read, and what leaves for it unchanged makes none',
+  async t => {
+    const [byteLength, looks] = [64 * KIB, 400]
+    const path = join(newDirectory(t), 'trace')
+    const trace = `set -- strace -f -o '${path}' "$@"`
+    const counts = await runChild<Record<string, number>>('replacements.ts', [byteLength, looks], {}, trace)
+    const { residentHits = 0, residentMisses = 0, spareBytes = 0, ...left } = counts
+    t.is(residentHits + residentMisses, looks)
+    t.true(residentMisses > looks / 2, 'a budget for a quarter of them')
+    t.deepEqual(left, {
+      evictions: residentMisses,
+      evictionsWithoutWrite: residentMisses,
+      changedBorrows: 0,
+      spareHits: residentMisses,
+    })
+    t.is(spareBytes, byteLength, 'what has left is what the next one comes into')
+    const text = readFileSync(path, 'utf8')
+    const calls = callsBetweenMarks(text)
+    const count = (name: string) => calls.filter(call => call.name === name).length
+    t.is(count('pread64'), residentMisses)
+    t.is(count('pwrite64') + count('pwritev'), 0)
+    // The keeper is woken for a sixteenth of the budget at once.
+    t.true(count('futex') < residentMisses / 2, `${count('futex')} of ${residentMisses}`)
+  },
+)

@@ -205,12 +205,13 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
   const { owner, ticket } = payload
   const [key, buffer] = [newKey(), privateMemory(payload.byteLength, payload.owner.excludes)]
   park(key, residenceOf(owner, [buffer]))
-  const bring = () => guarded(() => native.bring(owner.ref, departuresOf(), ticket, key, new Uint8Array(buffer)))
+  const view = new Uint8Array(buffer)
+  const bring = () => native.bring(owner.ref, departuresOf(), ticket, key, view)
   let outcome = NOT_YET
   try {
     for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
-      drain()
-      outcome = bring()
+      drainIfDue()
+      outcome = guarded(bring)
     }
     if (outcome === NOT_YET) throw noRoomYet(owner, ticket)
   } finally {
