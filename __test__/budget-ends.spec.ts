@@ -362,3 +362,13 @@ for (const how of ['prefetch', 'borrow']) {
     })
   }
 }
+
+test('what is borrowed needs no prefetch', t => {
+  const { pager, handle } = written(t)
+  const borrowed = pager.borrow(handle)
+  pager.prefetch(handle)
+  pager.prefetch(handle, [[0, 10]])
+  sameBytes(t, borrowed.value, BYTES)
+  borrowed.release()
+  sameBytes(t, pager.take(handle), BYTES)
+})

@@ -282,6 +282,8 @@ function startBorrow(random, world, entry, scene, { work, prepare = () => {}, se
   const before = borrowedBefore(scene, call, entry)
   const options = { ...(isWaiting || random.oneIn(8) ? { wait: isWaiting } : {}), ...call.signalOptions }
   const args = [entry.handle, ...random.pick(FORMS)(work && (value => work(call, value)), options)]
+  // Those that come while another is pending may share its read, which is one search.
+  const isFirst = entry.loans.unsure.size === 0
   entry.loans.begin('unsure', call)
   entry.count(call)
   if (isWaiting && call.isAsync) scene.waiters.add(call)
@@ -291,7 +293,7 @@ function startBorrow(random, world, entry, scene, { work, prepare = () => {}, se
     const { error } = outcome
     if (error?.code === 'ERR_PAGEOUT_BUDGET') checkNoRoom(error, entry, { isWaiting, borrowedBytes: before })
     // Without a budget those that share memory share a read.
-    if (!error && isBudgeted(entry)) entry.served(1)
+    if (!error && isBudgeted(entry) && isFirst) entry.served(1)
     settled(outcome)
     if (entry.loans.unsure.has(call)) entry.loans.end('unsure', call)
   })

@@ -184,6 +184,8 @@ export const file: PayloadBackend = {
 
   prefetch(payload: Payload, { bytes, byteLength }: Ranges): void {
     const { owner, ticket } = payload
+    // What is borrowed is in memory.
+    if (owner.hasBudget && payload.lending) return
     if (owner.hasBudget && byteLength === payload.byteLength && byteLength > 0) void bringHint(payload)
     else guarded(() => native.prefetch(owner.ref, ticket, bytes))
   },
