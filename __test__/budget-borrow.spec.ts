@@ -135,6 +135,32 @@ test('what was changed while it was borrowed is kept as changed, and counted', a
   }
 })
 
+test('what was changed before it was ever written is counted too, and once', async t => {
+  const pager = newPager(t, { residentBytes: BUDGET })
+  const changed = pager.pageout(pattern(64 * KIB, 0))
+  const unchanged = pager.pageout(pattern(64 * KIB, 1))
+  const expected = pattern(64 * KIB, 0)
+  for (const at of [100, 101]) {
+    pager.borrow(changed, value => void (value[at] = 7))
+    expected[at] = 7
+    pager.borrow(unchanged, value => value.length)
+  }
+  t.is(pager.stats().changedBorrows, 0, 'it is noticed before it leaves')
+  const others = Array.from({ length: 64 }, (_, seed) => pager.pageout(pattern(64 * KIB, seed)))
+  await until(
+    t,
+    () => {
+      for (const handle of others) pager.borrow(handle, value => value.length)
+      return pager.stats().changedBorrows > 0
+    },
+    () => pager.stats(),
+  )
+  for (const handle of others) pager.borrow(handle, value => value.length)
+  t.is(pager.stats().changedBorrows, 1)
+  sameBytes(t, pager.take(changed), expected)
+  sameBytes(t, pager.take(unchanged), pattern(64 * KIB, 1))
+})
+
 test('where all of the budget is borrowed a borrow fails with the numbers, or waits in order', async t => {
   const pager = promisePager(t)
   const handles: Handle<Uint8Array>[] = []

@@ -37,8 +37,8 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl Account {
-    pub(crate) fn new(budget: &MemoryBudget, integrity: bool, exclude: bool) -> Self {
-        Self {
+    pub(crate) fn open(budget: &MemoryBudget, integrity: bool, exclude: bool) -> UnsizedArc<Self> {
+        let account = UnsizedArc::new(Self {
             budget: UnsizedArc::clone(budget.inner()),
             store: OnceLock::new(),
             integrity,
@@ -47,7 +47,9 @@ impl Account {
             resident_bytes: AtomicU64::new(0),
             borrowed_bytes: AtomicU64::new(0),
             counters: Counters::default(),
-        }
+        });
+        budget.inner().lock().register(&account);
+        account
     }
 
     pub(crate) fn budget(&self) -> &Budget {

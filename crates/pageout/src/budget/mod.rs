@@ -13,19 +13,21 @@
 //!   resident, leaving, being read in or borrowed has one, so the sum is exact at any moment.
 //! - **Admission**: the place on disk is claimed by the pageout, so that a full disk is told by that call; then the memory moves
 //!   in. Without room the pageout writes, as without a budget.
-//! - **[`ledger`]**: the entries, behind one lock that is held for a few instructions and never during a transfer. A [`Ticket`]
-//!   is what a handle holds of one.
+//! - **[`ledger`]**: the entries ([`entry`], in a [`slab`]), behind one lock that is held for a few instructions and never during a
+//!   transfer. A [`Ticket`] is what a handle holds of one.
 //! - **[`policy`]**: which is the coldest. Pure.
 //! - **[`writer`]**: what the keeper does, and in want of room whoever wants it: gives dirty payloads a good copy.
 //! - **Fork**: a child has the residents that it inherited. The keeper is outside of the ledger when a process forks, and what
 //!   it was writing is dirty in the child, which claims a place of its own for what leaves there.
 
 mod account;
+mod entry;
 mod ledger;
 #[cfg(all(test, pageout_loom))]
 mod models;
 mod policy;
 mod resident;
+mod slab;
 mod ticket;
 mod writer;
 
@@ -250,6 +252,7 @@ impl Budget {
         self.urge();
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Ledger> {
         let mut ledger = lock(&self.ledger);
         if self.is_inherited() {

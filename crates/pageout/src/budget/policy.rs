@@ -10,7 +10,7 @@
 //! before as many others became ghosts as there are entries in memory, it enters Main. No queue of ghosts is kept for that: the
 //! number of a ghost is in its node.
 //!
-//! Ids are indices of a slab of the caller's. A node of 20 bytes is kept for each id, whether its entry is in memory or not;
+//! Ids are indices of a slab of the caller's. A node of 16 bytes is kept for each id, whether its entry is in memory or not;
 //! nothing but [`Policy::prepare`] allocates. Each call takes constant time, some averaged over the calls before: moving an
 //! entry in use is paid by the use. The work of one [`Policy::evict`] or [`Policy::cool`] is bounded too, since it runs under a
 //! lock; that of [`Policy::next_cooled`] is not.
@@ -35,7 +35,7 @@
 //! | what leaves Main is a ghost too | 45.1 | 78.3 | 77.8 | 43.1 | 67.5 | 9.1 |
 //! | ghosts for as long as Main has entries | 45.1 | 78.2 | 77.7 | 43.1 | 67.5 | 0.0 |
 //!
-//! So ghosts are worth their four bytes where what is popular changes, though LRU is better there in a large cache. Only those of
+//! So ghosts are worth keeping where what is popular changes, though LRU is better there in a large cache. Only those of
 //! Small serve in a loop, where Main is empty at first: how long they count may not depend on it. A second use before Main gains
 //! 0.2 at most where nothing changes, more in a loop, and loses up to 1.0 where much does: one suffices. A tenth for Small lies
 //! between what is better while nothing changes and what is better when it does. An eighth of the memory that is cooled ahead
@@ -93,8 +93,8 @@ impl Policy {
     /// The entry came into memory, with so many bytes. `id` was [prepared](Self::prepare). One that is in memory is removed
     /// first.
     pub(crate) fn insert(&mut self, id: u32, bytes: u64) {
+        self.remove(id);
         let place = if self.was_missed(id) { Place::Main } else { Place::Small };
-        self.lists.put(id, Place::Absent);
         self.lists.set_bytes(id, bytes);
         self.lists.put(id, place);
     }
@@ -176,8 +176,8 @@ impl Policy {
 
     /// Whether `id` is a ghost, and fewer entries became ghosts since than are in memory.
     fn was_missed(&self, id: u32) -> bool {
-        let node = self.lists.node(id);
-        node.place == Place::Ghost && self.ghosts.wrapping_sub(node.ghost_number) < self.len()
+        let number = self.lists.node(id).ghost_number();
+        number.is_some_and(|number| self.ghosts.wrapping_sub(number) < self.len())
     }
 
     fn cool_within(&mut self, turns: &mut u32) -> Option<u32> {
@@ -268,6 +268,6 @@ impl Policy {
         }
         self.ghosts = self.ghosts.wrapping_add(1);
         self.lists.put(id, Place::Ghost);
-        self.lists.node_mut(id).ghost_number = self.ghosts;
+        self.lists.set_ghost_number(id, self.ghosts);
     }
 }

@@ -1,9 +1,6 @@
 //! Memory of a payload that is out and in memory, and the part of a budget that it takes.
 
-use std::sync::atomic::{
-    AtomicBool,
-    Ordering::{AcqRel, Acquire},
-};
+use std::sync::atomic::Ordering::AcqRel;
 
 use bytemuck::Pod;
 
@@ -14,42 +11,50 @@ use crate::sync::UnsizedArc;
 use crate::sys::destination;
 use crate::units;
 
+/// Set in the number of bytes of a room that another room stands for. No memory has as many bytes.
+const ELSEWHERE: u64 = 1 << 63;
+
 /// Bytes of a budget, until it is dropped.
 pub(crate) struct Room {
     account: UnsizedArc<Account>,
     bytes: u64,
-    /// Whether the memory has left already and only waits to be freed.
-    is_departing: AtomicBool,
 }
 
 impl Room {
     /// `bytes` that were reserved.
     pub(super) fn new(account: UnsizedArc<Account>, bytes: u64) -> Self {
         account.add_resident(bytes);
-        Self { account, bytes, is_departing: AtomicBool::new(false) }
+        Self { account, bytes }
+    }
+
+    /// `bytes` that another room has, which the memory itself keeps.
+    fn elsewhere(account: UnsizedArc<Account>, bytes: u64) -> Self {
+        Self { account, bytes: bytes | ELSEWHERE }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes & !ELSEWHERE
     }
 
-    /// The memory has left, and is freed as soon as its own thread comes to it.
-    pub(crate) fn depart(&self) {
-        if !self.is_departing.swap(true, AcqRel) {
-            self.account.budget().departing_bytes.fetch_add(self.bytes, AcqRel);
-        }
+    /// The memory has left, and is freed as soon as its own thread comes to it. Once for a room.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn begin_departure(&self) {
+        self.account.budget().departing_bytes.fetch_add(self.bytes(), AcqRel);
+    }
+
+    /// It is freed, and the room is given up next: in this order what departs is never more than what there is.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn end_departure(&self) {
+        self.account.budget().departing_bytes.fetch_sub(self.bytes(), AcqRel);
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.account.remove_resident(self.bytes);
-        let budget = self.account.budget();
-        // In this order what departs is never more than what there is.
-        if self.is_departing.load(Acquire) {
-            budget.departing_bytes.fetch_sub(self.bytes, AcqRel);
+        if self.bytes & ELSEWHERE == 0 {
+            self.account.remove_resident(self.bytes);
+            self.account.budget().used_bytes.fetch_sub(self.bytes, AcqRel);
         }
-        budget.used_bytes.fetch_sub(self.bytes, AcqRel);
     }
 }
 
@@ -57,28 +62,37 @@ impl Drop for Room {
 /// away as long as somebody does.
 pub(crate) struct ResidentMemory {
     pub(crate) memory: Memory,
-    /// Behind the memory: it is given up when that is freed. Nothing without a budget, and where the memory itself knows.
-    _room: Option<Room>,
-    bytes: u64,
-    /// Whether writing it shall end.
-    pub(super) stop: AtomicBool,
+    /// Behind the memory: it is given up when that is freed. Nothing without a budget.
+    room: Option<Room>,
 }
+
+const _: () = assert!(size_of::<ResidentMemory>() <= 32, "each payload in memory has one");
 
 impl ResidentMemory {
     /// Memory in its room.
     pub(crate) fn new(memory: Memory, room: Room) -> Self {
-        let bytes = room.bytes();
-        Self { memory, _room: Some(room), bytes, stop: AtomicBool::new(false) }
+        Self { memory, room: Some(room) }
     }
 
-    /// Memory that counts in no budget (0 bytes), or that knows its room of `bytes` itself.
-    pub(crate) fn roomless(memory: Memory, bytes: u64) -> Self {
-        Self { memory, _room: None, bytes, stop: AtomicBool::new(false) }
+    /// Memory that knows its room of `bytes` itself.
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn lent(memory: Memory, account: &UnsizedArc<Account>, bytes: u64) -> Self {
+        Self { memory, room: Some(Room::elsewhere(UnsizedArc::clone(account), bytes)) }
+    }
+
+    /// Memory that counts in no budget.
+    pub(crate) const fn roomless(memory: Memory) -> Self {
+        Self { memory, room: None }
     }
 
     /// What it takes of the budget.
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
+    pub(super) fn bytes(&self) -> u64 {
+        self.room.as_ref().map_or(0, Room::bytes)
+    }
+
+    /// Whose it is, where it counts in a budget.
+    pub(super) fn account(&self) -> Option<&UnsizedArc<Account>> {
+        self.room.as_ref().map(|room| &room.account)
     }
 
     /// A stored payload, read into new memory.

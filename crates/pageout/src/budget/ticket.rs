@@ -1,11 +1,10 @@
 //! What a handle holds of an entry, and what its verbs do with it.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use bytemuck::Pod;
 
 use super::account::count;
-use super::ledger::{Copy, Entry, Flags, Ledger};
+use super::entry::{Copy, Entry, Flag};
+use super::ledger::Ledger;
 use super::resident::ResidentMemory;
 use super::writer::Wanted;
 use super::{Account, Budget, NoRoom, Room};
@@ -17,7 +16,7 @@ use crate::sync::yield_now;
 use crate::sync::{MutexGuard, UnsizedArc};
 use crate::sys::Destination;
 #[cfg(feature = "addon-internals")]
-use crate::{payload::Chunk, sys::destination};
+use crate::{payload, payload::Chunk, sys::destination};
 
 /// An entry of a budget, which is freed when this is dropped.
 pub(crate) struct Ticket {
@@ -74,7 +73,6 @@ impl Account {
     /// Out of memory for the entry, and those of `move_in`.
     pub(crate) fn admit(
         self: &UnsizedArc<Self>,
-        len_bytes: u64,
         move_in: impl FnOnce() -> Result<(Place, ResidentMemory), Error>,
     ) -> Result<Ticket, Error> {
         let budget = self.budget();
@@ -85,8 +83,8 @@ impl Account {
         }
         ledger.prepare()?;
         let (place, resident) = move_in()?;
-        let (memory, copy) = (Some(UnsizedArc::new(resident)), Copy::Claimed(place));
-        let id = ledger.add(Entry { memory, ..self.entry(copy, len_bytes) });
+        let copy = Copy::Unwritten(Some(place), None);
+        let id = ledger.add(Entry::new(Some(UnsizedArc::new(resident)), copy));
         budget.urge_if_due(&ledger);
         Ok(self.ticket(id))
     }
@@ -95,16 +93,11 @@ impl Account {
     ///
     /// # Errors
     /// Out of memory for the entry.
-    pub(crate) fn admit_stored(self: &UnsizedArc<Self>, stored: Stored, len_bytes: u64) -> Result<Ticket, Error> {
-        let copy = Copy::Written(UnsizedArc::new(stored));
+    pub(crate) fn admit_stored(self: &UnsizedArc<Self>, stored: Stored) -> Result<Ticket, Error> {
         let mut ledger = self.budget().lock();
         ledger.prepare()?;
-        let id = ledger.add(self.entry(copy, len_bytes));
+        let id = ledger.add(Entry::new(None, Copy::Written(stored)));
         Ok(self.ticket(id))
-    }
-
-    fn entry(self: &UnsizedArc<Self>, copy: Copy, len_bytes: u64) -> Entry {
-        Entry { account: UnsizedArc::clone(self), memory: None, copy, len_bytes, borrows: 0, waiters: 0, flags: Flags::default() }
     }
 
     fn ticket(self: &UnsizedArc<Self>, id: u32) -> Ticket {
@@ -141,7 +134,7 @@ impl Ticket {
     /// or gone at any moment, as only those know who can reach it.
     pub(crate) fn look(&self, is_counted: bool) -> Result<Look, Error> {
         let mut ledger = self.budget().lock();
-        if ledger.entry(self.id).flags.is_exposed {
+        if ledger.entry(self.id).is(Flag::Exposed) {
             return Err(Error::Borrowed);
         }
         let counters = &self.account.counters;
@@ -154,17 +147,14 @@ impl Ticket {
         if is_counted {
             count(&counters.misses);
         }
-        match &ledger.entry(self.id).copy {
-            Copy::Written(stored) => Ok(Look::Stored(UnsizedArc::clone(stored))),
-            _ => Err(Error::Closed),
-        }
+        ledger.entry(self.id).copy.share().map(Look::Stored).ok_or(Error::Closed)
     }
 
     /// Whether the device has lost something of a file that the payload is to be read from.
     pub(crate) fn is_at_risk(&self) -> bool {
         let mut ledger = self.budget().lock();
         let entry = ledger.entry(self.id);
-        entry.memory.is_none() && matches!(&entry.copy, Copy::Written(stored) if stored.is_at_risk())
+        entry.memory.is_none() && entry.copy.stored().is_some_and(Stored::is_at_risk)
     }
 
     /// Fails where somebody borrows the payload.
@@ -190,7 +180,7 @@ impl Ticket {
         let mut ledger = settled(&self.account, self.id);
         let entry = ledger.entry(self.id);
         if entry.borrows > 0 {
-            return if may_be_held && !entry.flags.is_exposed { Ok(None) } else { Err(Error::Borrowed) };
+            return if may_be_held && !entry.is(Flag::Exposed) { Ok(None) } else { Err(Error::Borrowed) };
         }
         let Some(resident) = entry.memory.as_mut().and_then(UnsizedArc::get_mut) else { return Ok(None) };
         let Some(taken) = take(&mut resident.memory) else { return Ok(None) };
@@ -239,18 +229,17 @@ impl Ticket {
         read: impl FnOnce(&Stored, u64) -> Result<Memory, Error>,
     ) -> Result<Option<(Loan, UnsizedArc<ResidentMemory>)>, Error> {
         let entry = ledger.entry(self.id);
-        if entry.flags.is_arriving {
-            if std::mem::take(&mut entry.flags.is_uncounted) {
+        if entry.is(Flag::Arriving) {
+            if entry.take(Flag::Uncounted) {
                 self.count_miss(is_counted);
             }
             drop(self.budget().wait(ledger));
             return Ok(None);
         }
-        let len_bytes = entry.len_bytes;
-        let Copy::Written(stored) = &entry.copy else { return Err(Error::Closed) };
-        let stored = UnsizedArc::clone(stored);
-        entry.flags.is_arriving = true;
-        entry.flags.is_uncounted = false;
+        let stored = entry.copy.share().ok_or(Error::Closed)?;
+        let len_bytes = stored.len_bytes();
+        entry.set(Flag::Arriving, true);
+        entry.set(Flag::Uncounted, false);
         drop(ledger);
         let arrived = self.budget().room_or_wait(&self.account, len_bytes).and_then(|room| {
             let memory = read(&stored, len_bytes)?;
@@ -259,7 +248,7 @@ impl Ticket {
         drop(stored);
         self.count_miss(is_counted);
         let mut ledger = self.budget().lock();
-        ledger.entry(self.id).flags.is_arriving = false;
+        ledger.entry(self.id).set(Flag::Arriving, false);
         let outcome = arrived.map(|memory| {
             ledger.arrive(self.id, UnsizedArc::clone(&memory));
             ledger.borrow(self.id);
@@ -278,8 +267,9 @@ impl Ticket {
 
     /// Makes one piece of memory of several chunks.
     fn join<T: Pod>(&self) -> Result<(), Error> {
-        let len_bytes = self.budget().lock().entry(self.id).len_bytes;
+        let len_bytes = self.budget().lock().entry(self.id).memory.as_ref().map(|several| several.memory.len_bytes());
         // Nobody holds the chunks meanwhile: where there is no room for both, they leave, and come back from disk as one.
+        let Some(len_bytes) = len_bytes else { return Ok(()) };
         let room = self.budget().room_or_wait(&self.account, len_bytes)?;
         let Some(several) = self.budget().lock().touch(self.id) else { return Ok(()) };
         let memory = ResidentMemory::joined::<T>(&several.memory, len_bytes, self.account.exclude)?;
@@ -295,16 +285,8 @@ impl Ticket {
 
     /// Lets the keeper bring the payload into memory, where there is room.
     pub(crate) fn want<T: Pod>(&self) {
-        let mut ledger = self.budget().lock();
-        let entry = ledger.entry(self.id);
-        if entry.memory.is_none() && !entry.flags.is_arriving && !entry.flags.is_wanted && ledger.wanted.try_reserve(1).is_ok() {
-            ledger.entry(self.id).flags.is_wanted = true;
-            ledger.wanted.push_back(Wanted {
-                id: self.id,
-                account: UnsizedArc::clone(&self.account),
-                read: ResidentMemory::read::<T>,
-            });
-        }
+        let wanted = Wanted { id: self.id, account: UnsizedArc::clone(&self.account), read: ResidentMemory::read::<T> };
+        self.budget().lock().want(wanted);
         self.budget().urge();
     }
 }
@@ -318,12 +300,10 @@ fn settled(account: &Account, id: u32) -> MutexGuard<'_, Ledger> {
         if !entry.is_busy() {
             return ledger;
         }
-        if let Some(memory) = &entry.memory {
-            memory.stop.store(true, Relaxed);
-        }
-        entry.waiters += 1;
+        entry.stop();
+        entry.begin_wait();
         ledger = budget.wait(ledger);
-        ledger.entry(id).waiters -= 1;
+        ledger.entry(id).end_wait();
     }
 }
 
@@ -334,10 +314,8 @@ impl Drop for Ticket {
         }
         let mut ledger = self.budget().lock();
         let entry = ledger.entry(self.id);
-        entry.flags.is_freed = true;
-        if let Some(memory) = &entry.memory {
-            memory.stop.store(true, Relaxed);
-        }
+        entry.set(Flag::Freed, true);
+        entry.stop();
         // Whoever looks at lent memory is gone, or has closed the pager; and what holds it may wait for the end of its owner.
         let is_lent = entry.memory.as_ref().is_some_and(|memory| memory.memory.key().is_some());
         let given_up = (is_lent && entry.borrows > 0).then(|| ledger.lose_memory(self.id));
@@ -383,17 +361,25 @@ impl Ticket {
     /// Lets the owner of the payload's memory reach it, until [`Self::end_exposure`]: gives what stands for it there. Nobody else
     /// reads it then: whoever does at this moment is waited for. Nothing where it is not in memory. Counted as a hit where
     /// `is_counted` and it is one piece.
-    pub(crate) fn expose(&self, is_counted: bool) -> Option<u64> {
+    ///
+    /// # Errors
+    /// Out of memory for checksums.
+    pub(crate) fn expose(&self, is_counted: bool) -> Result<Option<u64>, Error> {
         loop {
             let mut ledger = settled(&self.account, self.id);
             let entry = ledger.entry(self.id);
-            entry.memory.as_ref()?;
-            if entry.is_unused() {
-                return self.expose_unused(&mut ledger, is_counted);
+            let Some(resident) = &entry.memory else { return Ok(None) };
+            if !entry.is_unused() {
+                // Somebody copies from it: a matter of moments.
+                drop(ledger);
+                yield_now();
+            } else if self.account.integrity && matches!(entry.copy, Copy::Unwritten(_, None)) {
+                let resident = UnsizedArc::clone(resident);
+                drop(ledger);
+                self.remember(&resident)?;
+            } else {
+                return Ok(self.expose_unused(&mut ledger, is_counted));
             }
-            // Somebody copies from it: a matter of moments.
-            drop(ledger);
-            yield_now();
         }
     }
 
@@ -407,6 +393,20 @@ impl Ticket {
             count(&self.account.counters.hits);
         }
         Some(key)
+    }
+
+    /// Remembers what a payload is that nobody has written yet, so that a change of it is noticed.
+    fn remember(&self, resident: &UnsizedArc<ResidentMemory>) -> Result<(), Error> {
+        let sums = Box::new(payload::checksums(resident.memory.chunks(), resident.memory.len_bytes())?);
+        let mut ledger = self.budget().lock();
+        let entry = ledger.entry(self.id);
+        let is_same = entry.memory.as_ref().is_some_and(|memory| UnsizedArc::ptr_eq(memory, resident));
+        if let Copy::Unwritten(_, before) = &mut entry.copy
+            && is_same
+        {
+            *before = Some(sums);
+        }
+        Ok(())
     }
 
     /// Counts one more use of a payload that is exposed.
@@ -431,7 +431,8 @@ impl Ticket {
     pub(crate) fn change_exposed(&self, change: impl FnOnce(&mut dyn Chunk)) -> bool {
         let mut ledger = self.budget().lock();
         let entry = ledger.entry(self.id);
-        let exposed = entry.memory.as_mut().filter(|_| entry.flags.is_exposed);
+        let is_exposed = entry.is(Flag::Exposed);
+        let exposed = entry.memory.as_mut().filter(|_| is_exposed);
         exposed.and_then(UnsizedArc::get_mut).and_then(|resident| resident.memory.only_chunk()).map(change).is_some()
     }
 
@@ -458,9 +459,9 @@ impl Ticket {
         let budget = self.budget();
         let (mut is_shared, mut is_counted) = (false, purpose == Purpose::Ahead);
         let mut ledger = budget.lock();
-        while ledger.entry(self.id).flags.is_arriving {
+        while ledger.entry(self.id).is(Flag::Arriving) {
             is_shared = true;
-            if !is_counted && std::mem::take(&mut ledger.entry(self.id).flags.is_uncounted) {
+            if !is_counted && ledger.entry(self.id).take(Flag::Uncounted) {
                 self.count_miss(&mut is_counted);
             }
             ledger = budget.wait(ledger);
@@ -470,14 +471,13 @@ impl Ticket {
             let brought = if is_shared { Brought::Shared } else { Brought::ByOther };
             return Ok((brought, self.held_for(purpose, &mut ledger)));
         }
-        if entry.flags.is_moved {
+        if entry.is(Flag::Moved) {
             return Ok((Brought::ByOther, None));
         }
-        let len_bytes = entry.len_bytes;
-        let Copy::Written(stored) = &entry.copy else { return Err(Error::Closed) };
-        let stored = UnsizedArc::clone(stored);
-        entry.flags.is_arriving = true;
-        entry.flags.is_uncounted = purpose == Purpose::Ahead;
+        let stored = entry.copy.share().ok_or(Error::Closed)?;
+        let len_bytes = stored.len_bytes();
+        entry.set(Flag::Arriving, true);
+        entry.set(Flag::Uncounted, purpose == Purpose::Ahead);
         drop(ledger);
         let filled = budget.room_or_departing(&self.account, len_bytes).and_then(|room| {
             let Some(room) = room else { return Ok(None) };
@@ -489,10 +489,10 @@ impl Ticket {
         let outcome = filled.and_then(|room| match room {
             None => Ok((Brought::NotYet, None)),
             Some(_) if self.account.is_closed() => Err(Error::Closed),
-            Some(_) if ledger.entry(self.id).flags.is_moved => Ok((Brought::ByOther, None)),
+            Some(_) if ledger.entry(self.id).is(Flag::Moved) => Ok((Brought::ByOther, None)),
             Some(room) => {
                 let bytes = room.bytes();
-                let memory = ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes);
+                let memory = ResidentMemory::lent(Memory::lent(vec![lend(room)])?, &self.account, bytes);
                 ledger.arrive(self.id, UnsizedArc::new(memory));
                 self.count_miss(&mut is_counted);
                 if purpose == Purpose::Exposed {
@@ -502,7 +502,8 @@ impl Ticket {
             }
         });
         let entry = ledger.entry(self.id);
-        (entry.flags.is_arriving, entry.flags.is_uncounted) = (false, false);
+        entry.set(Flag::Arriving, false);
+        entry.set(Flag::Uncounted, false);
         let removed = ledger.remove_if_unused(self.id);
         budget.tell();
         drop(ledger);
@@ -532,7 +533,7 @@ impl Ticket {
     pub(crate) fn replace_lent(&self, held_bytes: u64, lend: impl FnOnce(Room) -> Box<dyn Chunk>) -> Result<bool, Error> {
         let Some(room) = self.budget().room_or_departing(&self.account, held_bytes)? else { return Ok(false) };
         let bytes = room.bytes();
-        let resident = UnsizedArc::new(ResidentMemory::roomless(Memory::lent(vec![lend(room)])?, bytes));
+        let resident = UnsizedArc::new(ResidentMemory::lent(Memory::lent(vec![lend(room)])?, &self.account, bytes));
         let mut ledger = settled(&self.account, self.id);
         let old = ledger.replace(self.id, resident);
         count(&self.account.counters.hits);

@@ -1,14 +1,19 @@
 //! What the keeper does for a budget: cold payloads are written while they still are in memory, so that they can leave at once
 //! when room is needed. Whoever needs room that is not there does one step of the same.
 
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{AcqRel, Relaxed},
+};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::account::count;
-use super::ledger::{Copy, Job, Ledger};
+use super::entry::{Copy, Flag};
+use super::ledger::{Job, Ledger, Outcome};
 use super::resident::ResidentMemory;
 use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, PAYLOAD_BYTES_MIN, Room};
+use crate::block::Checksums;
 use crate::error::Error;
 use crate::keeper::Chore;
 use crate::payload::{Memory, Stored};
@@ -99,6 +104,14 @@ impl Budget {
             patience.wait();
             return Ok(());
         }
+        // What the keeper could not write some time ago says nothing of now.
+        if let Some(id) = ledger.next_failed() {
+            drop(ledger);
+            if self.settle(id) {
+                return Ok(());
+            }
+            ledger = self.lock();
+        }
         Err(self.no_room(&ledger, requested_bytes))
     }
 
@@ -107,14 +120,17 @@ impl Budget {
         let hold = fork::hold();
         let job = self.lock().begin(id);
         drop(hold);
-        let Some(Job { id, account, memory, copy, len_bytes }) = job else { return true };
-        let (copy, failure) = settled(&account, &memory, copy, len_bytes);
-        let is_good = matches!(copy, Copy::Written(_));
+        let Some(Job { id, memory, copy, write }) = job else { return true };
+        let outcome = settled(&write.account, &memory, copy, &write.stop);
+        let is_good = outcome.copy.stored().is_some() && outcome.failure.is_none();
         let hold = fork::hold();
         let mut ledger = self.lock();
         // Whoever waits for the memory wants it alone.
         drop(memory);
-        let removed = ledger.end(id, copy, failure);
+        if outcome.failure.is_some() {
+            count(&write.account.counters.background_write_failures);
+        }
+        let removed = ledger.end(id, outcome);
         self.tell();
         drop(ledger);
         drop(hold);
@@ -131,7 +147,7 @@ impl Budget {
         loop {
             let mut ledger = self.lock();
             let entry = ledger.entry(id);
-            if entry.flags.is_exposed {
+            if entry.is(Flag::Exposed) {
                 return Err(Error::Borrowed);
             }
             if entry.is_busy() {
@@ -141,7 +157,7 @@ impl Budget {
             let left = ledger.leave(id);
             let entry = ledger.entry(id);
             if entry.memory.is_none() {
-                entry.flags.is_moved |= is_moved;
+                entry.set(Flag::Moved, is_moved || entry.is(Flag::Moved));
                 drop(ledger);
                 drop(left);
                 return Ok(());
@@ -209,17 +225,15 @@ impl Budget {
     fn read_wanted(&self) {
         loop {
             let (hold, mut ledger) = self.undisturbed();
-            let wanted = ledger.wanted.pop_front();
+            let arrival = ledger.begin_arrival();
             drop((ledger, hold));
-            let Some(wanted) = wanted else { return };
-            self.read_in(&wanted);
+            let Some((wanted, stored)) = arrival else { return };
+            self.read_in(&wanted, stored);
         }
     }
 
-    fn read_in(&self, Wanted { id, account, read }: &Wanted) {
-        let (hold, mut ledger) = self.undisturbed();
-        let Some((stored, len_bytes)) = ledger.begin_arrival(*id, account) else { return };
-        drop((ledger, hold));
+    fn read_in(&self, Wanted { id, account, read }: &Wanted, stored: UnsizedArc<Stored>) {
+        let len_bytes = stored.len_bytes();
         let room = self.room_within(account, len_bytes, Patience::SHORT);
         // A hint: what fails is told by the verb that comes.
         let memory = room.ok().flatten().and_then(|room| Some((read(&stored, len_bytes, account.exclude).ok()?, room)));
@@ -227,14 +241,14 @@ impl Budget {
         let (hold, mut ledger) = self.undisturbed();
         let memory = memory.map(|(memory, room)| UnsizedArc::new(ResidentMemory::new(memory, room)));
         let unwanted = match memory {
-            Some(memory) if !account.is_closed() && !ledger.entry(*id).flags.is_freed => {
+            Some(memory) if !account.is_closed() && !ledger.entry(*id).is(Flag::Freed) => {
                 ledger.arrive(*id, memory);
                 None
             }
             unwanted => unwanted,
         };
-        ledger.entry(*id).flags.is_arriving = false;
-        ledger.entry(*id).flags.is_uncounted = false;
+        ledger.entry(*id).set(Flag::Arriving, false);
+        ledger.entry(*id).set(Flag::Uncounted, false);
         let removed = ledger.remove_if_unused(*id);
         self.tell();
         drop((ledger, hold));
@@ -276,50 +290,66 @@ impl Chore for Budget {
     }
 }
 
-/// The copy of a payload after it was written where that was needed, and why it could not be.
-fn settled(account: &Account, memory: &ResidentMemory, copy: Copy, len_bytes: u64) -> (Copy, Option<Error>) {
+/// Writes a payload where that is needed.
+fn settled(account: &Account, memory: &ResidentMemory, copy: Copy, stop: &AtomicBool) -> Outcome {
     // What does not serve is given up before another place is claimed.
-    let place = match copy {
-        Copy::Written(stored) => match stored.has_content(memory.memory.chunks()) {
-            Ok(true) => return (Copy::Written(stored), None),
-            Ok(false) => {
-                count(&account.counters.changed_borrows);
-                None
+    let (place, before) = match copy {
+        Copy::Unwritten(place, before) => (place.filter(Place::is_writable), before),
+        Copy::Busy { .. } => (None, None),
+        copy @ (Copy::Written(_) | Copy::Shared(_)) => {
+            match copy.stored().map_or(Ok(false), |stored| stored.has_content(memory.memory.chunks())) {
+                Ok(true) => return Outcome { copy, is_written: false, failure: None },
+                Ok(false) => count(&account.counters.changed_borrows),
+                Err(error) => return Outcome { copy, is_written: false, failure: Some(error) },
             }
-            Err(error) => return (Copy::Written(stored), Some(error)),
-        },
-        Copy::Claimed(place) => Some(place).filter(Place::is_writable),
-        Copy::None | Copy::Busy(_) => None,
+            (None, None)
+        }
     };
-    let Some(place) = place else { return written_elsewhere(account, memory, len_bytes) };
-    match write(account, memory, place, len_bytes) {
-        Ok(stored) => (Copy::Written(UnsizedArc::new(stored)), None),
-        Err((error, place)) if is_stopped(&error) => (Copy::Claimed(place), None),
+    let Some(place) = place else { return written_elsewhere(account, memory, before, stop) };
+    match write(account, memory, place, before.as_deref(), stop) {
+        Ok(copy) => Outcome { copy, is_written: true, failure: None },
+        Err((error, place)) if is_stopped(&error) => unwritten(Some(place), before, None),
         // The place is given up: what comes there next fails as well, or takes room that is short.
         Err((_, place)) => {
             account.store().discard(place);
-            written_elsewhere(account, memory, len_bytes)
+            written_elsewhere(account, memory, before, stop)
         }
     }
 }
 
-fn written_elsewhere(account: &Account, memory: &ResidentMemory, len_bytes: u64) -> (Copy, Option<Error>) {
-    let place = match account.store().claim(len_bytes) {
+fn written_elsewhere(account: &Account, memory: &ResidentMemory, before: Option<Box<Checksums>>, stop: &AtomicBool) -> Outcome {
+    let place = match account.store().claim(memory.memory.len_bytes()) {
         Ok(claim) => claim.keep(),
-        Err(error) => return (Copy::None, Some(error)),
+        Err(error) => return unwritten(None, before, Some(error)),
     };
-    match write(account, memory, place, len_bytes) {
-        Ok(stored) => (Copy::Written(UnsizedArc::new(stored)), None),
-        Err((error, place)) if is_stopped(&error) => (Copy::Claimed(place), None),
+    match write(account, memory, place, before.as_deref(), stop) {
+        Ok(copy) => Outcome { copy, is_written: true, failure: None },
+        Err((error, place)) if is_stopped(&error) => unwritten(Some(place), before, None),
         Err((error, place)) => {
             account.store().discard(place);
-            (Copy::None, Some(error))
+            unwritten(None, before, Some(error))
         }
     }
 }
 
-fn write(account: &Account, memory: &ResidentMemory, place: Place, len_bytes: u64) -> Result<Stored, (Error, Place)> {
-    Stored::write(account.store(), place, memory.memory.chunks(), len_bytes, account.integrity, &memory.stop)
+fn unwritten(place: Option<Place>, before: Option<Box<Checksums>>, failure: Option<Error>) -> Outcome {
+    Outcome { copy: Copy::Unwritten(place, before), is_written: false, failure }
+}
+
+/// Writes a payload, and counts it where it is not any more what it was `before` somebody else could write to it.
+fn write(
+    account: &Account,
+    memory: &ResidentMemory,
+    place: Place,
+    before: Option<&Checksums>,
+    stop: &AtomicBool,
+) -> Result<Copy, (Error, Place)> {
+    let (chunks, len_bytes) = (memory.memory.chunks(), memory.memory.len_bytes());
+    let stored = Stored::write(account.store(), place, chunks, len_bytes, account.integrity, stop)?;
+    if before.is_some_and(|before| stored.differs_from(before)) {
+        count(&account.counters.changed_borrows);
+    }
+    Ok(Copy::Written(stored))
 }
 
 fn is_stopped(error: &Error) -> bool {

@@ -184,7 +184,7 @@ impl PagerBuilder {
             Resident::Bytes(0) => None,
             resident => Some(MemoryBudget::new(resident)),
         };
-        let account = budget.map(|budget| UnsizedArc::new(Account::new(&budget, self.integrity, self.exclude_from_core_dumps)));
+        let account = budget.map(|budget| Account::open(&budget, self.integrity, self.exclude_from_core_dumps));
         Pager {
             shared: Arc::new(Shared {
                 device: self.device,

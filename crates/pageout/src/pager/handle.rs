@@ -434,7 +434,7 @@ impl<T: Pod> Handle<T> {
             Body::Swap(resident) => ResidentMemory::joined::<T>(&resident.memory, len_bytes, exclude)?,
             Body::Kept(_) => unreachable!("lent by its budget"),
         };
-        let resident = UnsizedArc::new(ResidentMemory::roomless(memory, 0));
+        let resident = UnsizedArc::new(ResidentMemory::roomless(memory));
         *lent = UnsizedArc::downgrade(&resident);
         Ok(resident)
     }

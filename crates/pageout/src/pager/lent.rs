@@ -1,6 +1,8 @@
 //! Payloads in memory that somebody else owns, as the addon has it: `V8` frees its memory itself, on its own threads. The owner
 //! keeps it where nobody else reaches it, and the pager reads it until it drops what stands for it.
 
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
+
 use bytemuck::Pod;
 
 use super::handle::Body;
@@ -19,17 +21,35 @@ pub struct Claimed {
 
 /// Bytes of a memory budget, until it is dropped.
 #[doc(hidden)]
-pub struct LentRoom(Room);
+pub struct LentRoom {
+    room: Room,
+    /// Whether the memory has left already and only waits to be freed.
+    is_departing: AtomicBool,
+}
 
 impl LentRoom {
+    const fn new(room: Room) -> Self {
+        Self { room, is_departing: AtomicBool::new(false) }
+    }
+
     /// The memory has left the pager, and waits for its owner to free it.
     pub fn depart(&self) {
-        self.0.depart();
+        if !self.is_departing.swap(true, AcqRel) {
+            self.room.begin_departure();
+        }
     }
 
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.bytes()
+        self.room.bytes()
+    }
+}
+
+impl Drop for LentRoom {
+    fn drop(&mut self) {
+        if *self.is_departing.get_mut() {
+            self.room.end_departure();
+        }
     }
 }
 
@@ -85,10 +105,10 @@ impl Pager {
     ) -> Result<Handle<T>, Error> {
         let Some(account) = &self.shared.account else { return Err(Error::Closed) };
         let Claimed { place, room } = claimed;
-        let ticket = account.admit(len_bytes, || {
+        let ticket = account.admit(|| {
             let bytes = room.bytes();
-            let memory = Memory::lent(lend(LentRoom(room)))?;
-            Ok((place, ResidentMemory::roomless(memory, bytes)))
+            let memory = Memory::lent(lend(LentRoom::new(room)))?;
+            Ok((place, ResidentMemory::lent(memory, account, bytes)))
         })?;
         Ok(self.handle(Body::Kept(ticket), len_bytes))
     }
@@ -115,10 +135,10 @@ impl Handle<u8> {
     /// with [`Error::Borrowed`] until [`Self::end_exposure`]. Counted where `is_counted`, unless [`Self::replace_lent`] has to follow.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], and out of memory for checksums.
     pub fn expose(&self, is_counted: bool) -> Result<Option<u64>, Error> {
         self.pager_shared().check_open()?;
-        Ok(self.ticket().and_then(|ticket| ticket.expose(is_counted)))
+        self.ticket().map_or(Ok(None), |ticket| ticket.expose(is_counted))
     }
 
     /// Counts one more use of memory that is exposed.
@@ -160,7 +180,7 @@ impl Handle<u8> {
     ) -> Result<(Brought, Option<Hold>), Error> {
         self.pager_shared().check_open()?;
         let Some(ticket) = self.ticket() else { return Ok((Brought::ByOther, None)) };
-        let (brought, loan) = ticket.bring_lent(target, purpose, |room| lend(LentRoom(room)))?;
+        let (brought, loan) = ticket.bring_lent(target, purpose, |room| lend(LentRoom::new(room)))?;
         Ok((brought, loan.map(Hold)))
     }
 
@@ -176,7 +196,7 @@ impl Handle<u8> {
     /// As [`Handle::borrow`].
     pub fn replace_lent(&self, held_bytes: u64, lend: impl FnOnce(LentRoom) -> Box<dyn Chunk>) -> Result<bool, Error> {
         let Some(ticket) = self.ticket() else { return Ok(false) };
-        ticket.replace_lent(held_bytes, |room| lend(LentRoom(room)))
+        ticket.replace_lent(held_bytes, |room| lend(LentRoom::new(room)))
     }
 
     /// The error of a borrow for which threads did not free what had left.

@@ -249,7 +249,7 @@ impl Pager {
         match backend {
             Backend::Swap => {
                 let memory = Memory::pageout(chunks, self.shared.exclude_from_core_dumps)?;
-                Ok(self.handle(Body::Swap(UnsizedArc::new(ResidentMemory::roomless(memory, 0))), len_bytes))
+                Ok(self.handle(Body::Swap(UnsizedArc::new(ResidentMemory::roomless(memory))), len_bytes))
             }
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
             Backend::File => {
@@ -273,7 +273,7 @@ impl Pager {
         };
         let claim = self.store()?.claim(len_bytes).map_err(|error| self.with_payloads(error))?;
         let exclude = self.shared.exclude_from_core_dumps;
-        let ticket = account.admit(len_bytes, || {
+        let ticket = account.admit(|| {
             let memory = Memory::moved_in(chunks, exclude)?;
             Ok((claim.keep(), ResidentMemory::new(memory, room)))
         })?;
@@ -498,7 +498,7 @@ impl Pager {
     /// The handle of a payload that is written.
     fn stored<T>(&self, stored: Stored, len_bytes: u64) -> Result<Handle<T>, Error> {
         let body = match &self.shared.account {
-            Some(account) => Body::Kept(account.admit_stored(stored, len_bytes)?),
+            Some(account) => Body::Kept(account.admit_stored(stored)?),
             None => Body::File(stored),
         };
         Ok(self.handle(body, len_bytes))

@@ -31,29 +31,37 @@ pub trait Chunk: Any + Send + Sync {
 
     /// The owner takes the memory back: it is not to be freed when this is dropped.
     fn give_back(&mut self) {}
-
-    /// Gives the whole pages, which were excluded from core dumps, back to the system, and lets them into core dumps again.
-    /// Has no bytes then.
-    fn discard_excluded(&mut self) {}
 }
 
 impl<T: Pod> Chunk for PlainVec<T> {
     fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)
     }
+}
 
-    fn discard_excluded(&mut self) {
-        self.0.clear();
-        memory::discard_excluded(self.0.spare_capacity_mut());
+/// A vector whose pages are kept out of core dumps, and go back to the system when it is dropped.
+struct ExcludedVec<T: Pod>(PlainVec<T>);
+
+impl<T: Pod> Chunk for ExcludedVec<T> {
+    fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+impl<T: Pod> Drop for ExcludedVec<T> {
+    fn drop(&mut self) {
+        let PlainVec(elements) = &mut self.0;
+        elements.clear();
+        memory::discard_excluded(elements.spare_capacity_mut());
     }
 }
 
 /// A payload in the memory of this process.
 pub(crate) struct Memory {
     chunks: Chunks,
-    /// Whether its pages are kept out of core dumps.
-    is_excluded: bool,
 }
+
+const _: () = assert!(size_of::<Memory>() <= 16, "each payload of a memory budget has one");
 
 enum Chunks {
     /// A payload of one chunk: no list.
@@ -95,16 +103,16 @@ impl Memory {
             exclude_all(chunks)?;
         }
         if let [only] = chunks {
-            return Ok(Self { chunks: Chunks::One(moved_in(only)), is_excluded: exclude });
+            return Ok(Self { chunks: Chunks::One(moved_in(only, exclude)) });
         }
         let mut end = 0;
         for chunk in chunks {
             end += units::to_u64(size_of_val(&chunk[..]));
             ends.push(end);
-            moved.push(moved_in(chunk));
+            moved.push(moved_in(chunk, exclude));
         }
         let pieces = Pieces { chunks: moved.into_boxed_slice(), ends: ends.into_boxed_slice() };
-        Ok(Self { chunks: Chunks::Many(Box::new(pieces)), is_excluded: exclude })
+        Ok(Self { chunks: Chunks::Many(Box::new(pieces)) })
     }
 
     /// Takes out the chunk with all the elements, which are of type `T`, if there is one. The payload has no bytes then.
@@ -117,11 +125,11 @@ impl Memory {
             }
         };
         let only: &mut dyn Any = &mut **only;
-        let PlainVec(elements) = only.downcast_mut::<PlainVec<T>>()?;
-        if self.is_excluded {
+        if let Some(ExcludedVec(PlainVec(elements))) = only.downcast_mut::<ExcludedVec<T>>() {
             memory::include_in_core_dumps(bytemuck::cast_slice(elements));
+            return Some(std::mem::take(elements));
         }
-        Some(std::mem::take(elements))
+        only.downcast_mut::<PlainVec<T>>().map(|PlainVec(elements)| std::mem::take(elements))
     }
 
     /// Memory that somebody else lends, until it is dropped; at least one chunk.
@@ -133,7 +141,7 @@ impl Memory {
         if chunks.len() == 1
             && let Some(only) = chunks.pop()
         {
-            return Ok(Self { chunks: Chunks::One(only), is_excluded: false });
+            return Ok(Self { chunks: Chunks::One(only) });
         }
         let mut ends = Vec::new();
         ends.try_reserve_exact(chunks.len())?;
@@ -143,7 +151,7 @@ impl Memory {
             ends.push(end);
         }
         let pieces = Pieces { chunks: chunks.into_boxed_slice(), ends: ends.into_boxed_slice() };
-        Ok(Self { chunks: Chunks::Many(Box::new(pieces)), is_excluded: false })
+        Ok(Self { chunks: Chunks::Many(Box::new(pieces)) })
     }
 
     /// Tells lent memory that it leaves to make room.
@@ -180,6 +188,14 @@ impl Memory {
     /// What stands for lent memory with its owner.
     pub(crate) fn key(&self) -> Option<u64> {
         self.list().first().and_then(|chunk| chunk.key())
+    }
+
+    /// Bytes of all chunks together.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        match &self.chunks {
+            Chunks::One(only) => units::to_u64(only.bytes().len()),
+            Chunks::Many(pieces) => pieces.ends.last().copied().unwrap_or(0),
+        }
     }
 
     /// All chunks, in order.
@@ -223,9 +239,10 @@ impl Memory {
     }
 }
 
-/// The memory of a vector, which is left without capacity.
-fn moved_in<T: Pod>(vec: &mut Vec<T>) -> Box<dyn Chunk> {
-    Box::new(PlainVec(std::mem::take(vec)))
+/// The memory of a vector, which is left without capacity. Where `is_excluded`, it is kept out of core dumps.
+fn moved_in<T: Pod>(vec: &mut Vec<T>, is_excluded: bool) -> Box<dyn Chunk> {
+    let vec = PlainVec(std::mem::take(vec));
+    if is_excluded { Box::new(ExcludedVec(vec)) } else { Box::new(vec) }
 }
 
 /// Keeps all chunks out of core dumps, or none.
@@ -237,20 +254,6 @@ fn exclude_all<T: Pod>(chunks: &[Vec<T>]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        if self.is_excluded {
-            let chunks = match &mut self.chunks {
-                Chunks::One(only) => std::slice::from_mut(only),
-                Chunks::Many(pieces) => &mut pieces.chunks,
-            };
-            for chunk in chunks {
-                chunk.discard_excluded();
-            }
-        }
-    }
 }
 
 impl Payload for Memory {

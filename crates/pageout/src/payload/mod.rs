@@ -20,3 +20,5 @@ pub use memory::Chunk;
 pub(crate) use memory::Memory;
 pub(crate) use reading::Payload;
 pub(crate) use stored::Stored;
+#[cfg(feature = "addon-internals")]
+pub(crate) use stored::checksums;

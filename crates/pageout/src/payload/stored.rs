@@ -31,7 +31,7 @@ pub(crate) struct Stored {
 impl Stored {
     /// A payload without bytes. It needs no slots, and so no store.
     pub(crate) fn empty() -> Self {
-        Self { place: Place::of_pieces(Vec::new(), 1), checksums: Checksums::Off, len_bytes: 0 }
+        Self { place: Place::nowhere(), checksums: Checksums::Off, len_bytes: 0 }
     }
 
     /// Writes `chunks` out, unless `stop` becomes true first; together they have `len_bytes` bytes, which is not zero.
@@ -90,7 +90,16 @@ impl Stored {
         if !self.checksums.are_kept() {
             return Ok(true);
         }
-        with_slices(chunks, &[], |slices| Ok(Checksums::of(slices, self.len_bytes)? == self.checksums))
+        Ok(checksums(chunks, self.len_bytes)? == self.checksums)
+    }
+
+    /// Whether `before` are other checksums than those of what was written.
+    pub(crate) fn differs_from(&self, before: &Checksums) -> bool {
+        *before != self.checksums
+    }
+
+    pub(crate) const fn len_bytes(&self) -> u64 {
+        self.len_bytes
     }
 
     /// One payload of `pieces`, of which each but the last has `piece_bytes` bytes, whole pages. Leaves none in the list.
@@ -145,6 +154,14 @@ impl Payload for Stored {
         });
         self.pages().prefetch(ranges);
     }
+}
+
+/// The checksums of a payload of `len_bytes`, not zero.
+///
+/// # Errors
+/// When the memory for them cannot be allocated.
+pub(crate) fn checksums<'a>(chunks: impl ExactSizeIterator<Item = &'a [u8]>, len_bytes: u64) -> Result<Checksums, Error> {
+    with_slices(chunks, &[], |slices| Ok(Checksums::of(slices, len_bytes)?))
 }
 
 /// Bytes between the end of a payload and the end of its last page.

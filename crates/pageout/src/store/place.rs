@@ -18,12 +18,18 @@ const LARGEST_PIECE_BYTES: u32 = LARGEST_SLOT_BYTES as u32;
 pub(crate) enum Place {
     /// A payload that fits one slot: no allocation.
     One(Slot),
-    /// A longer payload.
-    Many {
-        slots: Box<[Slot]>,
-        /// Bytes of the payload in each slot but the last, at most [`LARGEST_SLOT_BYTES`].
-        piece_bytes: u32,
-    },
+    /// A longer payload, or nothing for one without bytes.
+    Many(Option<Box<Pieces>>),
+}
+
+const _: () = assert!(cfg!(pageout_loom) || size_of::<Place>() <= 16, "each payload has one");
+
+/// Slots of a longer payload.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    slots: Box<[Slot]>,
+    /// Bytes of the payload in each slot but the last, at most [`LARGEST_SLOT_BYTES`].
+    piece_bytes: u32,
 }
 
 /// A part of a payload that lies in one slot.
@@ -57,6 +63,11 @@ impl Place {
         Ok(Self::of_pieces(slots, LARGEST_PIECE_BYTES))
     }
 
+    /// The place of a payload without bytes.
+    pub(crate) const fn nowhere() -> Self {
+        Self::Many(None)
+    }
+
     /// An empty list of slots with room for those of `count` pieces.
     ///
     /// # Errors
@@ -71,13 +82,13 @@ impl Place {
     pub(crate) fn append_to(self, slots: &mut Vec<Slot>) {
         match self {
             Self::One(slot) => slots.push(slot),
-            Self::Many { .. } => unreachable!("a piece fits one slot"),
+            Self::Many(_) => unreachable!("a piece fits one slot"),
         }
     }
 
     /// The place of a payload that was put in `slots` piece by piece, each but the last `piece_bytes` long.
     pub(crate) fn of_pieces(slots: Vec<Slot>, piece_bytes: u32) -> Self {
-        Self::Many { slots: slots.into_boxed_slice(), piece_bytes }
+        Self::Many(Some(Box::new(Pieces { slots: slots.into_boxed_slice(), piece_bytes })))
     }
 
     /// Writes a payload: the bytes of `sources`, which may be longer than the payload by padding that the last slot holds. Calls
@@ -93,14 +104,14 @@ impl Place {
                 written();
                 Ok(())
             }
-            Self::Many { slots, piece_bytes } => {
+            Self::Many(_) => {
                 let mut rest = copied(sources)?;
                 let mut rest = &mut rest[..];
-                for slot in slots {
+                for slot in self.slots() {
                     if stop.load(Relaxed) {
                         return Err(Failure::new("pwritev", libc::ECANCELED).into());
                     }
-                    let window = window(rest, units::index(*piece_bytes))?;
+                    let window = window(rest, units::to_usize(self.piece_bytes()))?;
                     slot.write(&window)?;
                     written();
                     let window_bytes = window.iter().map(|slice| slice.len()).sum();
@@ -154,7 +165,7 @@ impl Place {
     pub(super) fn slots(&self) -> &[Slot] {
         match self {
             Self::One(slot) => std::slice::from_ref(slot),
-            Self::Many { slots, .. } => slots,
+            Self::Many(many) => many.as_ref().map_or(&[], |many| &many.slots),
         }
     }
 
@@ -191,16 +202,13 @@ impl Place {
 
     fn piece_bytes(&self) -> u64 {
         match self {
-            Self::One(_) => LARGEST_SLOT_BYTES,
-            Self::Many { piece_bytes, .. } => u64::from(*piece_bytes),
+            Self::One(_) | Self::Many(None) => LARGEST_SLOT_BYTES,
+            Self::Many(Some(many)) => u64::from(many.piece_bytes),
         }
     }
 
     fn slot(&self, position: u64) -> &Slot {
-        match self {
-            Self::One(slot) => slot,
-            Self::Many { slots, .. } => &slots[units::to_usize(position)],
-        }
+        &self.slots()[units::to_usize(position)]
     }
 }
 

@@ -273,6 +273,24 @@ fn a_payload_that_cannot_be_written_stays_and_is_tried_again() {
 }
 
 #[test]
+fn a_failure_that_is_over_is_not_told_by_the_next_borrow() {
+    let disk = Disk::new();
+    let pager = pager(&disk);
+    let cold = pager.pageout_copy(&[&elements::<u8>(64 * KIB, 99)[..]]).expect("a pageout");
+    disk.arm(Fault { call: Call::Write, index: 0, effect: Effect::Fail(libc::EIO), lasts: Lasts::ForGood });
+    let handles: Vec<_> = (0..16).map(|seed| out(&pager, 64 * KIB, seed)).collect();
+    let error = cold.borrow().expect_err("nothing can leave");
+    assert_eq!(error.code(), "EIO", "{error}");
+    disk.disarm();
+    // Before the keeper has tried again: room for one, then for all.
+    assert_same(&cold.borrow().expect("the device works"), &elements::<u8>(64 * KIB, 99));
+    let borrowed: Vec<_> = handles.iter().take(15).map(|handle| handle.borrow().expect("there is room")).collect();
+    for (seed, borrowed) in (0..).zip(&borrowed) {
+        assert_same(borrowed, &elements::<u8>(64 * KIB, seed));
+    }
+}
+
+#[test]
 fn a_prefetched_payload_comes_into_memory() {
     let disk = Disk::new();
     let pager = pager(&disk);

@@ -1,8 +1,9 @@
-//! Three first-in, first-out queues through one vector of nodes, so that an entry is moved, removed or found by its id at once.
+//! Three first-in, first-out queues through one slab of nodes, so that an entry is moved, removed or found by its id at once.
 
 use std::collections::TryReserveError;
 
-use crate::units::{self, KIB};
+use crate::budget::slab::Slab;
+use crate::units::KIB;
 
 /// No entry: the end of a queue.
 pub(super) const NONE: u32 = u32::MAX;
@@ -23,12 +24,11 @@ pub(super) enum Place {
 /// What is kept of an entry.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Node {
-    prev: u32,
+    /// The entry before it in its queue. Of a ghost: how many entries had become ghosts, itself included; wraps round.
+    prev_or_ghost_number: u32,
     next: u32,
     /// Its bytes in whole KiB, rounded up, at least 1. An entry beyond 4 TiB counts as 4 TiB.
     kib: u32,
-    /// Of a ghost: how many entries had become ghosts, itself included. Wraps round.
-    pub(super) ghost_number: u32,
     pub(super) place: Place,
     /// Whether it is in Main, or was when it was cooled.
     pub(super) was_main: bool,
@@ -39,7 +39,14 @@ pub(super) struct Node {
 /// More uses than these are not counted.
 pub(super) const USES_MAX: u8 = 3;
 
-const _: () = assert!(size_of::<Node>() <= 24, "a node is kept for each payload of a pager, resident or not");
+const _: () = assert!(size_of::<Node>() <= 16, "a node is kept for each payload of a pager, resident or not");
+
+impl Node {
+    /// Which ghost it is, where it is one.
+    pub(super) fn ghost_number(&self) -> Option<u32> {
+        (self.place == Place::Ghost).then_some(self.prev_or_ghost_number)
+    }
+}
 
 /// One queue.
 #[derive(Debug)]
@@ -58,27 +65,27 @@ impl Queue {
         self.first
     }
 
-    fn push(&mut self, nodes: &mut [Node], id: u32) {
-        nodes[units::index(id)].prev = self.last;
-        nodes[units::index(id)].next = NONE;
+    fn push(&mut self, nodes: &mut Slab<Node>, id: u32) {
+        let node = &mut nodes[id];
+        (node.prev_or_ghost_number, node.next) = (self.last, NONE);
+        self.count += 1;
+        self.kib += u64::from(node.kib);
         match self.last {
             NONE => self.first = id,
-            last => nodes[units::index(last)].next = id,
+            last => nodes[last].next = id,
         }
         self.last = id;
-        self.count += 1;
-        self.kib += u64::from(nodes[units::index(id)].kib);
     }
 
-    fn unlink(&mut self, nodes: &mut [Node], id: u32) {
-        let Node { prev, next, kib, .. } = nodes[units::index(id)];
+    fn unlink(&mut self, nodes: &mut Slab<Node>, id: u32) {
+        let Node { prev_or_ghost_number: prev, next, kib, .. } = nodes[id];
         match prev {
             NONE => self.first = next,
-            prev => nodes[units::index(prev)].next = next,
+            prev => nodes[prev].next = next,
         }
         match next {
             NONE => self.last = prev,
-            next => nodes[units::index(next)].prev = prev,
+            next => nodes[next].prev_or_ghost_number = prev,
         }
         self.count -= 1;
         self.kib -= u64::from(kib);
@@ -88,7 +95,7 @@ impl Queue {
 /// The nodes and the queues.
 #[derive(Debug)]
 pub(super) struct Lists {
-    nodes: Vec<Node>,
+    nodes: Slab<Node>,
     pub(super) small: Queue,
     pub(super) main: Queue,
     pub(super) cooled: Queue,
@@ -98,30 +105,30 @@ pub(super) struct Lists {
 
 impl Lists {
     pub(super) const EMPTY: Self =
-        Self { nodes: Vec::new(), small: Queue::EMPTY, main: Queue::EMPTY, cooled: Queue::EMPTY, hand: NONE };
+        Self { nodes: Slab::new(), small: Queue::EMPTY, main: Queue::EMPTY, cooled: Queue::EMPTY, hand: NONE };
 
     /// Allocates a node for `id` and all below it.
     pub(super) fn prepare(&mut self, id: u32) -> Result<(), TryReserveError> {
-        let length = units::index(id) + 1;
-        let missing = length.saturating_sub(self.nodes.len());
-        self.nodes.try_reserve(missing)?;
-        self.nodes.resize(length.max(self.nodes.len()), Node::default());
+        while self.nodes.len() <= id {
+            self.nodes.try_reserve()?;
+            self.nodes.push(Node::default());
+        }
         Ok(())
     }
 
     /// The node of `id`; of one that was never prepared, that of an entry of which nothing is known.
     pub(super) fn node(&self, id: u32) -> Node {
-        self.nodes.get(units::index(id)).copied().unwrap_or_default()
+        self.nodes.get(id).copied().unwrap_or_default()
     }
 
     /// The node of a prepared entry.
     pub(super) fn node_mut(&mut self, id: u32) -> &mut Node {
-        &mut self.nodes[units::index(id)]
+        &mut self.nodes[id]
     }
 
     /// The entry behind `id` in its queue, or [`NONE`].
     pub(super) fn next(&self, id: u32) -> u32 {
-        self.nodes[units::index(id)].next
+        self.nodes[id].next
     }
 
     /// Whether `id` is in one of the queues.
@@ -135,11 +142,20 @@ impl Lists {
         self.node_mut(id).kib = u32::try_from(bytes.div_ceil(KIB).max(1)).unwrap_or(u32::MAX);
     }
 
+    /// Notes which ghost an entry is, which is one.
+    pub(super) fn set_ghost_number(&mut self, id: u32, number: u32) {
+        debug_assert!(self.nodes[id].ghost_number().is_some(), "the number is where a queue has its link");
+        self.nodes[id].prev_or_ghost_number = number;
+    }
+
     /// Moves an entry to the end of `place`, or out of all queues, unused. A search that was to look at it goes on behind it.
     pub(super) fn put(&mut self, id: u32, place: Place) {
-        let from = self.node(id).place;
+        let node = self.node_mut(id);
+        let (from, next) = (node.place, node.next);
+        node.was_main = place == Place::Main || (place == Place::Cooled && node.was_main);
+        (node.place, node.uses) = (place, 0);
         if self.hand == id {
-            self.hand = self.next(id);
+            self.hand = next;
         }
         if let (Some(queue), nodes) = self.queue(from) {
             queue.unlink(nodes, id);
@@ -147,12 +163,9 @@ impl Lists {
         if let (Some(queue), nodes) = self.queue(place) {
             queue.push(nodes, id);
         }
-        let node = self.node_mut(id);
-        node.was_main = place == Place::Main || (place == Place::Cooled && node.was_main);
-        (node.place, node.uses) = (place, 0);
     }
 
-    fn queue(&mut self, place: Place) -> (Option<&mut Queue>, &mut [Node]) {
+    fn queue(&mut self, place: Place) -> (Option<&mut Queue>, &mut Slab<Node>) {
         let queue = match place {
             Place::Small => Some(&mut self.small),
             Place::Main => Some(&mut self.main),
