@@ -104,7 +104,8 @@ impl PagerBuilder {
     }
 
     /// Whether the memory of payloads of the swap backend is kept out of core dumps (`MADV_DONTDUMP`) while they are out; a
-    /// pageout fails where the system cannot do that for its chunks. Payloads of the file backend have no memory in the process.
+    /// pageout fails where the system cannot do that for its chunks. Payloads of the file backend have no memory in the process,
+    /// but within a [memory budget](Self::resident_bytes): those are copied into memory of the pager that is kept out.
     /// Memory that is taken back is the caller's and dumped again, but for pages that it shares with others. Default: no.
     /// Linux only.
     pub fn exclude_from_core_dumps(mut self, exclude: bool) -> Self {

@@ -265,18 +265,24 @@ impl Pager {
 
     /// Moves the chunks into the budget where there is room for them, else writes them. They have no capacity then.
     fn admit<T: Pod>(&self, account: &UnsizedArc<Account>, chunks: &mut [Vec<T>], len_bytes: u64) -> Result<Handle<T>, Error> {
-        let held_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.capacity() * size_of::<T>())).sum();
+        // Pages of the chunks may be others' too, so they are not excluded where they are.
+        let is_copied = self.shared.exclude_from_core_dumps;
+        let capacity_bytes = || chunks.iter().map(|chunk| units::to_u64(chunk.capacity() * size_of::<T>())).sum();
+        let held_bytes = if is_copied { len_bytes } else { capacity_bytes() };
         let Ok(room) = account.room(held_bytes) else {
             let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
             chunks.fill_with(Vec::new);
             return Ok(handle);
         };
         let claim = self.store()?.claim(len_bytes).map_err(|error| self.with_payloads(error))?;
-        let exclude = self.shared.exclude_from_core_dumps;
+        let copy = if is_copied { Some(Memory::excluded_copy(chunks, len_bytes)?) } else { None };
         let ticket = account.admit(|| {
-            let memory = Memory::moved_in(chunks, exclude)?;
+            let memory = copy.map_or_else(|| Memory::moved_in(chunks, false), Ok)?;
             Ok((claim.keep(), ResidentMemory::new(memory, room)))
         })?;
+        if is_copied {
+            chunks.iter_mut().for_each(discard);
+        }
         Ok(self.handle(Body::Kept(ticket), len_bytes))
     }
 
@@ -543,6 +549,13 @@ impl fmt::Debug for Pager {
 fn total_bytes<T: Pod, C: AsRef<[T]>>(chunks: &[C]) -> Result<u64, Error> {
     let lens = chunks.iter().map(|chunk| units::to_u64(size_of_val(chunk.as_ref())));
     lens.into_iter().try_fold(0u64, u64::checked_add).ok_or_else(Error::out_of_memory)
+}
+
+/// Frees a vector, and leaves as little as possible of what it held in memory that is free.
+fn discard<T: Pod>(vec: &mut Vec<T>) {
+    vec.clear();
+    memory::discard_pages(vec.spare_capacity_mut());
+    *vec = Vec::new();
 }
 
 /// A [`Backend`] that threads may change.

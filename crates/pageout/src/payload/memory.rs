@@ -115,6 +115,19 @@ impl Memory {
         Ok(Self { chunks: Chunks::Many(Box::new(pieces)) })
     }
 
+    /// Copies all chunks into one that is kept out of core dumps. They stay as they are; together they have `len_bytes`.
+    ///
+    /// # Errors
+    /// When the memory cannot be allocated, or excluded.
+    pub(crate) fn excluded_copy<T: Pod>(chunks: &[Vec<T>], len_bytes: u64) -> Result<Self, Error> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(units::to_usize(len_bytes) / size_of::<T>())?;
+        for chunk in chunks {
+            copy.extend_from_slice(chunk);
+        }
+        Self::moved_in(&mut [copy], true)
+    }
+
     /// Takes out the chunk with all the elements, which are of type `T`, if there is one. The payload has no bytes then.
     pub(crate) fn take_only_chunk<T: Pod>(&mut self) -> Option<Vec<T>> {
         let only = match &mut self.chunks {

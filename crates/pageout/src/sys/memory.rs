@@ -43,7 +43,7 @@ pub fn hint_soon(memory: &[u8]) {
 }
 
 /// Gives the whole pages of `memory` back to the system now; what they held is lost.
-pub fn discard_pages(memory: &mut [MaybeUninit<u8>]) {
+pub fn discard_pages<T>(memory: &mut [MaybeUninit<T>]) {
     advise_unused(memory, DISCARD);
 }
 

@@ -68,6 +68,32 @@ fn every_chunk_is_excluded_and_comes_back_right() {
 }
 
 #[test]
+fn chunks_that_move_into_a_budget_are_copied_to_excluded_memory() {
+    let builder = Pager::builder().exclude_from_core_dumps(true).allow_ram_backed(true);
+    let pager = builder.resident_bytes(2 * MIB as u64).build().expect("a pager");
+    for lens in [&[][..], &[1], &[100, 5 * PAGE]] {
+        let whole = elements::<u32>(20_000, 1);
+        let mut chunks = cut(&whole, lens);
+        // Longer than what is in it, which does not count: it is left.
+        chunks[0].reserve_exact(100_000);
+        let starts: Vec<_> = chunks.iter().map(Vec::as_ptr).collect();
+        let handle = pager.pageout(&mut chunks).expect("a pageout");
+        assert!(chunks.iter().all(|chunk| chunk.capacity() == 0), "no memory is left to the caller");
+        assert_eq!(pager.stats().resident_bytes, 80_000);
+        let borrowed = handle.borrow().expect("a borrow");
+        assert_same(&borrowed, &whole);
+        assert!(!starts.contains(&borrowed.as_ptr()), "what others may have pages of is not excluded");
+        assert!(is_excluded(borrowed.as_ptr().addr()) && is_excluded(borrowed[19_999..].as_ptr().addr()));
+        let address = borrowed.as_ptr();
+        drop(borrowed);
+        let back = handle.take().expect("a take");
+        assert_same(&back, &whole);
+        assert_eq!(back.as_ptr(), address, "what is taken is the memory of the pager itself");
+        assert!(!is_excluded(back.as_ptr().addr() + PAGE), "what is the caller's is dumped");
+    }
+}
+
+#[test]
 fn memory_of_a_dropped_payload_is_the_allocators_again() {
     let pager = excluding();
     for round in 0..200 {
