@@ -309,9 +309,10 @@ impl Ledger {
 
     /// Lets the coldest clean payload leave memory.
     pub(super) fn evict(&mut self) -> Option<UnsizedArc<ResidentMemory>> {
-        // Each search looks at few.
+        // Each search looks at few. Where nothing is clean one says what is to be written first.
+        let searches_max = if self.dirty_bytes < self.resident_bytes { SEARCHES_MAX } else { 0 };
         let mut found = self.search();
-        for _ in 0..SEARCHES_MAX {
+        for _ in 0..searches_max {
             if found.is_some() || !self.policy.is_searching() {
                 break;
             }
@@ -367,11 +368,10 @@ impl Ledger {
     /// The first that was to leave and has to be written before.
     pub(super) fn next_listed(&mut self) -> Option<u32> {
         while let Some(id) = self.due.pop_front() {
-            if let Some(entry) = self.positions[id].entry_mut() {
-                entry.set(Flag::Due, false);
-                if self.may_write(id) {
-                    return Some(id);
-                }
+            // What is gone may have left its number to another, which is not listed.
+            let is_due = self.positions[id].entry_mut().is_some_and(|entry| entry.take(Flag::Due));
+            if is_due && self.may_write(id) {
+                return Some(id);
             }
         }
         None
