@@ -13,7 +13,7 @@ use crate::sys::fork;
 /// A payload: in memory, on disk, or both.
 pub(super) struct Entry {
     pub(super) memory: Option<UnsizedArc<ResidentMemory>>,
-    pub(super) copy: Copy,
+    pub(super) copy: OnDisk,
     pub(super) borrows: u32,
     /// Who waits until it is not being written. Nobody begins another write meanwhile.
     waiters: u16,
@@ -24,7 +24,7 @@ const _: () =
     assert!(cfg!(pageout_loom) || size_of::<Entry>() <= 64, "each payload of a pager with a budget has one, in memory or not");
 
 /// The payload on disk.
-pub(super) enum Copy {
+pub(super) enum OnDisk {
     /// There is none. The place that was claimed for it, unless that was given up; and what the memory held before anybody else
     /// could write to it, nothing where nobody could. Boxed, as few have that.
     Unwritten(Option<Place>, Option<Box<Checksums>>),
@@ -78,7 +78,7 @@ pub(super) enum Flag {
     Moved = 1 << 10,
 }
 
-impl Copy {
+impl OnDisk {
     /// The copy, where there is one.
     pub(super) fn stored(&self) -> Option<&Stored> {
         match self {
@@ -107,7 +107,7 @@ impl Copy {
 }
 
 impl Entry {
-    pub(super) const fn new(memory: Option<UnsizedArc<ResidentMemory>>, copy: Copy) -> Self {
+    pub(super) const fn new(memory: Option<UnsizedArc<ResidentMemory>>, copy: OnDisk) -> Self {
         Self { memory, copy, borrows: 0, waiters: 0, flags: 0 }
     }
 
@@ -143,18 +143,18 @@ impl Entry {
 
     /// Whether this process is writing it. What another process was doing when it forked this one is not done.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(self.copy, Copy::Busy { process, .. } if process == fork::process())
+        matches!(self.copy, OnDisk::Busy { process, .. } if process == fork::process())
     }
 
     /// Whether this process is writing it for a pager.
     pub(super) fn is_busy_for(&self, account: &UnsizedArc<Account>) -> bool {
-        let is_theirs = matches!(&self.copy, Copy::Busy { write, .. } if UnsizedArc::ptr_eq(&write.account, account));
+        let is_theirs = matches!(&self.copy, OnDisk::Busy { write, .. } if UnsizedArc::ptr_eq(&write.account, account));
         is_theirs && self.is_busy()
     }
 
     /// Tells who writes it to stop.
     pub(super) fn stop(&self) {
-        if let Copy::Busy { write, .. } = &self.copy {
+        if let OnDisk::Busy { write, .. } = &self.copy {
             write.stop.store(true, Relaxed);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{AcqRel, Release};
 
 use super::Account;
 use super::account::count;
-use super::entry::{Copy, Entry, Flag, Write};
+use super::entry::{Entry, Flag, OnDisk, Write};
 use super::policy::Policy;
 use super::resident::ResidentMemory;
 use super::slab::Slab;
@@ -28,20 +28,20 @@ const NONE: u32 = u32::MAX;
 /// What is removed of an entry, to be dropped without the lock.
 pub(super) struct Removed {
     _memory: Option<UnsizedArc<ResidentMemory>>,
-    _copy: Copy,
+    _copy: OnDisk,
 }
 
 /// What somebody writes, or looks at again, without the lock.
 pub(super) struct Job {
     pub(super) id: u32,
     pub(super) memory: UnsizedArc<ResidentMemory>,
-    pub(super) copy: Copy,
+    pub(super) copy: OnDisk,
     pub(super) write: UnsizedArc<Write>,
 }
 
 /// How that ended.
 pub(super) struct Outcome {
-    pub(super) copy: Copy,
+    pub(super) copy: OnDisk,
     /// Whether it was written, and not only found to be still good.
     pub(super) is_written: bool,
     pub(super) failure: Option<Error>,
@@ -423,7 +423,7 @@ impl Ledger {
         let entry = self.positions[id].entry_mut().filter(|entry| entry.is_writable())?;
         let memory = UnsizedArc::clone(entry.memory.as_ref()?);
         let write = UnsizedArc::new(Write::new(memory.account()?));
-        let busy = Copy::Busy { process: fork::process(), write: UnsizedArc::clone(&write) };
+        let busy = OnDisk::Busy { process: fork::process(), write: UnsizedArc::clone(&write) };
         Some(Job { id, memory, copy: std::mem::replace(&mut entry.copy, busy), write })
     }
 

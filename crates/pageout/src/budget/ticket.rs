@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 
 use super::account::count;
-use super::entry::{Copy, Entry, Flag};
+use super::entry::{Entry, Flag, OnDisk};
 use super::ledger::Ledger;
 use super::resident::ResidentMemory;
 use super::writer::Wanted;
@@ -83,7 +83,7 @@ impl Account {
         }
         ledger.prepare()?;
         let (place, resident) = move_in()?;
-        let copy = Copy::Unwritten(Some(place), None);
+        let copy = OnDisk::Unwritten(Some(place), None);
         let id = ledger.add(Entry::new(Some(UnsizedArc::new(resident)), copy));
         budget.urge_if_due(&ledger);
         Ok(self.ticket(id))
@@ -96,7 +96,7 @@ impl Account {
     pub(crate) fn admit_stored(self: &UnsizedArc<Self>, stored: Stored) -> Result<Ticket, Error> {
         let mut ledger = self.budget().lock();
         ledger.prepare()?;
-        let id = ledger.add(Entry::new(None, Copy::Written(stored)));
+        let id = ledger.add(Entry::new(None, OnDisk::Written(stored)));
         Ok(self.ticket(id))
     }
 
@@ -373,7 +373,7 @@ impl Ticket {
                 // Somebody copies from it: a matter of moments.
                 drop(ledger);
                 yield_now();
-            } else if self.account.integrity && matches!(entry.copy, Copy::Unwritten(_, None)) {
+            } else if self.account.integrity && matches!(entry.copy, OnDisk::Unwritten(_, None)) {
                 let resident = UnsizedArc::clone(resident);
                 drop(ledger);
                 self.remember(&resident)?;
@@ -401,7 +401,7 @@ impl Ticket {
         let mut ledger = self.budget().lock();
         let entry = ledger.entry(self.id);
         let is_same = entry.memory.as_ref().is_some_and(|memory| UnsizedArc::ptr_eq(memory, resident));
-        if let Copy::Unwritten(_, before) = &mut entry.copy
+        if let OnDisk::Unwritten(_, before) = &mut entry.copy
             && is_same
         {
             *before = Some(sums);

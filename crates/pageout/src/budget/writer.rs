@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::account::count;
-use super::entry::{Copy, Flag};
+use super::entry::{Flag, OnDisk};
 use super::ledger::{Job, Ledger, Outcome};
 use super::resident::ResidentMemory;
 use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, PAYLOAD_BYTES_MIN, Room};
@@ -291,12 +291,12 @@ impl Chore for Budget {
 }
 
 /// Writes a payload where that is needed.
-fn settled(account: &Account, memory: &ResidentMemory, copy: Copy, stop: &AtomicBool) -> Outcome {
+fn settled(account: &Account, memory: &ResidentMemory, copy: OnDisk, stop: &AtomicBool) -> Outcome {
     // What does not serve is given up before another place is claimed.
     let (place, before) = match copy {
-        Copy::Unwritten(place, before) => (place.filter(Place::is_writable), before),
-        Copy::Busy { .. } => (None, None),
-        copy @ (Copy::Written(_) | Copy::Shared(_)) => {
+        OnDisk::Unwritten(place, before) => (place.filter(Place::is_writable), before),
+        OnDisk::Busy { .. } => (None, None),
+        copy @ (OnDisk::Written(_) | OnDisk::Shared(_)) => {
             match copy.stored().map_or(Ok(false), |stored| stored.has_content(memory.memory.chunks())) {
                 Ok(true) => return Outcome { copy, is_written: false, failure: None },
                 Ok(false) => count(&account.counters.changed_borrows),
@@ -333,7 +333,7 @@ fn written_elsewhere(account: &Account, memory: &ResidentMemory, before: Option<
 }
 
 fn unwritten(place: Option<Place>, before: Option<Box<Checksums>>, failure: Option<Error>) -> Outcome {
-    Outcome { copy: Copy::Unwritten(place, before), is_written: false, failure }
+    Outcome { copy: OnDisk::Unwritten(place, before), is_written: false, failure }
 }
 
 /// Writes a payload, and counts it where it is not any more what it was `before` somebody else could write to it.
@@ -343,13 +343,13 @@ fn write(
     place: Place,
     before: Option<&Checksums>,
     stop: &AtomicBool,
-) -> Result<Copy, (Error, Place)> {
+) -> Result<OnDisk, (Error, Place)> {
     let (chunks, len_bytes) = (memory.memory.chunks(), memory.memory.len_bytes());
     let stored = Stored::write(account.store(), place, chunks, len_bytes, account.integrity, stop)?;
     if before.is_some_and(|before| stored.differs_from(before)) {
         count(&account.counters.changed_borrows);
     }
-    Ok(Copy::Written(stored))
+    Ok(OnDisk::Written(stored))
 }
 
 fn is_stopped(error: &Error) -> bool {
