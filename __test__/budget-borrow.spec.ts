@@ -141,7 +141,7 @@ test('what was changed before it was ever written is counted too, and once', asy
   const unchanged = pager.pageout(pattern(64 * KIB, 1))
   const expected = pattern(64 * KIB, 0)
   for (const at of [100, 101]) {
-    pager.borrow(changed, value => void (value[at] = 7))
+    pager.borrow(changed, value => void value.fill(7, at, at + 1))
     expected[at] = 7
     pager.borrow(unchanged, value => value.length)
   }
