@@ -22,6 +22,8 @@ use crate::units;
 const SEARCHES_MAX: usize = 16;
 /// The most entries that are listed to be written next. Others are found when these are written.
 const DUE_MAX: usize = 1024;
+/// While so many are listed, a search goes no further than what is cooled.
+const DUE_ENOUGH: usize = 64;
 /// No position.
 const NONE: u32 = u32::MAX;
 
@@ -318,7 +320,17 @@ impl Ledger {
             }
             found = self.search();
         }
-        let id = found?;
+        self.evicted(found?)
+    }
+
+    /// Lets a payload leave memory that was written for that, unless it was used since.
+    pub(super) fn evict_written(&mut self, id: u32) -> Option<UnsizedArc<ResidentMemory>> {
+        let may_leave = self.positions[id].entry_mut().is_some_and(|entry| entry.may_leave());
+        if may_leave && self.policy.evict_this(id) { self.evicted(id) } else { None }
+    }
+
+    /// Counts that, and gives the memory.
+    fn evicted(&mut self, id: u32) -> Option<UnsizedArc<ResidentMemory>> {
         let entry = self.entry(id);
         let was_written = entry.take(Flag::Written);
         let memory = entry.memory.take()?;
@@ -334,16 +346,19 @@ impl Ledger {
     }
 
     /// The coldest that may leave, among those that one search looks at; lists those on the way that have to be written first.
+    /// While enough of these wait for that, warmer ones stay.
     fn search(&mut self) -> Option<u32> {
         let Self { positions, policy, due, .. } = self;
-        policy.evict(|id| {
+        let is_enough_listed = due.len() >= DUE_ENOUGH;
+        let may_leave = |id: u32| {
             let entry = positions[id].entry_mut().expect("what is in memory has an entry");
             let may_leave = entry.may_leave();
             if !may_leave && entry.is_writable() {
                 list(due, id, entry);
             }
             may_leave
-        })
+        };
+        if is_enough_listed { policy.evict_cooled(may_leave) } else { policy.evict(may_leave) }
     }
 
     /// Lets a payload leave memory where nobody uses that, also one that is borrowed for later.

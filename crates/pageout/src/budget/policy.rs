@@ -140,6 +140,21 @@ impl Policy {
         found.inspect(|&id| self.leave(id))
     }
 
+    /// The same among those that are cooled already: for as long as enough of them are on their way to be written.
+    pub(crate) fn evict_cooled(&mut self, mut may_leave: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.search_cooled(&mut may_leave).inspect(|&id| self.leave(id))
+    }
+
+    /// Takes this entry out of memory, before its turn, if it is cooled and was not used since. Returns whether it was.
+    pub(crate) fn evict_this(&mut self, id: u32) -> bool {
+        let node = self.lists.node(id);
+        let is_cold = node.place == Place::Cooled && node.uses == 0;
+        if is_cold {
+            self.leave(id);
+        }
+        is_cold
+    }
+
     /// Whether the last [`Self::evict`] left cooled entries that it has not looked at. When it returned `None`, another call may
     /// find one without waiting for a write or for the end of a borrow.
     pub(crate) fn is_searching(&self) -> bool {

@@ -82,12 +82,14 @@ impl Budget {
         }
     }
 
-    /// Writes the coldest payload, or waits until whoever writes one is done.
+    /// Writes the coldest payload and lets it leave, or waits until whoever writes one is done.
     fn make_one_clean(&self, requested_bytes: u64, patience: &mut Patience) -> Result<(), Error> {
         let mut ledger = self.lock();
         if let Some(id) = ledger.next_due() {
             drop(ledger);
             self.settle(id);
+            let evicted = self.lock().evict_written(id);
+            drop(evicted);
             return Ok(());
         }
         if ledger.is_any_busy() {

@@ -115,6 +115,19 @@ fn a_cooled_entry_that_is_used_stays() {
 }
 
 #[test]
+fn what_is_not_cooled_stays_while_others_are_on_their_way() {
+    let mut policy = with_entries(4);
+    assert_eq!(cooled(&mut policy, 2), [0, 1]);
+    assert_eq!((policy.evict_cooled(|_| false), policy.cooled_bytes()), (None, 2 * KIB));
+    policy.touch(1);
+    assert!(policy.evict_this(0), "before its turn");
+    assert!(!policy.evict_this(0), "it has left");
+    assert!(!policy.evict_this(1), "it was used since");
+    assert!(!policy.evict_this(2), "it is not cooled");
+    assert_eq!((policy.evict_cooled(|_| true), policy.len()), (None, 3));
+}
+
+#[test]
 fn what_may_not_leave_keeps_its_place() {
     let mut policy = with_entries(4);
     assert_eq!(cooled(&mut policy, 3), [0, 1, 2]);
@@ -220,6 +233,9 @@ enum Step {
     Cool(usize),
     /// How many times; entries of this remainder by 4 may not leave.
     Evict(usize, u32),
+    /// The same among those that are cooled.
+    EvictCooled(usize, u32),
+    EvictThis(u32),
     /// Entries become free to leave, or are held.
     Hold(u32, bool),
     NextCooled(Option<u32>),
@@ -236,6 +252,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => id().prop_map(Step::Forget),
         2 => (0..150usize).prop_map(Step::Cool),
         8 => (1..20usize, 0..8u32).prop_map(|(count, held)| Step::Evict(count, held)),
+        3 => (1..20usize, 0..8u32).prop_map(|(count, held)| Step::EvictCooled(count, held)),
+        2 => id().prop_map(Step::EvictThis),
         4 => (id(), any::<bool>()).prop_map(|(id, is_held)| Step::Hold(id, is_held)),
         3 => proptest::option::of(id()).prop_map(Step::NextCooled),
     ]
@@ -285,6 +303,14 @@ impl Twins {
                     prop_assert_eq!(policy.is_searching(), plain.is_searching());
                 }
             }
+            Step::EvictCooled(count, held_kind) => {
+                let may_leave = |id: u32| id % 4 != held_kind && !held.contains(&id);
+                for _ in 0..count {
+                    prop_assert_eq!(policy.evict_cooled(may_leave), plain.evict_cooled(may_leave));
+                    prop_assert_eq!(policy.is_searching(), plain.is_searching());
+                }
+            }
+            Step::EvictThis(id) => prop_assert_eq!(policy.evict_this(id), plain.evict_this(id)),
             Step::Hold(id, is_held) => {
                 let others = if is_held { id..IDS } else { 0..id };
                 if is_held { held.extend(others) } else { held.retain(|id| !others.contains(id)) }

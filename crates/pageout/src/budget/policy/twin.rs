@@ -114,6 +114,18 @@ impl Twin {
         found.inspect(|&id| self.leave(id))
     }
 
+    pub(super) fn evict_cooled(&mut self, mut may_leave: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.search(&mut may_leave).inspect(|&id| self.leave(id))
+    }
+
+    pub(super) fn evict_this(&mut self, id: u32) -> bool {
+        let is_cold = self.entries.get(&id).is_some_and(|entry| entry.place == Place::Cooled && entry.uses == 0);
+        if is_cold {
+            self.leave(id);
+        }
+        is_cold
+    }
+
     pub(super) fn is_searching(&self) -> bool {
         !self.ahead.is_empty()
     }
