@@ -295,7 +295,7 @@ impl Chore for Budget {
 /// Writes a payload where that is needed.
 fn settled(account: &Account, memory: &ResidentMemory, copy: OnDisk, stop: &AtomicBool) -> Outcome {
     // What does not serve is given up before another place is claimed.
-    let (place, before) = match copy {
+    let (place, mut before) = match copy {
         OnDisk::Unwritten(place, before) => (place.filter(Place::is_writable), before),
         OnDisk::Busy { .. } => (None, None),
         copy @ (OnDisk::Written(_) | OnDisk::Shared(_)) => {
@@ -307,29 +307,31 @@ fn settled(account: &Account, memory: &ResidentMemory, copy: OnDisk, stop: &Atom
             (None, None)
         }
     };
-    let Some(place) = place else { return written_elsewhere(account, memory, before, stop) };
-    match write(account, memory, place, before.as_deref(), stop) {
-        Ok(copy) => Outcome { copy, is_written: true, failure: None },
-        Err((error, place)) if is_stopped(&error) => unwritten(Some(place), before, None),
-        // The place is given up: what comes there next fails as well, or takes room that is short.
-        Err((_, place)) => {
-            account.store().discard(place);
-            written_elsewhere(account, memory, before, stop)
-        }
+    if let Some(place) = place
+        && let Ok(outcome) = written_at(account, memory, place, &mut before, stop)
+    {
+        return outcome;
     }
+    let claimed = account.store().claim(memory.memory.len_bytes());
+    let elsewhere = claimed.and_then(|claim| written_at(account, memory, claim.keep(), &mut before, stop));
+    elsewhere.unwrap_or_else(|error| unwritten(None, before, Some(error)))
 }
 
-fn written_elsewhere(account: &Account, memory: &ResidentMemory, before: Option<Box<Checksums>>, stop: &AtomicBool) -> Outcome {
-    let place = match account.store().claim(memory.memory.len_bytes()) {
-        Ok(claim) => claim.keep(),
-        Err(error) => return unwritten(None, before, Some(error)),
-    };
+/// Writes a payload at a place, until it shall stop. Where that fails the place is given up: what comes there next fails as well, or
+/// takes room that is short.
+fn written_at(
+    account: &Account,
+    memory: &ResidentMemory,
+    place: Place,
+    before: &mut Option<Box<Checksums>>,
+    stop: &AtomicBool,
+) -> Result<Outcome, Error> {
     match write(account, memory, place, before.as_deref(), stop) {
-        Ok(copy) => Outcome { copy, is_written: true, failure: None },
-        Err((error, place)) if is_stopped(&error) => unwritten(Some(place), before, None),
+        Ok(copy) => Ok(Outcome { copy, is_written: true, failure: None }),
+        Err((error, place)) if is_stopped(&error) => Ok(unwritten(Some(place), before.take(), None)),
         Err((error, place)) => {
             account.store().discard(place);
-            unwritten(None, before, Some(error))
+            Err(error)
         }
     }
 }
