@@ -1,6 +1,6 @@
 /** Has payloads of a budget borrowed, resident and brought, and a borrow that waits for room; then ends in a given way. */
 
-import { Pager } from 'pageout'
+import { MemoryBudget, Pager } from 'pageout'
 import * as promises from 'pageout/promises'
 
 const CHUNK_BYTES = 64 * 1024
@@ -18,6 +18,17 @@ export async function borrowAll(budget, scratchDir, { wait }) {
   if (wait) void later.borrow(handles.at(-1), { wait: true }).catch(() => {})
   if (budget.residentBytes !== budget.limitBytes) throw new Error(`${budget.residentBytes} bytes are borrowed`)
   return borrowed
+}
+
+/** A payload as large as a budget that another thread made, on disk: it leaves for another one. */
+export function stored({ token, scratchDir }) {
+  const budget = MemoryBudget.join(token)
+  const pager = new Pager({ scratchDir, residentBytes: budget })
+  const handle = pager.pageout(new Uint8Array(budget.limitBytes).fill(1))
+  const other = pager.pageout(new Uint8Array(budget.limitBytes).fill(2))
+  pager.borrow(other, () => {})
+  other.release()
+  return { pager, handle }
 }
 
 export function end(how) {
