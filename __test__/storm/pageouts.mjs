@@ -104,8 +104,9 @@ function checkFailure(error, call, pictures) {
 function checkHandedBack(chunk, { piece, version, bytes, isGone, isSpoiled }, isUntaken) {
   insist(classOf(chunk) === piece.kind.name, `a ${piece.kind.name} was handed back as ${classOf(chunk)}`)
   if (isUntaken) insist(chunk === piece.chunk, 'a pageout that took nothing handed back something else')
-  // What stayed may have gone since.
-  const stayed = !isGone && !isSpoiled && piece.version === version
+  // What stayed may have gone since; an array that was borrowed is empty a moment before the storm hears that its borrow is over.
+  const isOver = piece.isBorrowed && !piece.bytes?.length
+  const stayed = !isGone && !isSpoiled && !isOver && piece.version === version
   if (stayed) insist(chunk === piece.chunk, 'a chunk that stayed was not handed back itself')
   if (piece.isRacing) return
   // A chunk that stayed may have been written to or taken away since; what is new memory is what went in.
