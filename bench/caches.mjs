@@ -1,11 +1,12 @@
-// Payloads of one length by number, more of them than there is room for in memory. They are looked at and never changed.
+// Payloads of one length by number, more of them than there is room for in memory. Either they are looked at and never change,
+// or each look changes them.
 import { LRUCache } from 'lru-cache'
 import { Pager } from '../dist/index.js'
 import { LMDB, loadLmdb } from './lmdb.mjs'
 import { FILE_PER_PAYLOAD, MAKERS, OPEN_FILE, PAGEOUT_BUDGET, PAGEOUT_BUDGET_UNCHECKED } from './stores.mjs'
 
 /** @typedef {import('./types.js').Cache} Cache */
-/** @typedef {import('./types.js').Place & { residentBytes: number }} Place */
+/** @typedef {import('./types.js').Place & { residentBytes: number, isChanging: boolean }} Place */
 /** @typedef {import('./types.js').Store} Store */
 
 /** The cache that most programs have, above the stores that what leaves it goes to. */
@@ -29,7 +30,7 @@ export async function openCache(name, place) {
   const { makers } = await loadLmdb()
   const spill = SPILLS.find(store => lruOver(store) === name) ?? ''
   const store = { ...MAKERS, ...makers }[spill]?.(place)
-  return store && new Spilling(name, store, place.residentBytes / place.payloadBytes)
+  return store && new Spilling(name, store, place)
 }
 
 /**
@@ -38,21 +39,34 @@ export async function openCache(name, place) {
  * @param {import('../dist/index.js').PagerOptions} options
  * @returns {Cache}
  */
-function budgeted(name, { folder, residentBytes }, options) {
+function budgeted(name, { folder, residentBytes, isChanging }, options) {
   const pager = new Pager({ scratchDir: folder, residentBytes, ...options })
   /** @type {import('../dist/index.js').Handle<Uint8Array>[]} */
   const handles = []
+  const handleOf = (/** @type {number} */ number) => /** @type {(typeof handles)[number]} */ (handles[number])
   return {
     name,
     add: bytes => handles.push(pager.pageout(bytes)),
-    look: (number, work) => pager.borrow(/** @type {(typeof handles)[number]} */ (handles[number]), work),
+    look: isChanging ? trip : (number, work) => pager.borrow(handleOf(number), work),
     hits: () => pager.stats().residentHits,
     close: () => pager.close(),
+  }
+
+  /**
+   * @template T
+   * @param {number} number
+   * @param {(bytes: Uint8Array) => T} work
+   */
+  function trip(number, work) {
+    const bytes = pager.take(handleOf(number))
+    const result = work(bytes)
+    handles[number] = pager.pageout(bytes)
+    return result
   }
 }
 
 /**
- * The least recently used leaves for a store, which keeps it: what leaves once more is there already.
+ * The least recently used leaves for a store. Where payloads do not change the store keeps it: what leaves once more is there already.
  *
  * @implements {Cache}
  */
@@ -64,20 +78,23 @@ class Spilling {
   #handles = []
   /** @type {LRUCache<number, Uint8Array>} */
   #inMemory
+  /** @type {(number: number) => Uint8Array} */
+  #read
 
   /**
    * @param {string} name
    * @param {Store} store
-   * @param {number} max payloads in memory
+   * @param {Place} place
    */
-  constructor(name, store, max) {
+  constructor(name, store, { residentBytes, payloadBytes, isChanging }) {
     this.name = name
     this.#store = store
     store.prepare?.()
     const dispose = (/** @type {Uint8Array} */ bytes, /** @type {number} */ number) => {
       this.#handles[number] ??= store.out(bytes)
     }
-    this.#inMemory = new LRUCache({ max, dispose })
+    this.#inMemory = new LRUCache({ max: residentBytes / payloadBytes, dispose })
+    this.#read = isChanging ? number => this.#takeBack(number) : number => this.#readStored(number)
   }
 
   /** @param {Uint8Array} bytes */
@@ -96,9 +113,21 @@ class Spilling {
       this.#hits++
       return work(found)
     }
-    const bytes = /** @type {Required<Store>} */ (this.#store).read(this.#handles[number])
+    const bytes = this.#read(number)
     this.#inMemory.set(number, bytes)
     return work(bytes)
+  }
+
+  /** @param {number} number */
+  #readStored(number) {
+    return /** @type {Required<Store>} */ (this.#store).read(this.#handles[number])
+  }
+
+  /** @param {number} number */
+  #takeBack(number) {
+    const bytes = this.#store.back(this.#handles[number])
+    this.#handles[number] = undefined
+    return bytes
   }
 
   hits() {

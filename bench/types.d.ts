@@ -42,6 +42,36 @@ export interface SkippedTable {
 
 export type Table = MeasuredTable | SkippedTable
 
+/** What a run leaves behind. */
+export interface Results {
+  title: string
+  /** What measures the same again. */
+  command: string
+  /** Where it was measured; `node` where it was Node that ran. */
+  machine: Record<string, string>
+  tables: Table[]
+}
+
+/** Something asked of rows of a table: of one candidate's median by itself, or against another candidate or row. */
+export interface Goal {
+  what: string
+  /** Its id. */
+  table: string
+  /** All rows where none are named. */
+  rows?: string[]
+  /** The table's subject where none is named. */
+  ours?: string
+  against?: string
+  againstRow?: string
+  /** `time`: of ours, as a share of the other's; `ahead`: how many times ours is better; `difference`: ours without the other's. */
+  measure: 'value' | 'time' | 'ahead' | 'difference'
+  /** A number, or one for a major version of Node. */
+  atMost?: number | ((node: number) => number)
+  atLeast?: number | ((node: number) => number)
+  /** Of values and differences; ratios have none. */
+  unit?: string
+}
+
 /** Where a store keeps its files, and the length of all its payloads. */
 export interface Place {
   folder: string

@@ -4,14 +4,14 @@ import { answer, question } from '../child.mjs'
 import { checkStamp, popularNumbers, randomBytes, stamp } from '../payloads.mjs'
 
 /** @typedef {{ perSecond: number, hitPercent: number, peakBytes: number }} Phase the peak is of the resident memory, between looks */
-/** @typedef {{ alone: Phase, besideScan: Phase }} Answer */
+/** @typedef {{ alone: Phase, besideScan?: Phase }} Answer */
 
 /** So many looks follow each other before the event loop comes round, and so many before the resident memory is looked at. */
 const LOOKS_TOGETHER = 100
 const LOOKS_PER_SAMPLE = 1000
 
-const { name, folder, payloads, payloadBytes, residentBytes, exponent, looks } = question()
-const cache = await openCache(name, { folder, payloadBytes, residentBytes })
+const { name, folder, payloads, payloadBytes, residentBytes, isChanging, exponent, looks } = question()
+const cache = await openCache(name, { folder, payloadBytes, residentBytes, isChanging })
 if (!cache) throw new Error(`there is no ${name}`)
 const content = randomBytes(payloadBytes)
 for (let number = 0; number < payloads; number++) {
@@ -25,8 +25,8 @@ const next = () => scanned++ % payloads
 
 await phase([popular])
 const alone = await phase([popular])
-await phase([popular, next])
-const besideScan = await phase([popular, next])
+if (!isChanging) await phase([popular, next])
+const besideScan = isChanging ? undefined : await phase([popular, next])
 await cache.close()
 answer({ alone, besideScan })
 
@@ -62,10 +62,13 @@ function hits() {
 
 /**
  * @param {Uint32Array | undefined} numbers
- * @param {number} from
+ * @param {number} done
  */
-function look(numbers, from) {
-  for (const number of numbers?.subarray(from, from + LOOKS_TOGETHER) ?? []) {
-    cache?.look(number, bytes => checkStamp(bytes, number, name))
+function look(numbers, done) {
+  for (const number of numbers?.subarray(done, done + LOOKS_TOGETHER) ?? []) {
+    cache?.look(number, bytes => {
+      checkStamp(bytes, number, name)
+      if (isChanging) bytes[payloadBytes - 1] = done
+    })
   }
 }

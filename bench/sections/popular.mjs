@@ -59,22 +59,24 @@ function sizes(quick) {
 async function measureSize({ makers, folder, lmdbNote, say }, { id, payloads, residentBytes, looks, rounds }) {
   const caches = CACHES.filter(name => LMDB in makers || name !== LRU_OVER_LMDB).map(name => ({ name }))
   const question = { folder, payloads, payloadBytes: PAYLOAD_BYTES, residentBytes, exponent: EXPONENT, looks }
-  const measure = (/** @type {{ name: string }} */ { name }, /** @type {number} */ round) => {
-    say(`popular: ${payloads} payloads, round ${round}, ${name}`)
-    return /** @type {Answer} */ (ask('popular-child.mjs', { ...question, name }))
+  const measured = (/** @type {boolean} */ isChanging) =>
+    inTurns(caches, rounds, ({ name }, round) => answer(name, round, isChanging), 0)
+  const answer = (/** @type {string} */ name, /** @type {number} */ round, /** @type {boolean} */ isChanging) => {
+    say(`popular: ${payloads} payloads${isChanging ? ' that change' : ''}, round ${round}, ${name}`)
+    return /** @type {Answer} */ (ask('popular-child.mjs', { ...question, name, isChanging }))
   }
-  const results = await inTurns(caches, rounds, measure, 0)
-  return table(id, question, results, lmdbNote)
+  return table(id, question, await measured(false), await measured(true), lmdbNote)
 }
 
 /**
  * @param {string} id
  * @param {{ payloads: number, residentBytes: number }} size
- * @param {Map<string, Answer[]>} results
+ * @param {Map<string, Answer[]>} looks
+ * @param {Map<string, Answer[]>} changes
  * @param {string} lmdbNote
  * @returns {Table}
  */
-function table(id, { payloads, residentBytes }, results, lmdbNote) {
+function table(id, { payloads, residentBytes }, looks, changes, lmdbNote) {
   const [hits, memory] = /** @type {const} */ ([
     { unit: '%', better: 'more' },
     { unit: 'MiB', better: 'less' },
@@ -82,19 +84,26 @@ function table(id, { payloads, residentBytes }, results, lmdbNote) {
   return {
     id,
     title: `Popular payloads: ${payloads.toLocaleString('en-US')} of 64 KiB, ${Math.round(residentBytes / MIB)} MiB in memory`,
-    note: `Payloads are looked at by a Zipf distribution of exponent ${EXPONENT}: with pageout each is borrowed, with lru-cache it is got, and read and set where it is not there; payloads are looked at only, so what leaves again is not written again. Beside a scan, every second look is at the next payload in order; the hits are those of the others. Stored payloads come from the page cache; only pageout verifies them, and before what was borrowed leaves, that it is unchanged; without checksums it does neither, as the others. Each cache has a process of its own. ${lmdbNote}`,
+    note: `Payloads are looked at by a Zipf distribution of exponent ${EXPONENT}: with pageout each is borrowed, with lru-cache it is got, and read and set where it is not there; in looks they do not change, so what leaves again is not written again; a change takes a payload, writes to it and puts it back (with lru-cache in its place, and what leaves is written). Beside a scan, every second look is at the next payload in order; the hits are those of the others. Stored payloads come from the page cache; only pageout verifies them, and before what was borrowed leaves, that it is unchanged; without checksums it does neither, as the others. Each cache has a process of its own. ${lmdbNote}`,
     unit: 'ops/s',
     better: 'more',
     subject: PAGEOUT_BUDGET,
     references: [LRU_OVER_FILES, LRU_OVER_LMDB],
     plot: 'bars',
     rows: [
-      row('looks', results, ({ alone }) => alone.perSecond),
-      row('looks, beside a scan', results, ({ besideScan }) => besideScan.perSecond),
-      row('found in memory', results, ({ alone }) => alone.hitPercent, hits),
-      row('found in memory, beside a scan', results, ({ besideScan }) => besideScan.hitPercent, hits),
-      row('resident memory at most', results, ({ alone }) => alone.peakBytes / MIB, memory),
-      row('resident memory at most, beside a scan', results, ({ besideScan }) => besideScan.peakBytes / MIB, memory),
+      row('looks', looks, ({ alone }) => alone.perSecond),
+      row('looks, beside a scan', looks, ({ besideScan }) => besideScan?.perSecond ?? 0),
+      row('changes', changes, ({ alone }) => alone.perSecond),
+      row('found in memory', looks, ({ alone }) => alone.hitPercent, hits),
+      row('found in memory, beside a scan', looks, ({ besideScan }) => besideScan?.hitPercent ?? 0, hits),
+      row('resident memory at most', looks, ({ alone }) => alone.peakBytes / MIB, memory),
+      row(
+        'resident memory at most, beside a scan',
+        looks,
+        ({ besideScan }) => (besideScan?.peakBytes ?? 0) / MIB,
+        memory,
+      ),
+      row('resident memory at most, changes', changes, ({ alone }) => alone.peakBytes / MIB, memory),
     ],
   }
 }

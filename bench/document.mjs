@@ -1,0 +1,67 @@
+// Writes results of the benches into the documents:
+//   node bench/document.mjs target/bench/rust.json target/bench/node-20.json target/bench/node-24.json
+// Each becomes a file of tables in docs/performance, and what it reached of the goals a part of docs/performance.md.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { ROOT } from '../scripts/prepare.mjs'
+import { goalsMarkdown } from './reached.mjs'
+import { DIGITS, machineLines, median, ratio } from './report.mjs'
+
+/** @typedef {import('./types.js').Results} Results */
+/** @typedef {import('./types.js').Table} Table */
+
+const FOLDER = `${ROOT}docs/performance`
+const PAGE = `${ROOT}docs/performance.md`
+/** What is between these lines of the page is written here. */
+const [BEGIN, END] = ['<!-- goals: written by bench/document.mjs -->', '<!-- end of goals -->']
+
+/** @param {Results} results */
+const nameOf = ({ machine }) => (machine.node === undefined ? 'Rust' : `Node ${Number.parseInt(machine.node, 10)}`)
+/** @param {Results} results */
+const fileOf = results => `${nameOf(results).toLowerCase().replace(' ', '-')}.md`
+
+/** @param {Results} results */
+function tablesDocument(results) {
+  const { command, machine, tables } = results
+  const head = `# Results in ${nameOf(results)}\n\nWritten by \`node bench/document.mjs\` from what \`${command}\` left. Medians.\n\n${machineLines(machine)}\n`
+  return [head, ...tables.map(shortMarkdown)].join('\n')
+}
+
+/**
+ * Medians, a column for each row of the full table.
+ *
+ * @param {Table} table
+ */
+function shortMarkdown(table) {
+  const head = `## ${table.title}\n\n`
+  if ('skipped' in table) return `${head}Skipped: ${table.skipped}\n`
+  const { rows, unit, subject, references } = table
+  const candidates = [...new Set(rows.flatMap(row => row.cells.map(cell => cell.candidate)))]
+  const columns = rows.map(row => (row.unit === undefined || row.unit === unit ? row.name : `${row.name}, ${row.unit}`))
+  const medians = candidates.map(name => [
+    name === subject ? `**${name}**` : name,
+    ...rows.map(row => number(median(row, name))),
+  ])
+  const ratios = references.map(name => [`${subject} against ${name}`, ...rows.map(row => ratio(table, row, name))])
+  const lines = [[unit, ...columns], ['---', ...columns.map(() => '--:')], ...medians, ...ratios]
+  return `${head}${table.note}\n\n${lines.map(fields => `| ${fields.join(' | ')} |`).join('\n')}\n`
+}
+
+/** @param {number | undefined} value */
+const number = value => (value === undefined ? '' : DIGITS.format(value))
+
+/** @param {Results} results */
+function goalsPart(results) {
+  const { date, machine, kernel } = results.machine
+  const about = `${machine}, ${kernel}, ${date}; all tables: [${fileOf(results)}](performance/${fileOf(results)})`
+  return `### ${nameOf(results)}\n\n\`${results.command}\`: ${about}\n\n${goalsMarkdown(results)}\n`
+}
+
+const runs = process.argv.slice(2).map(path => /** @type {Results} */ (JSON.parse(readFileSync(path, 'utf8'))))
+const goals = runs.map(goalsPart).join('\n')
+const page = readFileSync(PAGE, 'utf8')
+const [before, rest] = page.split(BEGIN)
+const after = rest?.split(END)[1]
+if (after === undefined) throw new Error(`${PAGE} has no place for the goals`)
+mkdirSync(FOLDER, { recursive: true })
+for (const results of runs) writeFileSync(`${FOLDER}/${fileOf(results)}`, tablesDocument(results))
+writeFileSync(PAGE, `${before}${BEGIN}\n\n${goals}\n${END}${after}`)

@@ -1,0 +1,242 @@
+// What is asked of pageout's speed: ratios to something of the same run where that is possible, because machines differ.
+/** @typedef {import('./types.js').Goal} Goal */
+
+const OPEN_FILE = 'one open file'
+const OPEN_FILE_FREED = 'one open file, source freed'
+const LIMIT = 'bare pwrite + pread (the limit)'
+const UNCHECKED = 'pageout without integrity'
+
+/** @type {readonly Goal[]} */
+export const RUST_GOALS = [
+  {
+    what: 'round trip, of the time without checksums',
+    table: 'round-trip-reused',
+    measure: 'time',
+    against: UNCHECKED,
+    atMost: 1.15,
+  },
+  {
+    what: 'round trip without checksums, of the time of bare `pwrite` and `pread`',
+    table: 'round-trip-reused',
+    ours: UNCHECKED,
+    measure: 'time',
+    against: LIMIT,
+    atMost: 1.1,
+  },
+  {
+    what: 'a range of 4 KiB from the disk, ahead of io_uring with direct I/O',
+    table: 'ranges',
+    rows: ['cold'],
+    measure: 'ahead',
+    against: 'a file, io_uring with direct I/O (depth 64)',
+    atLeast: 0.9,
+  },
+  {
+    what: 'two threads, 64 KiB, ahead of one',
+    table: 'threads',
+    rows: ['64 KiB, 2 threads'],
+    measure: 'ahead',
+    againstRow: '64 KiB, 1 thread',
+    atLeast: 1.7,
+  },
+  {
+    what: '4 GiB under 512 MiB, of the rate of the device',
+    table: 'out-of-core',
+    rows: ['out', 'back in order'],
+    measure: 'ahead',
+    against: 'the device, direct I/O (8 threads)',
+    atLeast: 0.9,
+  },
+  {
+    what: 'the same, longest call out',
+    table: 'out-of-core',
+    rows: ['out, longest call'],
+    measure: 'value',
+    atMost: 50,
+    unit: 'ms',
+  },
+  {
+    what: 'swap backend, ahead of the advice by hand',
+    table: 'swap',
+    measure: 'ahead',
+    against: 'a vector and madvise(MADV_COLD) by hand',
+    atLeast: 0.9,
+  },
+  {
+    what: 'budget: round trip of what is in memory',
+    table: 'budget-round-trip',
+    measure: 'value',
+    atMost: 0.5,
+    unit: 'us',
+  },
+  {
+    what: 'the same, 64 KiB, ahead of LMDB',
+    table: 'budget-round-trip',
+    rows: ['64 KiB'],
+    measure: 'ahead',
+    against: 'LMDB',
+    atLeast: 5,
+  },
+  {
+    what: 'the same, 2 MiB, ahead of LMDB',
+    table: 'budget-round-trip',
+    rows: ['2 MiB'],
+    measure: 'ahead',
+    against: 'LMDB',
+    atLeast: 100,
+  },
+  {
+    what: 'budget: borrow and release of what is in memory',
+    table: 'budget-borrow',
+    rows: ['2 MiB'],
+    measure: 'value',
+    atMost: 1,
+    unit: 'us',
+  },
+  {
+    what: 'budget: random replacement of 64 KiB, mean, ahead of the explicit pager',
+    table: 'churn-budget',
+    rows: ['a replacement, mean'],
+    measure: 'ahead',
+    against: 'pageout',
+    atLeast: 1.3,
+  },
+  {
+    what: 'the same, p99, of the time of the explicit pager',
+    table: 'churn-budget',
+    rows: ['p99'],
+    measure: 'time',
+    against: 'pageout',
+    atMost: 1,
+  },
+  {
+    what: 'budget: memory of a payload beside its own and its checksums',
+    table: 'budget-facts',
+    rows: ['memory of a payload on disk', 'memory of a payload in memory, beside its own'],
+    measure: 'value',
+    atMost: 160,
+    unit: 'bytes',
+  },
+]
+
+/** What is asked of the newer V8, and of Node 20's. @param {number} newer @param {number} older */
+const byNode = (newer, older) => (/** @type {number} */ node) => (node >= 22 ? newer : older)
+
+/** @type {readonly Goal[]} */
+export const NODE_GOALS = [
+  {
+    what: 'round trip, of the time without checksums',
+    table: 'round-trip',
+    measure: 'time',
+    against: 'pageout, no checksums',
+    atMost: 1.15,
+  },
+  {
+    what: 'round trip, ahead of an open file whose memory the collector frees',
+    table: 'round-trip',
+    measure: 'ahead',
+    against: OPEN_FILE,
+    atLeast: 1.2,
+  },
+  {
+    what: 'round trip, of the time of an open file whose source is freed',
+    table: 'round-trip',
+    measure: 'time',
+    against: OPEN_FILE_FREED,
+    atMost: 1.15,
+  },
+  {
+    what: 'a range of 4 KiB in the page cache, ahead of a `readSync`',
+    table: 'ranges-warm',
+    measure: 'ahead',
+    against: 'one open file, a readSync per range',
+    atLeast: 1,
+  },
+  {
+    what: 'two workers, 64 KiB, ahead of one',
+    table: 'threads',
+    rows: ['2 threads'],
+    measure: 'ahead',
+    againstRow: '1 thread',
+    atLeast: 1.7,
+  },
+  {
+    what: 'budget: round trip of what is in memory',
+    table: 'round-trip-budget',
+    measure: 'value',
+    atMost: byNode(3, 5),
+    unit: 'us',
+  },
+  {
+    what: 'budget: borrow and release of what is in memory',
+    table: 'borrow',
+    rows: ['2 MiB'],
+    measure: 'value',
+    atMost: byNode(3, 5),
+    unit: 'us',
+  },
+  {
+    what: 'budget: replacements of 64 KiB, ahead of the explicit pager',
+    table: 'churn-budget',
+    rows: ['replacements'],
+    measure: 'ahead',
+    against: 'pageout',
+    atLeast: 1.3,
+  },
+  {
+    what: 'budget: popular payloads, found in memory',
+    table: 'popular-quarter',
+    rows: ['found in memory'],
+    measure: 'value',
+    atLeast: 75,
+    unit: '%',
+  },
+  {
+    what: 'budget: popular payloads, ahead of lru-cache over files',
+    table: 'popular-quarter',
+    rows: ['changes', 'looks', 'looks, beside a scan'],
+    measure: 'ahead',
+    against: 'lru-cache over a named temp file per payload',
+    atLeast: 3,
+  },
+  {
+    what: 'budget: popular payloads, ahead of lru-cache over LMDB',
+    table: 'popular-quarter',
+    rows: ['changes', 'looks', 'looks, beside a scan'],
+    measure: 'ahead',
+    against: 'lru-cache over lmdb',
+    atLeast: 1.5,
+  },
+  {
+    what: 'budget: a tenth in memory, ahead of lru-cache over files',
+    table: 'popular-tenth',
+    rows: ['changes', 'looks', 'looks, beside a scan'],
+    measure: 'ahead',
+    against: 'lru-cache over a named temp file per payload',
+    atLeast: 3,
+  },
+  {
+    what: 'budget: 4 GiB under 512 MiB, of the rate of the device',
+    table: 'out-of-core-budget',
+    rows: ['out', 'back'],
+    measure: 'ahead',
+    against: 'the device, direct I/O',
+    atLeast: 0.9,
+  },
+  {
+    what: 'the same, longest call',
+    table: 'out-of-core-budget',
+    rows: ['longest call out', 'longest call back'],
+    measure: 'value',
+    atMost: 30,
+    unit: 'ms',
+  },
+  {
+    what: 'budget: the longest delay of the event loop beside promised looks',
+    table: 'misses',
+    rows: ['worst delay, 64 KiB', 'worst delay, 2 MiB'],
+    measure: 'value',
+    atMost: 2,
+    unit: 'ms',
+  },
+]
