@@ -13,6 +13,7 @@ export const IDS = [
   'out-of-core',
   'promises',
   'threads',
+  'layer',
   'handles',
   'tracing',
   'closing',

@@ -24,8 +24,8 @@ export interface PayloadBackend {
   store(owner: Owner, request: PageoutRequest): number
   /** The same; after an abort nothing is stored. Its errors carry `chunks` where memory was taken. */
   storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number>
-  /** Reads ranges over `into`, which has exactly their length. */
-  read(payload: Payload, ranges: Ranges, into: Uint8Array): void
+  /** Reads ranges over `into`, a typed array of exactly their length. */
+  read(payload: Payload, ranges: Ranges, into: ArrayBufferView): void
   /** Reads ranges over `into`, private memory of exactly their length, or by default over new private memory. */
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array>
   /** Reads the whole payload, and frees it; on an error it stays. */

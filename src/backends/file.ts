@@ -1,11 +1,11 @@
 /** The file backend: payloads in slots of the scratch files, which the addon reads and writes. */
 
 import { native } from '../addon/load.js'
-import { type Ranges, wholeOf } from '../chunks/arguments.js'
+import { packed, type Ranges, wholeOf } from '../chunks/arguments.js'
 import { isEmptied, type Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
-import { type PageoutRequest, type PrivateMemory, readableBytes, takePrivate } from '../chunks/request.js'
-import { destination } from '../chunks/target.js'
+import { chunksAgain, type PageoutRequest, type PrivateMemory, readable, takePrivate } from '../chunks/request.js'
+import { destination, filled } from '../chunks/target.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
 import { allocate, privateMemory, spareFor } from '../memory/results.js'
@@ -47,8 +47,8 @@ export const file: PayloadBackend = {
     try {
       const ticket =
         only && parts.length === 1
-          ? native.pageoutOne(owner.ref, readableBytes(only))
-          : native.pageout(owner.ref, parts.map(readableBytes))
+          ? native.pageoutOne(owner.ref, readable(only))
+          : native.pageout(owner.ref, parts.map(readable))
       if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
       return ticket
     } catch (thrown) {
@@ -65,11 +65,11 @@ export const file: PayloadBackend = {
       for (const buffer of memory.buffers) giveBack(buffer, owner.spareBytes)
       return ticket
     } catch (error) {
-      throw withChunks(error, memory.chunks)
+      throw withChunks(error, chunksAgain(memory))
     }
   },
 
-  read(payload: Payload, ranges: Ranges, into: Uint8Array): void {
+  read(payload: Payload, ranges: Ranges, into: ArrayBufferView): void {
     if (isSeen(payload)) {
       readExposed(payload, ranges, into)
       return
@@ -78,7 +78,7 @@ export const file: PayloadBackend = {
     const { bytes } = ranges
     try {
       if (bytes.length === 2) native.read(owner.ref, ticket, bytes[0] ?? 0, into)
-      else native.readMany(owner.ref, ticket, bytes, into)
+      else native.readMany(owner.ref, ticket, packed(ranges), into)
     } catch (thrown) {
       throw fromNative(thrown)
     }
@@ -86,28 +86,28 @@ export const file: PayloadBackend = {
 
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
     const { owner } = payload
-    const { bytes, byteLength } = ranges
-    const filled = held(payload, ticket =>
+    const { byteLength } = ranges
+    const whole = held(payload, ticket =>
       unlessSeen(payload, ranges, into, () => {
-        if (!into && isSmall(byteLength)) return readSmall(owner, ticket, bytes, byteLength, false)
-        return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, bytes, view), signal)
+        if (!into && isSmall(byteLength)) return readSmall(owner, ticket, packed(ranges), byteLength, false)
+        return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, packed(ranges), view), signal)
       }),
     )
-    return unlessAborted(filled, signal)
+    return unlessAborted(whole, signal)
   },
 
   take(payload: Payload, target: unknown): Chunk {
     const { owner, chunkClass, byteLength, ticket } = payload
     const inPlace = target === undefined ? takeResident(payload) : undefined
     if (inPlace) return chunkClass.over(inPlace, 0, byteLength)
-    const { bytes, result } = destination(chunkClass, byteLength, target)
+    const goal = destination(chunkClass, byteLength, target)
     try {
-      native.take(owner.ref, ticket, bytes)
+      native.take(owner.ref, ticket, goal.view)
     } catch (thrown) {
       throw fromNative(thrown)
     }
     drainIfDue()
-    return result()
+    return filled(goal)
   },
 
   async takeLater(payload: Payload, target: unknown, signal: Signal): Promise<Chunk> {
@@ -182,12 +182,13 @@ export const file: PayloadBackend = {
     return !isBudgeted(payload) || loseResident(payload)
   },
 
-  prefetch(payload: Payload, { bytes, byteLength }: Ranges): void {
+  prefetch(payload: Payload, ranges: Ranges): void {
     const { owner, ticket } = payload
+    const { byteLength } = ranges
     // What is borrowed is in memory.
     if (owner.hasBudget && payload.lending) return
     if (owner.hasBudget && byteLength === payload.byteLength && byteLength > 0) void bringHint(payload)
-    else guarded(() => native.prefetch(owner.ref, ticket, bytes))
+    else guarded(() => native.prefetch(owner.ref, ticket, packed(ranges)))
   },
 
   release(owner: Owner, ticket: number): void {

@@ -1,6 +1,7 @@
 /** Results of promises: private memory becomes the caller's. */
 
-import { destination } from '../chunks/target.js'
+import { bytesUnder } from '../chunks/classes.js'
+import { destination, filled } from '../chunks/target.js'
 import { giveBack } from '../memory/freeing.js'
 import type { Payload } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
@@ -12,7 +13,7 @@ export function handOut({ owner, chunkClass }: Payload, bytes: Uint8Array, targe
   if (target === undefined) return chunkClass.over(buffer, 0, byteLength)
   // The target may have been resized or detached meanwhile, so it is looked at again.
   const goal = destination(chunkClass, byteLength, target)
-  goal.bytes.set(bytes)
+  bytesUnder(goal.view).set(bytes)
   giveBack(buffer, owner.spareBytes)
-  return goal.result()
+  return filled(goal)
 }

@@ -2,7 +2,7 @@
 
 import { native } from '../addon/load.js'
 import type { Ranges } from '../chunks/arguments.js'
-import type { Part } from '../chunks/classes.js'
+import { bytesUnder, type Part } from '../chunks/classes.js'
 import { transferOut } from '../chunks/detach.js'
 import { chunksAgain, copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
 import { giveBack } from '../memory/freeing.js'
@@ -66,7 +66,7 @@ function moveIn(owner: Owner, request: PageoutRequest): number {
   } catch (error) {
     unpark(key)
     if (owner.excludes) for (const buffer of memory.buffers) native.includeInCoreDumps(new Uint8Array(buffer))
-    throw withChunks(fromNative(error), memory.chunks)
+    throw withChunks(fromNative(error), chunksAgain(memory))
   }
 }
 
@@ -108,7 +108,7 @@ function copyAll(owner: Owner, request: PageoutRequest): PrivateMemory {
       if (moved) giveBack(moved, owner.spareBytes)
     }
   }
-  return { buffers, chunks: () => chunksAgain(request.parts, buffers) }
+  return { buffers, parts: request.parts }
 }
 
 /** Takes the payload where its memory is, as one piece: a buffer of exactly its bytes. Nothing where it is not. */
@@ -273,13 +273,14 @@ export function isExposed(payload: Payload): boolean {
 }
 
 /** Copies ranges of such a payload, on the thread of the callers. */
-export function readExposed(payload: Payload, ranges: Ranges, into: Uint8Array): void {
+export function readExposed(payload: Payload, ranges: Ranges, into: ArrayBufferView): void {
+  const target = bytesUnder(into)
   const buffer = bufferOf(payload.lentKey as number)
   const { bytes } = ranges
   let filled = 0
   for (let pair = 0; pair < bytes.length; pair += 2) {
     const piece = new Uint8Array(buffer, bytes[pair], bytes[pair + 1])
-    into.set(piece, filled)
+    target.set(piece, filled)
     filled += piece.length
   }
   native.countUse(payload.owner.ref, payload.ticket, ranges.byteLength)

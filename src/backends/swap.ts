@@ -5,8 +5,15 @@
 
 import { native } from '../addon/load.js'
 import { type Ranges, wholeOf } from '../chunks/arguments.js'
-import { type PageoutRequest, type Preparation, type PrivateMemory, takePrivate } from '../chunks/request.js'
-import { destination } from '../chunks/target.js'
+import { bytesUnder } from '../chunks/classes.js'
+import {
+  chunksAgain,
+  type PageoutRequest,
+  type Preparation,
+  type PrivateMemory,
+  takePrivate,
+} from '../chunks/request.js'
+import { destination, filled } from '../chunks/target.js'
 import { freeBuffer } from '../memory/freeing.js'
 import { allocate, privateMemory, spareFor } from '../memory/results.js'
 import { fromAddon, guarded, withChunks } from '../model/errors.js'
@@ -45,21 +52,21 @@ export const swap: PayloadBackend = {
       owner.swapped.delete(ticket)
       native.free(owner.ref, ticket)
       if (owner.excludes) for (const buffer of taken?.buffers ?? []) EXCLUSION.undo(bytesOf(buffer))
-      throw taken ? withChunks(error, taken.chunks) : error
+      throw taken ? withChunks(error, chunksAgain(taken)) : error
     }
   },
 
-  read(payload: Payload, ranges: Ranges, into: Uint8Array): void {
-    copy(memoryOf(payload), ranges, into)
+  read(payload: Payload, ranges: Ranges, into: ArrayBufferView): void {
+    copy(memoryOf(payload), ranges, bytesUnder(into))
     native.countRead(payload.owner.ref, ranges.byteLength)
   },
 
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
     const memory = memoryOf(payload)
     // No other thread reads what callers can reach.
-    const filled = payload.lending ? copyNow(memory, ranges, into) : fill(memory, ranges, into, signal)
+    const bytes = payload.lending ? copyNow(memory, ranges, into) : fill(memory, ranges, into, signal)
     return unlessAborted(
-      filled.then(bytes => {
+      bytes.then(bytes => {
         native.countRead(payload.owner.ref, ranges.byteLength)
         return bytes
       }),
@@ -72,10 +79,10 @@ export const swap: PayloadBackend = {
     const only = target === undefined && memory.users === 0 ? onlyBuffer(memory) : undefined
     if (only) return takeOver(payload, memory, only)
     const { chunkClass, byteLength } = payload
-    const { bytes, result } = destination(chunkClass, byteLength, target)
-    copy(memory, wholeOf(payload), bytes)
+    const goal = destination(chunkClass, byteLength, target)
+    copy(memory, wholeOf(payload), bytesUnder(goal.view))
     finish(payload, memory)
-    return result()
+    return filled(goal)
   },
 
   async takeLater(payload: Payload, target: unknown, signal: Signal): Promise<Chunk> {
@@ -185,13 +192,13 @@ export const swap: PayloadBackend = {
 
 /** Makes private memory that of a payload. */
 export function keep(owner: Owner, ticket: number, buffers: readonly ArrayBuffer[], isExcluded: boolean): SwapMemory {
-  const filled = buffers.filter(buffer => buffer.byteLength > 0)
+  const parts = buffers.filter(buffer => buffer.byteLength > 0)
   let end = 0
-  const ends = filled.map(buffer => {
+  const ends = parts.map(buffer => {
     end += buffer.byteLength
     return end
   })
-  const memory: SwapMemory = { buffers: filled, ends, isExcluded, users: 0, waiting: [] }
+  const memory: SwapMemory = { buffers: parts, ends, isExcluded, users: 0, waiting: [] }
   owner.swapped.set(ticket, memory)
   return memory
 }

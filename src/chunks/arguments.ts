@@ -9,7 +9,7 @@ import { isSignal } from '../runtime/signal.js'
 /** Checked ranges of one payload, in request order, in bytes. */
 export interface Ranges {
   /** Offset and length of each range, one after the other. */
-  readonly bytes: Float64Array
+  readonly bytes: ArrayLike<number>
   /** Bytes of all ranges together. */
   readonly byteLength: number
 }
@@ -141,17 +141,21 @@ export function directoryPath(value: unknown, name: string): string {
   return value
 }
 
+/** Ranges as the addon takes them. */
+export function packed({ bytes }: Ranges): Float64Array {
+  return bytes instanceof Float64Array ? bytes : Float64Array.from(bytes)
+}
+
 /** All of a payload. */
 export function wholeOf({ byteLength }: { readonly byteLength: number }): Ranges {
-  return { bytes: Float64Array.of(0, byteLength), byteLength }
+  return { bytes: [0, byteLength], byteLength }
 }
 
 /** One range of a payload of `length` elements. */
 export function singleRange(offset: unknown, length: unknown, chunkClass: ChunkClass, payloadLength: number): Ranges {
-  const range: Range = [offset as number, length as number]
-  checkRange(range, payloadLength, 'offset', 'length')
-  const byteLength = range[1] * chunkClass.elementBytes
-  return { bytes: Float64Array.of(range[0] * chunkClass.elementBytes, byteLength), byteLength }
+  const start = wholeNumber(offset, 'offset', 0, payloadLength)
+  const byteLength = wholeNumber(length, 'length', 0, payloadLength - start) * chunkClass.elementBytes
+  return { bytes: [start * chunkClass.elementBytes, byteLength], byteLength }
 }
 
 /** Several ranges of a payload of `length` elements, none of which overlap. */

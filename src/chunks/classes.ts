@@ -4,7 +4,7 @@ import { isLent } from '../memory/lent.js'
 import { invalidArgType, invalidArgValue } from '../model/errors.js'
 import type { ChunkClass } from '../model/payload.js'
 import type { Chunk, TypedArray } from '../model/types.js'
-import { inherits, orUndefined, property } from '../runtime/captured.js'
+import { inherits, method, orUndefined, property } from '../runtime/captured.js'
 import { util } from '../runtime/node.js'
 
 const { types } = util
@@ -26,7 +26,8 @@ export interface Part {
 }
 
 const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype)
-const typedArrayName = property<string>(TYPED_ARRAY, Symbol.toStringTag)
+/** The name of its class; nothing for what is no typed array. */
+const typedArrayName = property<string | undefined>(TYPED_ARRAY, Symbol.toStringTag)
 const typedArray = {
   buffer: property<ArrayBufferLike>(TYPED_ARRAY, 'buffer'),
   byteOffset: property<number>(TYPED_ARRAY, 'byteOffset'),
@@ -39,6 +40,8 @@ const dataView = {
 }
 const arrayBufferBytes = property<number>(ArrayBuffer.prototype, 'byteLength')
 const sharedBufferBytes = property<number>(SharedArrayBuffer.prototype, 'byteLength')
+const typedArrayValues = method<(array: object) => unknown>(TYPED_ARRAY, 'values')
+const { from: bufferOver, prototype: BUFFER_PROTOTYPE } = Buffer
 
 type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => TypedArray
 
@@ -47,22 +50,23 @@ const TYPED_ARRAY_NAMES = [
   ['Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array'],
 ].flat()
 
-const TYPED_ARRAYS: ReadonlyMap<string, ChunkClass> = new Map(
+/** By name: the class, and the prototype that its instances have. */
+const TYPED_ARRAYS: ReadonlyMap<string, { readonly chunkClass: ChunkClass; readonly prototype: object }> = new Map(
   TYPED_ARRAY_NAMES.flatMap(name => {
     const Class = (globalThis as Record<string, unknown>)[name] as (View & { BYTES_PER_ELEMENT: number }) | undefined
     if (!Class) return []
     const elementBytes = Class.BYTES_PER_ELEMENT
     const over: ChunkClass['over'] = (buffer, byteOffset, byteLength) =>
       new Class(buffer, byteOffset, byteLength / elementBytes)
-    return [[name, { name, elementBytes, over }]]
+    return [[name, { chunkClass: { name, elementBytes, over }, prototype: Class.prototype as object }]]
   }),
 )
 /** The class of a payload without chunks. */
-export const UINT8_ARRAY = TYPED_ARRAYS.get('Uint8Array') as ChunkClass
+export const UINT8_ARRAY = TYPED_ARRAYS.get('Uint8Array')?.chunkClass as ChunkClass
 const BUFFER: ChunkClass = {
   name: 'Buffer',
   elementBytes: 1,
-  over: (buffer, byteOffset, byteLength) => Buffer.from(buffer, byteOffset, byteLength),
+  over: (buffer, byteOffset, byteLength) => bufferOver(buffer, byteOffset, byteLength),
 }
 const DATA_VIEW: ChunkClass = {
   name: 'DataView',
@@ -83,7 +87,9 @@ function isOfBytes(chunkClass: ChunkClass): boolean {
 
 /** The class of chunks whose {@link ChunkClass.name} this is. */
 export function classNamed(name: string): ChunkClass | undefined {
-  return TYPED_ARRAYS.get(name) ?? [BUFFER, DATA_VIEW, ARRAY_BUFFER].find(chunkClass => chunkClass.name === name)
+  return (
+    TYPED_ARRAYS.get(name)?.chunkClass ?? [BUFFER, DATA_VIEW, ARRAY_BUFFER].find(chunkClass => chunkClass.name === name)
+  )
 }
 
 const EXPECTED = 'an instance of TypedArray, Buffer, DataView or ArrayBuffer'
@@ -94,15 +100,17 @@ const EXPECTED = 'an instance of TypedArray, Buffer, DataView or ArrayBuffer'
  * @throws ERR_INVALID_ARG_TYPE when it is no chunk, ERR_INVALID_ARG_VALUE when its buffer was detached
  */
 export function inspectChunk(value: unknown, name: string): Part {
-  if (types.isTypedArray(value)) {
-    const chunkClass = inherits(value, Buffer.prototype) ? BUFFER : TYPED_ARRAYS.get(typedArrayName(value))
+  const className = typedArrayName(value as object)
+  if (className !== undefined) {
+    const array = value as TypedArray
+    const chunkClass = typedArrayClass(array, className)
     if (!chunkClass) throw invalidArgType(name, EXPECTED, value)
     return part(
       chunkClass,
-      typedArray.buffer(value),
-      typedArray.byteOffset(value),
-      typedArray.byteLength(value),
-      value as TypedArray,
+      typedArray.buffer(array),
+      typedArray.byteOffset(array),
+      typedArray.byteLength(array),
+      array,
       name,
     )
   }
@@ -116,6 +124,15 @@ export function inspectChunk(value: unknown, name: string): Part {
   throw invalidArgType(name, EXPECTED, value)
 }
 
+/** The class of a typed array, a Buffer or what is derived from either. */
+function typedArrayClass(array: TypedArray, className: string): ChunkClass | undefined {
+  const known = TYPED_ARRAYS.get(className)
+  const prototype: unknown = Object.getPrototypeOf(array)
+  // Most have the prototype of their class; what is behind that need not be looked at.
+  if (prototype === known?.prototype) return known?.chunkClass
+  return prototype === BUFFER_PROTOTYPE || inherits(array, BUFFER_PROTOTYPE) ? BUFFER : known?.chunkClass
+}
+
 function part(
   chunkClass: ChunkClass,
   buffer: ArrayBufferLike,
@@ -125,14 +142,20 @@ function part(
   name: string,
 ): Part {
   if (byteLength === 0 && (isDetached(buffer) || isPastTheEnd(chunk))) throw unreachable(chunk, name)
-  const isShared = types.isSharedArrayBuffer(buffer)
-  const bufferBytes = bytesOfBuffer(buffer)
+  const ownBytes = unsharedBytes(buffer)
+  const isShared = ownBytes === undefined
+  const bufferBytes = ownBytes ?? sharedBufferBytes(buffer)
   const isWhole = !isShared && byteOffset === 0 && byteLength === bufferBytes && !isLent(buffer)
   return { chunk, chunkClass, buffer, byteOffset, byteLength, bufferBytes, isShared, isWhole }
 }
 
-function bytesOfBuffer(buffer: ArrayBufferLike): number {
-  return types.isSharedArrayBuffer(buffer) ? sharedBufferBytes(buffer) : arrayBufferBytes(buffer)
+/** The bytes of an ArrayBuffer; nothing for a SharedArrayBuffer. */
+function unsharedBytes(buffer: ArrayBufferLike): number | undefined {
+  try {
+    return arrayBufferBytes(buffer)
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether the buffer was detached or resized since it was looked at; shared memory only ever grows. */
@@ -146,11 +169,11 @@ function unreachable(value: unknown, name: string): TypeError {
 
 /** Whether a typed array lost its memory because its buffer was made shorter: it looks empty then. */
 function isPastTheEnd(chunk: Chunk): boolean {
-  return types.isTypedArray(chunk) && orUndefined(() => Reflect.apply(TYPED_ARRAY.values, chunk, [])) === undefined
+  return types.isTypedArray(chunk) && orUndefined(() => typedArrayValues(chunk)) === undefined
 }
 
 function isDetached(buffer: ArrayBufferLike): boolean {
-  if (bytesOfBuffer(buffer) > 0) return false
+  if (unsharedBytes(buffer) !== 0) return false
   try {
     new Uint8Array(buffer)
     return false
@@ -161,7 +184,7 @@ function isDetached(buffer: ArrayBufferLike): boolean {
 
 /** Whether a buffer has no bytes any more, whatever properties it was given. */
 export function isEmptied(buffer: ArrayBufferLike): boolean {
-  return !types.isSharedArrayBuffer(buffer) && arrayBufferBytes(buffer) === 0
+  return unsharedBytes(buffer) === 0
 }
 
 /** Whether a buffer has exactly so many bytes, whatever properties it was given. */
@@ -179,4 +202,20 @@ export function bufferOf(value: unknown): ArrayBufferLike | undefined {
 /** The bytes of a part, without a copy. */
 export function bytesOf(part: Part): Uint8Array {
   return new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
+}
+
+/** A part as the addon reads and writes it, without a copy: the chunk itself where that is a typed array. */
+export function viewOf(part: Part): ArrayBufferView {
+  return isTyped(part.chunkClass) ? (part.chunk as ArrayBufferView) : bytesOf(part)
+}
+
+/** Whether chunks of a class are typed arrays. */
+export function isTyped(chunkClass: ChunkClass): boolean {
+  return chunkClass !== ARRAY_BUFFER && chunkClass !== DATA_VIEW
+}
+
+/** The bytes of a typed array, without a copy. */
+export function bytesUnder(array: ArrayBufferView): Uint8Array {
+  if (typedArrayName(array) === 'Uint8Array') return array as Uint8Array
+  return new Uint8Array(typedArray.buffer(array), typedArray.byteOffset(array), typedArray.byteLength(array))
 }

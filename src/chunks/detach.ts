@@ -1,11 +1,14 @@
 /** Taking the memory of chunks out of the caller's reach. */
 
 import { inherit } from '../memory/results.js'
-import { orUndefined } from '../runtime/captured.js'
+import { method, orUndefined } from '../runtime/captured.js'
 import { clone, workers } from '../runtime/node.js'
 import { isEmptied } from './classes.js'
 
-const transfer: ((this: ArrayBuffer) => ArrayBuffer) | undefined = ArrayBuffer.prototype.transfer
+const transfer =
+  'transfer' in ArrayBuffer.prototype
+    ? method<(buffer: ArrayBuffer) => ArrayBuffer>(ArrayBuffer.prototype, 'transfer')
+    : undefined
 /** Node 21 and later. */
 interface UntransferableMarks {
   isMarkedAsUntransferable?: (buffer: object) => boolean
@@ -23,10 +26,14 @@ export function transferOut(buffer: ArrayBuffer): ArrayBuffer | undefined {
 }
 
 function transferred(buffer: ArrayBuffer): ArrayBuffer | undefined {
-  if (transfer && isMarked) return isMarked(buffer) ? undefined : orUndefined(() => Reflect.apply(transfer, buffer, []))
-  // Older runtimes copy what they cannot transfer, and leave the source alive.
-  const moved = orUndefined(() => clone(buffer, { transfer: [buffer] }))
-  return isEmptied(buffer) ? moved : undefined
+  try {
+    if (transfer && isMarked) return isMarked(buffer) ? undefined : transfer(buffer)
+    // Older runtimes copy what they cannot transfer, and leave the source alive.
+    const moved = clone(buffer, { transfer: [buffer] })
+    return isEmptied(buffer) ? moved : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether {@link transferOut} would move the buffer. It changes nothing, but costs a few microseconds. */

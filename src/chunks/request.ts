@@ -6,7 +6,16 @@ import { invalidArgType, invalidArgValue, notDetachable } from '../model/errors.
 import type { ChunkClass, PayloadShape } from '../model/payload.js'
 import type { Backend, Chunk, Detach } from '../model/types.js'
 import { isArray } from './arguments.js'
-import { bytesOf, hasChanged, inspectChunk, isEmptied, isSameFamily, type Part, UINT8_ARRAY } from './classes.js'
+import {
+  bytesOf,
+  hasChanged,
+  inspectChunk,
+  isEmptied,
+  isSameFamily,
+  type Part,
+  UINT8_ARRAY,
+  viewOf,
+} from './classes.js'
 import { isMovable, transferOut } from './detach.js'
 
 /** A checked pageout. */
@@ -21,23 +30,28 @@ export function listOf(chunks: unknown): readonly unknown[] {
   return isArray(chunks) ? Array.from({ length: chunks.length }, (_, position) => chunks[position]) : [chunks]
 }
 
-/** What is known about all chunks of a call, which are of one class; no chunks are an empty payload of bytes. */
-export function inspectChunks(chunks: unknown, list: readonly unknown[]): PayloadShape & { parts: readonly Part[] } {
-  if (!isArray(chunks)) {
-    const part = inspectChunk(chunks, 'chunks')
-    return { chunkClass: part.chunkClass, parts: [part], byteLength: part.byteLength }
-  }
-  const parts = list.map((chunk, position) => inspectChunk(chunk, `chunks[${position}]`))
-  return { chunkClass: commonClass(parts), parts, byteLength: parts.reduce((sum, part) => sum + part.byteLength, 0) }
+/** What is known about each chunk of a call. */
+export function inspectChunks(chunks: unknown, list: readonly unknown[]): readonly Part[] {
+  if (!isArray(chunks)) return [inspectChunk(chunks, 'chunks')]
+  return list.map((chunk, position) => inspectChunk(chunk, `chunks[${position}]`))
 }
 
-function commonClass(parts: readonly Part[]): ChunkClass {
+/** The one class that all chunks of a call are of; no chunks are an empty payload of bytes. */
+export function commonClass(parts: readonly Part[]): ChunkClass {
   const first = parts[0]?.chunkClass ?? UINT8_ARRAY
-  const other = parts.findIndex(part => !isSameFamily(part.chunkClass, first))
-  if (other > 0) {
-    throw invalidArgType(`chunks[${other}]`, `of the class of chunks[0], ${first.name}`, parts[other]?.chunk)
+  for (let position = 1; position < parts.length; position++) {
+    const { chunkClass, chunk } = parts[position] as Part
+    if (isSameFamily(chunkClass, first)) continue
+    throw invalidArgType(`chunks[${position}]`, `of the class of chunks[0], ${first.name}`, chunk)
   }
   return first
+}
+
+/** Bytes of all chunks together. */
+export function lengthOfAll(parts: readonly Part[]): number {
+  let byteLength = 0
+  for (const part of parts) byteLength += part.byteLength
+  return byteLength
 }
 
 /** Refuses a chunk whose memory cannot be detached. */
@@ -56,9 +70,9 @@ export function refuseChanged({ parts }: PageoutRequest): void {
   if (changed) throw invalidArgValue('chunks', 'must stay as it is while it is paged out', changed.chunk)
 }
 
-/** The bytes of a part that the addon may read: memory that other threads can reach is copied first. */
-export function readableBytes(part: Part): Uint8Array {
-  return part.isShared ? new Uint8Array(copied(part)) : bytesOf(part)
+/** A part as the addon may read it: memory that other threads can reach is copied first. */
+export function readable(part: Part): ArrayBufferView {
+  return part.isShared ? new Uint8Array(copied(part)) : viewOf(part)
 }
 
 /** What is done with memory before it becomes private. */
@@ -73,8 +87,8 @@ export interface Preparation {
 export interface PrivateMemory {
   /** The bytes of each part. */
   readonly buffers: readonly ArrayBuffer[]
-  /** The chunks again, whole: the caller's own where their memory was not taken. */
-  readonly chunks: () => Chunk[]
+  /** What they were taken of. */
+  readonly parts: readonly Part[]
 }
 
 /**
@@ -82,7 +96,9 @@ export interface PrivateMemory {
  * what can be moved, which cannot.
  */
 export function takePrivate({ parts, detach }: PageoutRequest, preparation?: Preparation): PrivateMemory {
-  const movable = detach === 'never' ? parts.map(() => false) : movableParts(parts, preparation !== undefined)
+  const [only] = parts.length === 1 && !preparation ? parts : []
+  if (only) return { buffers: [takeOnly(only, detach)], parts }
+  const movable = detach === 'never' ? parts.map(() => false) : movableParts(parts)
   const copy = (part: Part) => {
     const buffer = copied(part)
     preparation?.prepare(new Uint8Array(buffer))
@@ -93,7 +109,13 @@ export function takePrivate({ parts, detach }: PageoutRequest, preparation?: Pre
   const buffers = parts.map(
     (part, position) => copies[position] ?? transferOut(part.buffer as ArrayBuffer) ?? copy(part),
   )
-  return { buffers, chunks: () => chunksAgain(parts, buffers) }
+  return { buffers, parts }
+}
+
+/** A single part that is not prepared needs no certainty: if it cannot be moved it is copied. */
+function takeOnly(part: Part, detach: Detach): ArrayBuffer {
+  const isMoved = detach !== 'never' && part.isWhole && part.byteLength > 0
+  return (isMoved ? transferOut(part.buffer as ArrayBuffer) : undefined) ?? copied(part)
 }
 
 /** Prepares all of the caller's memory that will be moved, or none. */
@@ -110,10 +132,8 @@ function prepareAll(memory: readonly Uint8Array[], { prepare, undo }: Preparatio
   }
 }
 
-/** Which parts can be moved. A single one that is not prepared needs no certainty: if it cannot be moved it is copied. */
-function movableParts(parts: readonly Part[], isCertain: boolean): boolean[] {
-  const [only] = parts.length === 1 ? parts : []
-  if (only && !isCertain) return [only.isWhole && only.byteLength > 0]
+/** Which parts can be moved. */
+function movableParts(parts: readonly Part[]): boolean[] {
   const seen = new Set<ArrayBufferLike>()
   return parts.map(part => {
     if (!part.isWhole || part.byteLength === 0 || seen.has(part.buffer)) return false
@@ -123,7 +143,7 @@ function movableParts(parts: readonly Part[], isCertain: boolean): boolean[] {
 }
 
 /** Chunks that were not paged out: the caller's own where they still are, else their memory again. */
-export function chunksAgain(parts: readonly Part[], buffers: readonly ArrayBuffer[]): Chunk[] {
+export function chunksAgain({ parts, buffers }: PrivateMemory): Chunk[] {
   return parts.map(({ chunkClass, chunk, buffer, byteLength }, position) => {
     const ours = buffers[position]
     return ours && byteLength > 0 && isEmptied(buffer) ? chunkClass.over(ours, 0, byteLength) : chunk

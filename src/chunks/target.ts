@@ -5,14 +5,22 @@ import { allocate, spareFor } from '../memory/results.js'
 import { invalidArgType, invalidArgValue, outOfRange } from '../model/errors.js'
 import type { ChunkClass } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
-import { inspectChunk, isSameFamily } from './classes.js'
+import { inspectChunk, isSameFamily, isTyped } from './classes.js'
 
 /** Memory for a result. */
 export interface Destination {
-  /** To be filled whole. */
-  readonly bytes: Uint8Array
+  /** To be filled whole: a typed array. */
+  readonly view: ArrayBufferView
   /** The result, once the bytes are there. */
-  readonly result: () => Chunk
+  readonly chunk: Chunk
+  /** Memory of the result that other threads can reach: it is filled by JavaScript, whose rules for that are defined. */
+  readonly shared: Uint8Array | undefined
+}
+
+/** The result of a destination that is filled. */
+export function filled({ view, chunk, shared }: Destination): Chunk {
+  shared?.set(view as Uint8Array)
+  return chunk
 }
 
 /** Memory for a result of `byteLength` bytes: the caller's target, or ours. */
@@ -22,7 +30,14 @@ export function destination(chunkClass: ChunkClass, byteLength: number, target: 
 
 function inOurs(chunkClass: ChunkClass, byteLength: number): Destination {
   const buffer = spareFor(byteLength) ?? allocate(byteLength)
-  return { bytes: new Uint8Array(buffer), result: () => chunkClass.over(buffer, 0, byteLength) }
+  return over(chunkClass, buffer, 0, byteLength)
+}
+
+/** The result over memory that only this thread can reach. */
+function over(chunkClass: ChunkClass, buffer: ArrayBufferLike, byteOffset: number, byteLength: number): Destination {
+  const chunk = chunkClass.over(buffer, byteOffset, byteLength)
+  const view = isTyped(chunkClass) ? (chunk as ArrayBufferView) : new Uint8Array(buffer, byteOffset, byteLength)
+  return { view, chunk, shared: undefined }
 }
 
 function inTarget(chunkClass: ChunkClass, byteLength: number, target: unknown): Destination {
@@ -35,16 +50,11 @@ function inTarget(chunkClass: ChunkClass, byteLength: number, target: unknown): 
     const { elementBytes } = chunkClass
     throw outOfRange('target.length', `>= ${byteLength / elementBytes}`, part.byteLength / elementBytes)
   }
-  const result = () => chunkClass.over(part.buffer, part.byteOffset, byteLength)
-  const bytes = new Uint8Array(part.buffer, part.byteOffset, byteLength)
-  if (!part.isShared) return { bytes, result }
-  // Memory that other threads can reach is filled by JavaScript, whose rules for that are defined.
-  const own = new Uint8Array(allocate(byteLength))
-  const filled = () => {
-    bytes.set(own)
-    return result()
-  }
-  return { bytes: own, result: filled }
+  const { buffer, byteOffset } = part
+  if (!part.isShared) return over(chunkClass, buffer, byteOffset, byteLength)
+  const view = new Uint8Array(allocate(byteLength))
+  const shared = new Uint8Array(buffer, byteOffset, byteLength)
+  return { view, chunk: chunkClass.over(buffer, byteOffset, byteLength), shared }
 }
 
 /** Refuses a target that cannot hold a result, before anything happens. */

@@ -142,9 +142,9 @@ export function isSystemFailure(error: unknown): error is PageoutError {
 }
 
 /** Adds to an error of this package the chunks of the pageout that failed; what the caller's own code threw stays as it is. */
-export function withChunks(error: unknown, chunks: () => readonly unknown[]): unknown {
+export function withChunks(error: unknown, chunks: readonly unknown[]): unknown {
   const isOurs = typeof error === 'object' && error !== null && ours.has(error) && !Object.hasOwn(error, 'chunks')
-  if (isOurs) Object.defineProperty(error, 'chunks', { value: chunks(), configurable: true, writable: true })
+  if (isOurs) Object.defineProperty(error, 'chunks', { value: chunks, configurable: true, writable: true })
   return error
 }
 

@@ -3,7 +3,7 @@
 import { native } from '../addon/load.js'
 import { hintCold, keep, preparation } from '../backends/swap.js'
 import { bytesOf, hasChanged, type Part } from '../chunks/classes.js'
-import { copied, readableBytes } from '../chunks/request.js'
+import { copied, readable } from '../chunks/request.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, guarded, invalidArgValue } from '../model/errors.js'
@@ -26,7 +26,7 @@ export class FileCollector {
   }
 
   append(part: Part): void {
-    const bytes = readableBytes(part)
+    const bytes = readable(part)
     guarded(() => native.collectAppend(this.#owner.ref, this.#ticket, bytes))
   }
 

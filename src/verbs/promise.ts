@@ -31,7 +31,7 @@ export async function pageout(
   const list = listOf(chunks)
   try {
     const signal = abortSignal(options)
-    const request = pageoutRequest(pager, { chunks, list, options, named })
+    const request = pageoutRequest(pager, chunks, list, options, named)
     const step = async () => {
       // Listening may run code of the caller, so it comes before the last look at the chunks and before they are taken.
       const forget = onAbort(signal, () => {})
@@ -47,7 +47,7 @@ export async function pageout(
     }
     return await pager.pending(() => tracedPromise('pageout', contextOf(request), step))
   } catch (error) {
-    throw withChunks(error, () => list)
+    throw withChunks(error, list)
   }
 }
 

@@ -9,7 +9,7 @@ import {
   singleRange,
   wholeOf,
 } from '../chunks/arguments.js'
-import { inspectChunks, type PageoutRequest, refuseNotDetachable } from '../chunks/request.js'
+import { commonClass, inspectChunks, lengthOfAll, type PageoutRequest, refuseNotDetachable } from '../chunks/request.js'
 import { lengthOf, type Payload } from '../model/payload.js'
 import type { Backend, CollectOptions, PageoutOptions } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
@@ -20,28 +20,32 @@ export interface ReadRequest {
   readonly ranges: Ranges
 }
 
-/** What a pageout gets: chunks, each read once, options, and the backend of verbs that name it themselves. */
-export interface PageoutArguments {
-  readonly chunks: unknown
-  readonly list: readonly unknown[]
-  readonly options: PageoutOptions | undefined
-  readonly named?: { readonly backend: unknown } | undefined
-}
-
-/** Checks a pageout. */
-export function pageoutRequest(pager: PagerCore, { chunks, list, options, named }: PageoutArguments): PageoutRequest {
+/**
+ * Checks a pageout.
+ *
+ * @param list the chunks, each read once
+ * @param named the backend of verbs that name it themselves
+ */
+export function pageoutRequest(
+  pager: PagerCore,
+  chunks: unknown,
+  list: readonly unknown[],
+  options: PageoutOptions | undefined,
+  named: { readonly backend: unknown } | undefined,
+): PageoutRequest {
   pager.refuseClosed()
   // Options first and chunks last: reading options may run code of the caller, which may change the chunks.
   const bag = optionsBag(options)
   const { detach: chosen } = bag
   const detach = chosen === undefined ? pager.detach : detachName(chosen, 'options.detach')
   const backend = named ? backendName(named.backend, 'backend') : chosenBackend(pager, bag.backend)
-  const { chunkClass, parts, byteLength } = inspectChunks(chunks, list)
+  const parts = inspectChunks(chunks, list)
+  const chunkClass = commonClass(parts)
   // The caller's code, if any ran, is done.
   pager.refuseClosed()
   if (detach === 'required') parts.forEach(refuseNotDetachable)
   pager.prepare()
-  return { chunkClass, parts, byteLength, backend, detach }
+  return { chunkClass, parts, byteLength: lengthOfAll(parts), backend, detach }
 }
 
 /** The checked backend of a payload that is about to be collected. */

@@ -118,7 +118,7 @@ class PayloadBytes {
   #next(roomBytes = Number.POSITIVE_INFINITY): ReadRequest {
     const payload = this.#pager.payload(this.#handle)
     const byteLength = Math.min(this.#options.chunkBytes, roomBytes, payload.byteLength - this.#position)
-    return { payload, ranges: { bytes: Float64Array.of(this.#position, byteLength), byteLength } }
+    return { payload, ranges: { bytes: [this.#position, byteLength], byteLength } }
   }
 
   #fail(controller: ReadableByteStreamController, error: unknown): void {

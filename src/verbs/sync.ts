@@ -3,7 +3,7 @@
 import { backendOf } from '../backends/choose.js'
 import type { Destined, Ranges } from '../chunks/arguments.js'
 import { listOf, type PageoutRequest, refuseChanged } from '../chunks/request.js'
-import { destination } from '../chunks/target.js'
+import { destination, filled } from '../chunks/target.js'
 import { isSystemFailure, type Result, withChunks } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import { markReleased, type Payload } from '../model/payload.js'
@@ -21,17 +21,20 @@ export function pageout(
 ): Handle<Chunk> {
   const list = listOf(chunks)
   try {
-    const request = pageoutRequest(pager, { chunks, list, options, named })
-    if (isUnwatched('pageout')) return store(pager, request)
-    return traced('pageout', contextOf(request), () => {
-      // Subscribers may have done anything.
-      pager.refuseClosed()
-      refuseChanged(request)
-      return store(pager, request)
-    })
+    const request = pageoutRequest(pager, chunks, list, options, named)
+    return isUnwatched('pageout') ? store(pager, request) : storeTraced(pager, request)
   } catch (error) {
-    throw withChunks(error, () => list)
+    throw withChunks(error, list)
   }
+}
+
+function storeTraced(pager: PagerCore, request: PageoutRequest): Handle<Chunk> {
+  return traced('pageout', contextOf(request), () => {
+    // Subscribers may have done anything.
+    pager.refuseClosed()
+    refuseChanged(request)
+    return store(pager, request)
+  })
 }
 
 function store(pager: PagerCore, request: PageoutRequest): Handle<Chunk> {
@@ -40,7 +43,10 @@ function store(pager: PagerCore, request: PageoutRequest): Handle<Chunk> {
 
 /** Reads checked ranges. */
 export function read({ payload, ranges }: ReadRequest, { target }: Destined): Chunk {
-  if (isUnwatched('read')) return readNow(payload, ranges, target)
+  return isUnwatched('read') ? readNow(payload, ranges, target) : readTraced(payload, ranges, target)
+}
+
+function readTraced(payload: Payload, ranges: Ranges, target: unknown): Chunk {
   const context = { byteLength: ranges.byteLength, backend: payload.backend }
   return traced('read', context, () => {
     // Subscribers may have done anything.
@@ -50,16 +56,19 @@ export function read({ payload, ranges }: ReadRequest, { target }: Destined): Ch
 }
 
 function readNow(payload: Payload, ranges: Ranges, target: unknown): Chunk {
-  const { bytes, result } = destination(payload.chunkClass, ranges.byteLength, target)
-  backendOf(payload).read(payload, ranges, bytes)
-  return result()
+  const goal = destination(payload.chunkClass, ranges.byteLength, target)
+  backendOf(payload).read(payload, ranges, goal.view)
+  return filled(goal)
 }
 
 /** Takes the payload of a handle. */
 export function take(pager: PagerCore, handle: unknown, { target }: Destined): Chunk {
   const payload = pager.payload(handle)
   refuseBorrowed(payload)
-  if (isUnwatched('take')) return takeNow(payload, target)
+  return isUnwatched('take') ? takeNow(payload, target) : takeTraced(payload, target)
+}
+
+function takeTraced(payload: Payload, target: unknown): Chunk {
   return traced('take', contextOf(payload), () => {
     payload.owner.refuseUnusable(payload)
     refuseBorrowed(payload)
