@@ -221,13 +221,13 @@ export declare function pageoutAsync(pager: PagerRef, views: Array<Uint8Array>, 
  * As `pageoutAsync` for several payloads, each of which goes out or fails by itself: gives their tickets, -1 for those that
  * failed. The views of all of them stand one behind the other, `counts` of them for each.
  */
-export declare function pageoutBatchAsync(pager: PagerRef, views: Array<Uint8Array>, counts: Uint32Array): Promise<number[]>
+export declare function pageoutBatchAsync(pager: PagerRef, views: Array<Uint8Array>, counts: Float64Array): Promise<number[]>
 
 /** As `pageout`, for one view. */
 export declare function pageoutOne(pager: PagerRef, view: ArrayBufferView): number
 
 /** Reads a whole payload off the JavaScript thread, as the first half of a take; `finishTake` is the other. */
-export declare function peekAsync(pager: PagerRef, ticket: number, target: Uint8Array): Promise<void>
+export declare function peekAsync(pager: PagerRef, ticket: number, target: Uint8Array): Promise<Uint8Array<ArrayBuffer>>
 
 /** Asks for huge pages behind a view's memory, before it is filled. False where the system has none. */
 export declare function preferHugePages(view: ArrayBufferView): boolean
@@ -241,15 +241,18 @@ export declare function publishBudget(budget: BudgetRef, token: string): void
 /** Reads bytes of a payload over `target`, which has exactly that length. */
 export declare function read(pager: PagerRef, ticket: number, offset: number, target: ArrayBufferView): void
 
-/** As `readMany`, off the JavaScript thread. The target is of a buffer that only the caller of this function knows. */
-export declare function readAsync(pager: PagerRef, ticket: number, ranges: Float64Array, target: Uint8Array): Promise<void>
+/**
+ * As `readMany`, off the JavaScript thread. The target is of a buffer that only the caller of this function knows, and is what the
+ * promise gives.
+ */
+export declare function readAsync(pager: PagerRef, ticket: number, ranges: Float64Array, target: Uint8Array): Promise<Uint8Array<ArrayBuffer>>
 
 /**
- * Reads for several payloads, each of which succeeds or fails by itself; gives the positions of those that failed. The
- * ranges of all of them stand one behind the other, `counts` of them for each, and each read has a target as `readAsync`.
- * Those with a 1 in `peeks` are no reads but the first halves of takes.
+ * Reads for several payloads, each of which succeeds or fails by itself; gives the positions of those that failed. `reads` are for
+ * each of them: its ticket, 1 where it is the first half of a take, how many ranges it has, and offset and length of each. Each
+ * has a target as `readAsync`.
  */
-export declare function readBatchAsync(pager: PagerRef, tickets: Float64Array, counts: Uint32Array, ranges: Float64Array, peeks: Uint8Array, targets: Array<Uint8Array>): Promise<number[]>
+export declare function readBatchAsync(pager: PagerRef, reads: Float64Array, targets: Array<Uint8Array>): Promise<number[]>
 
 /** Reads ranges, given as offset and length one after the other, over `target`, which has exactly their length. */
 export declare function readMany(pager: PagerRef, ticket: number, ranges: Float64Array, target: ArrayBufferView): void

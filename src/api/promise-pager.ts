@@ -1,7 +1,6 @@
 /** The pager whose verbs do their work off the JavaScript thread. */
 
 import type { Borrow } from '../borrows/borrow.js'
-import { destined } from '../chunks/arguments.js'
 import type { Result } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import type {
@@ -74,35 +73,34 @@ export class Pager extends PagerControls implements PromiseVerbs {
     return collectLater(this.#core, source, options) as Promise<Handle<Stored<C>>>
   }
 
-  async readAt<C extends Chunk>(
+  readAt<C extends Chunk>(
     handle: Handle<C>,
     offset: number,
     length: number,
     target?: Destination<C>,
     options?: SignalOptions,
   ): Promise<C> {
-    const goal = destined(target, options)
-    return (await promise.read(rangeRequest(this.#core, handle, offset, length), goal)) as C
+    const check = () => rangeRequest(this.#core, handle, offset, length)
+    return promise.read(check, target, options) as Promise<C>
   }
 
-  async readAtMany<C extends Chunk>(
+  readAtMany<C extends Chunk>(
     handle: Handle<C>,
     ranges: readonly Range[],
     target?: Destination<C>,
     options?: SignalOptions,
   ): Promise<C> {
-    const goal = destined(target, options)
-    return (await promise.read(rangesRequest(this.#core, handle, ranges), goal)) as C
+    const check = () => rangesRequest(this.#core, handle, ranges)
+    return promise.read(check, target, options) as Promise<C>
   }
 
-  async read<C extends Chunk>(handle: Handle<C>, target?: Destination<C>, options?: SignalOptions): Promise<C> {
-    const goal = destined(target, options)
-    return (await promise.read(wholeRequest(this.#core, handle), goal)) as C
+  read<C extends Chunk>(handle: Handle<C>, target?: Destination<C>, options?: SignalOptions): Promise<C> {
+    const check = () => wholeRequest(this.#core, handle)
+    return promise.read(check, target, options) as Promise<C>
   }
 
-  async take<C extends Chunk>(handle: Handle<C>, target?: Destination<C>, options?: SignalOptions): Promise<C> {
-    const goal = destined(target, options)
-    return (await promise.take(this.#core, handle, goal)) as C
+  take<C extends Chunk>(handle: Handle<C>, target?: Destination<C>, options?: SignalOptions): Promise<C> {
+    return promise.take(this.#core, handle, target, options) as Promise<C>
   }
 
   borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Borrow<C>>

@@ -9,7 +9,7 @@ import { destination, filled } from '../chunks/target.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
 import { allocate, privateMemory, spareFor } from '../memory/results.js'
-import { abortError, fromAddon, fromNative, guarded, PageoutError, released, withChunks } from '../model/errors.js'
+import { abortError, fromNative, guarded, PageoutError, released, withChunks } from '../model/errors.js'
 import { type Owner, type Payload, RELEASED } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { isAborted } from '../runtime/signal.js'
@@ -40,7 +40,7 @@ type Signal = AbortSignal | undefined
 
 export const file: PayloadBackend = {
   store(owner: Owner, request: PageoutRequest): number {
-    const resident = admit(owner, request)
+    const resident = owner.hasBudget ? admit(owner, request) : undefined
     if (resident !== undefined) return resident
     const { parts } = request
     const [only] = parts
@@ -57,15 +57,21 @@ export const file: PayloadBackend = {
   },
 
   async storeLater(owner: Owner, request: PageoutRequest, signal: Signal): Promise<number> {
-    const resident = admitLater(owner, request)
+    const resident = owner.hasBudget ? admitLater(owner, request) : undefined
     if (resident !== undefined) return resident
     const memory = takePrivate(request)
     try {
       const ticket = await write(owner, request, memory, signal)
+      // After an abort nothing is stored, however far it was.
+      if (isAborted(signal)) {
+        native.free(owner.ref, ticket)
+        throw abortError(signal)
+      }
       for (const buffer of memory.buffers) giveBack(buffer, owner.spareBytes)
       return ticket
-    } catch (error) {
-      throw withChunks(error, chunksAgain(memory))
+    } catch (thrown) {
+      // Here, so that its stack leads to whoever waits.
+      throw withChunks(fromNative(thrown), chunksAgain(memory))
     }
   },
 
@@ -87,11 +93,13 @@ export const file: PayloadBackend = {
   readLater(payload: Payload, ranges: Ranges, into: Uint8Array | undefined, signal: Signal): Promise<Uint8Array> {
     const { owner } = payload
     const { byteLength } = ranges
-    const whole = held(payload, ticket =>
-      unlessSeen(payload, ranges, into, () => {
-        if (!into && isSmall(byteLength)) return readSmall(owner, ticket, packed(ranges), byteLength, false)
-        return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, packed(ranges), view), signal)
-      }),
+    const job = (ticket: number) => {
+      if (!into && isSmall(byteLength)) return readSmall(owner, ticket, ranges, false)
+      return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, packed(ranges), view), signal)
+    }
+    const whole = held(
+      payload,
+      owner.hasBudget ? ticket => unlessSeen(payload, ranges, into, () => job(ticket)) : job,
     )
     return unlessAborted(whole, signal)
   },
@@ -115,9 +123,7 @@ export const file: PayloadBackend = {
     const inPlace = target === undefined ? takeResident(payload) : undefined
     if (inPlace) return payload.chunkClass.over(inPlace, 0, byteLength)
     const whole = held(payload, ticket => {
-      if (isSmall(byteLength)) {
-        return readSmall(owner, ticket, Float64Array.of(0, byteLength), byteLength, true)
-      }
+      if (isSmall(byteLength)) return readSmall(owner, ticket, wholeOf(payload), true)
       return fill(byteLength, undefined, view => native.peekAsync(owner.ref, ticket, view), signal)
     })
     const chunk = handOut(payload, await unlessAborted(whole, signal), target)
@@ -247,19 +253,15 @@ function freeCopy({ owner }: Payload, buffer: ArrayBuffer): void {
   freeBuffer(buffer, owner.excludes, owner.spareBytes)
 }
 
-/** Writes private memory. After an abort nothing is stored, however far it was. */
-async function write(
+/** Writes private memory. */
+function write(
   owner: Owner,
   { byteLength }: PageoutRequest,
   { buffers }: PrivateMemory,
   signal: Signal,
 ): Promise<number> {
-  const ticket = isSmall(byteLength)
-    ? await fromAddon(batches(owner).pageouts.do({ buffers, byteLength }, signal))
-    : await writeAlone(owner, buffers, signal)
-  if (!isAborted(signal)) return ticket
-  native.free(owner.ref, ticket)
-  throw abortError(signal)
+  if (isSmall(byteLength)) return batches(owner).pageouts.do({ buffers, byteLength }, signal)
+  return writeAlone(owner, buffers, signal)
 }
 
 async function writeAlone(owner: Owner, buffers: readonly ArrayBuffer[], signal: Signal): Promise<number> {
@@ -267,7 +269,7 @@ async function writeAlone(owner: Owner, buffers: readonly ArrayBuffer[], signal:
   const forget = onAbort(signal, () => native.stop(stop))
   const views = buffers.map(buffer => new Uint8Array(buffer))
   try {
-    return await run(() => fromAddon(native.pageoutAsync(owner.ref, views, stop)), signal)
+    return await run(() => native.pageoutAsync(owner.ref, views, stop), signal)
   } catch (error) {
     // A pageout that was stopped rejects with an error of the addon.
     refuseAborted(signal)
@@ -288,31 +290,22 @@ function batches(owner: Owner): Batches {
   return made
 }
 
-function readSmall(
-  owner: Owner,
-  ticket: number,
-  ranges: Float64Array,
-  byteLength: number,
-  isPeek: boolean,
-): Promise<Uint8Array> {
+function readSmall(owner: Owner, ticket: number, ranges: Ranges, isPeek: boolean): Promise<Uint8Array> {
+  const { bytes, byteLength } = ranges
   const spare = spareFor(byteLength)
-  return batches(owner).reads.do({ ticket, ranges, byteLength, isPeek, spare }, undefined)
+  return batches(owner).reads.do({ ticket, ranges: bytes, byteLength, isPeek, spare }, undefined)
 }
 
 /** Lets a job fill `into`, or new memory. */
 async function fill(
   byteLength: number,
   into: Uint8Array | undefined,
-  job: (into: Uint8Array) => Promise<void>,
+  job: (into: Uint8Array) => Promise<Uint8Array>,
   signal: Signal,
 ): Promise<Uint8Array> {
   // A spare buffer is taken now, while there is one; new memory only has what is being filled, and not what waits.
   const spare = into ? undefined : spareFor(byteLength)
-  return await run(async () => {
-    const view = into ?? new Uint8Array(spare ?? allocate(byteLength))
-    await job(view)
-    return view
-  }, signal)
+  return await run(() => job(into ?? new Uint8Array(spare ?? allocate(byteLength))), signal)
 }
 
 /** Runs a job with its own ticket, so that the payload exists until the job ends, whatever becomes of the handle. */

@@ -67,8 +67,9 @@ export interface Owner {
   refuseClosed(): void
   /** Throws where the pager has freed its payloads. */
   refuseFreed(): void
-  /** Counts `work` as pending until it settles. */
-  pending<T>(work: () => Promise<T>): Promise<T>
+  /** Counts a verb as pending, until {@link ended}. */
+  began(): void
+  ended(): void
   /** Frees the payload's slots or memory. */
   release(payload: Payload): void
   /** Sends the payload away, and returns the token that stands for it. */

@@ -201,14 +201,13 @@ export class PagerCore implements Owner {
     return native.isAtRisk(this.ref, payload.ticket)
   }
 
-  async pending<T>(work: () => Promise<T>): Promise<T> {
+  began(): void {
     this.#pending++
-    try {
-      return await work()
-    } finally {
-      this.#pending--
-      if (this.#pending === 0) for (const tell of this.#waiting.splice(0)) tell()
-    }
+  }
+
+  ended(): void {
+    this.#pending--
+    if (this.#pending === 0 && this.#waiting.length > 0) for (const tell of this.#waiting.splice(0)) tell()
   }
 
   get isClosed(): boolean {

@@ -8,8 +8,8 @@ import { native } from '../addon/load.js'
 import { allocate } from '../memory/results.js'
 import { abortError } from '../model/errors.js'
 import { orUndefined } from '../runtime/captured.js'
-import { onAbort } from './abort.js'
-import { run } from './pool-share.js'
+import { onAbort, refuseAborted } from './abort.js'
+import { enter, leave, run } from './pool-share.js'
 
 /** The largest call that shares a job; the copy of more costs more than a job. */
 const SMALL_BYTES = 64 * 1024
@@ -26,7 +26,7 @@ export function isSmall(byteLength: number): boolean {
 export interface SmallRead {
   readonly ticket: number
   /** Offset and length of each range, one after the other. */
-  readonly ranges: Float64Array
+  readonly ranges: ArrayLike<number>
   readonly byteLength: number
   /** Whether it is half of a take, and not counted as a read. */
   readonly isPeek: boolean
@@ -66,7 +66,8 @@ export function batchesOf(ref: PagerRef): Batches {
 export class Batching<J extends { readonly byteLength: number }, R> {
   readonly #together: (jobs: readonly J[]) => Promise<readonly (R | undefined)[]>
   readonly #alone: (job: J) => Promise<R>
-  #waiting: Call<J, R>[] = []
+  /** The calls of this tick behind the first; nothing where there is none yet. */
+  #others: Call<J, R>[] | undefined
 
   constructor(together: (jobs: readonly J[]) => Promise<readonly (R | undefined)[]>, alone: (job: J) => Promise<R>) {
     this.#together = together
@@ -78,29 +79,42 @@ export class Batching<J extends { readonly byteLength: number }, R> {
    * job has started, in which case it never does.
    */
   do(job: J, signal: AbortSignal | undefined): Promise<R> {
-    return new Promise((resolve, reject) => {
-      const call: Call<J, R> = { job, signal, resolve, reject, isOver: false, forget: nothing }
-      if (signal) call.forget = onAbort(signal, () => giveUp(call, signal))
-      if (this.#waiting.length === 0) queueMicrotask(() => this.#start())
-      this.#waiting.push(call)
-    })
+    return this.#others ? join(this.#others, job, signal) : this.#lead(job, signal)
   }
 
-  #start(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const batch of batches(waiting)) void this.#doBatch(batch)
+  /** The first call of a tick, which waits for the others until the tick is over. Mostly it stays the only one. */
+  async #lead(job: J, signal: AbortSignal | undefined): Promise<R> {
+    const others: Call<J, R>[] = []
+    this.#others = others
+    await undefined
+    this.#others = undefined
+    if (others.length > 0) return await this.#doAll(job, signal, others)
+    const room = enter(signal)
+    if (room) await room
+    try {
+      refuseAborted(signal)
+      return await this.#alone(job)
+    } finally {
+      leave()
+    }
   }
 
-  async #doBatch(batch: readonly Call<J, R>[]): Promise<void> {
+  #doAll(job: J, signal: AbortSignal | undefined, others: readonly Call<J, R>[]): Promise<R> {
+    const all: Call<J, R>[] = []
+    const first = join(all, job, signal)
+    all.push(...others)
+    for (const batch of batches(all)) void this.#doTogether(batch)
+    return first
+  }
+
+  async #doTogether(batch: readonly Call<J, R>[]): Promise<void> {
     let calls: readonly Call<J, R>[] = batch
     try {
       const together = () => {
         calls = started(batch)
         return calls.length > 1 ? this.#together(calls.map(({ job }) => job)) : Promise.resolve([])
       }
-      const [only] = batch.length === 1 ? batch : []
-      const results = only ? [] : await run(together, undefined)
+      const results = batch.length > 1 ? await run(together, undefined) : []
       for (const [position, call] of calls.entries()) {
         const result = results[position]
         if (result === undefined) void this.#doAlone(call)
@@ -137,6 +151,16 @@ interface Call<J, R> {
 }
 
 function nothing(): void {}
+
+/** Adds a call to others. */
+function join<J, R>(calls: Call<J, R>[], job: J, signal: AbortSignal | undefined): Promise<R> {
+  return new Promise((resolve, reject) => {
+    refuseAborted(signal)
+    const call: Call<J, R> = { job, signal, resolve, reject, isOver: false, forget: nothing }
+    if (signal) call.forget = onAbort(signal, () => giveUp(call, signal))
+    calls.push(call)
+  })
+}
 
 /** Rejects a call that was aborted before it started. */
 function giveUp<J, R>(call: Call<J, R>, signal: AbortSignal): void {
@@ -182,29 +206,23 @@ function bufferFor({ spare, byteLength }: SmallRead): ArrayBuffer {
   return spare ?? allocate(byteLength)
 }
 
-async function readAlone(ref: PagerRef, read: SmallRead): Promise<Uint8Array> {
+function readAlone(ref: PagerRef, read: SmallRead): Promise<Uint8Array> {
   const bytes = bytesOf(bufferFor(read))
-  if (read.isPeek) await native.peekAsync(ref, read.ticket, bytes)
-  else await native.readAsync(ref, read.ticket, read.ranges, bytes)
-  return bytes
+  if (read.isPeek) return native.peekAsync(ref, read.ticket, bytes)
+  return native.readAsync(ref, read.ticket, Float64Array.from(read.ranges), bytes)
 }
 
 /** The memory of each read that succeeded. One that gets no memory fails for itself, and not for the others. */
 async function readTogether(ref: PagerRef, all: readonly SmallRead[]): Promise<readonly (Uint8Array | undefined)[]> {
   const results = all.map(read => orUndefined(() => bytesOf(bufferFor(read))))
-  const reads = all.filter((_, position) => results[position])
   const targets = results.filter(target => target !== undefined)
-  const tickets = new Float64Array(reads.length)
-  const counts = new Uint32Array(reads.length)
-  const peeks = new Uint8Array(reads.length)
-  const ranges: number[] = []
-  for (const [position, read] of reads.entries()) {
-    tickets[position] = read.ticket
-    counts[position] = read.ranges.length / 2
-    peeks[position] = Number(read.isPeek)
-    for (const number of read.ranges) ranges.push(number)
+  const reads: number[] = []
+  for (const [position, { ticket, isPeek, ranges }] of all.entries()) {
+    if (!results[position]) continue
+    reads.push(ticket, Number(isPeek), ranges.length / 2)
+    for (let at = 0; at < ranges.length; at++) reads.push(ranges[at] as number)
   }
-  const failed = await native.readBatchAsync(ref, tickets, counts, Float64Array.from(ranges), peeks, targets)
+  const failed = await native.readBatchAsync(ref, Float64Array.from(reads), targets)
   for (const position of failed) results[results.indexOf(targets[position])] = undefined
   return results
 }
@@ -213,7 +231,7 @@ async function pageoutTogether(
   ref: PagerRef,
   pageouts: readonly SmallPageout[],
 ): Promise<readonly (number | undefined)[]> {
-  const counts = Uint32Array.from(pageouts, ({ buffers }) => buffers.length)
+  const counts = Float64Array.from(pageouts, ({ buffers }) => buffers.length)
   const views = pageouts.flatMap(({ buffers }) => buffers.map(bytesOf))
   const tickets = await native.pageoutBatchAsync(ref, views, counts)
   return tickets.map(ticket => (ticket < 0 ? undefined : ticket))

@@ -24,26 +24,34 @@ let running = 0
  * @throws AbortError when `signal` is aborted before the job starts, in which case it never does
  */
 export async function run<T>(job: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  // Who waits for room is told of an abort that comes, and not of one that came before.
-  refuseAborted(signal)
-  if (running === 0) native.setBusy(lane, true)
-  if (hasRoom()) running++
-  else await turn(signal)
+  const room = enter(signal)
+  if (room) await room
   try {
     refuseAborted(signal)
     return await job()
   } finally {
-    running--
-    startWaiting()
+    leave()
   }
+}
+
+/** Takes room for a job. Nothing where there is some, else a promise of it; {@link leave} gives it back. */
+export function enter(signal: AbortSignal | undefined): Promise<void> | undefined {
+  // Who waits for room is told of an abort that comes, and not of one that came before.
+  refuseAborted(signal)
+  if (running === 0) native.setBusy(lane, true)
+  if (!hasRoom()) return turn(signal)
+  running++
+  return undefined
 }
 
 /** Whether one more job may run. There is room for one where none runs, so that nothing waits for ever. */
 function hasRoom(): boolean {
-  return running < Math.max(1, Math.floor(HALF / Math.max(1, native.busyLanes())))
+  return running === 0 || running < Math.floor(HALF / Math.max(1, native.busyLanes()))
 }
 
-function startWaiting(): void {
+/** Gives the room of a job that is over to those that wait. */
+export function leave(): void {
+  running--
   for (const start of waiting) {
     if (!hasRoom()) return
     waiting.delete(start)

@@ -78,13 +78,21 @@ function joined(loan: Loan): Loan {
 }
 
 /** The first part of it is done at once, so that a place that is noted leads to the caller. */
-function openLater(pager: PagerCore, handle: Handle<Chunk>, { signal, wait }: BorrowArguments): Promise<Borrow<Chunk>> {
+async function openLater(
+  pager: PagerCore,
+  handle: Handle<Chunk>,
+  { signal, wait }: BorrowArguments,
+): Promise<Borrow<Chunk>> {
   const payload = pager.payload(handle)
   const place = payload.owner.notesBorrowers ? placeAbove(openLater) : undefined
   const once = () => loanLater(payload, handle, signal, loan => borrowOf(loan, place))
   const step = wait ? () => whenThereIsRoom(payload.owner, once, signal) : once
-  if (isUnwatched('read')) return payload.owner.pending(step)
-  return payload.owner.pending(() => tracedPromise('read', contextOf(payload), step))
+  payload.owner.began()
+  try {
+    return await tracedPromise('read', contextOf(payload), step)
+  } finally {
+    payload.owner.ended()
+  }
 }
 
 /** Does work with a payload that was joined, and ends the borrow. */

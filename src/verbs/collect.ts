@@ -53,7 +53,12 @@ export async function collectLater(
       collector.end()
     }
   }
-  return await pager.pending(() => tracedPromise('pageout', intake.context(backend), step))
+  pager.began()
+  try {
+    return await tracedPromise('pageout', intake.context(backend), step)
+  } finally {
+    pager.ended()
+  }
 }
 
 /** Checks the chunks of a source. */

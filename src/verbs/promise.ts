@@ -7,19 +7,22 @@
 
 import { backendOf } from '../backends/choose.js'
 import { handOut } from '../backends/hand-out.js'
-import { abortSignal, type Destined } from '../chunks/arguments.js'
-import { listOf, refuseChanged } from '../chunks/request.js'
+import { abortSignal, destined, type Ranges } from '../chunks/arguments.js'
+import { listOf, type PageoutRequest, refuseChanged } from '../chunks/request.js'
 import { refuseBadTarget } from '../chunks/target.js'
 import { isSystemFailure, type Result, withChunks } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
-import { markReleased, RELEASED } from '../model/payload.js'
-import type { Chunk, PageoutOptions, SignalOptions } from '../model/types.js'
+import { markReleased, type Payload, RELEASED } from '../model/payload.js'
+import type { Chunk, PageoutOptions, SignalOptions, TargetOptions } from '../model/types.js'
 import { type PagerCore, refuseBorrowed } from '../pager/core.js'
 import { onAbort, refuseAborted } from '../threads/abort.js'
 import { pageoutRequest, type ReadRequest } from './requests.js'
 import { contextOf, isUnwatched, tracedPromise } from './tracing.js'
 
 type Signal = AbortSignal | undefined
+
+/** What stands in the place of a target. */
+type Given = Chunk | (TargetOptions<Chunk> & SignalOptions) | undefined
 
 /** Pages chunks out; `named` holds the backend of verbs that name it themselves. */
 export async function pageout(
@@ -32,36 +35,60 @@ export async function pageout(
   try {
     const signal = abortSignal(options)
     const request = pageoutRequest(pager, chunks, list, options, named)
-    const step = async () => {
-      // Listening may run code of the caller, so it comes before the last look at the chunks and before they are taken.
-      const forget = onAbort(signal, () => {})
-      try {
-        pager.refuseClosed()
-        refuseChanged(request)
-        refuseAborted(signal)
-        const ticket = await backendOf(request).storeLater(pager, request, signal)
-        return pager.handle(request, request.backend, ticket)
-      } finally {
-        forget()
-      }
+    // Listening may run code of the caller, so it comes before the last look at the chunks and before they are taken.
+    const forget = onAbort(signal, nothing)
+    pager.began()
+    try {
+      const ticket = isUnwatched('pageout') ? store(pager, request, signal) : storeTraced(pager, request, signal)
+      return pager.handle(request, request.backend, await ticket)
+    } finally {
+      forget()
+      pager.ended()
     }
-    return await pager.pending(() => tracedPromise('pageout', contextOf(request), step))
   } catch (error) {
     throw withChunks(error, list)
   }
 }
 
-/** Reads checked ranges. */
-export function read({ payload, ranges }: ReadRequest, { target, signal }: Destined): Promise<Chunk> {
-  const { owner, backend, chunkClass } = payload
-  const step = async () => {
-    owner.refuseUnusable(payload)
-    refuseAborted(signal)
-    refuseBadTarget(chunkClass, ranges.byteLength, target)
-    return handOut(payload, await backendOf(payload).readLater(payload, ranges, undefined, signal), target)
+function nothing(): void {}
+
+function store(pager: PagerCore, request: PageoutRequest, signal: Signal): Promise<number> {
+  pager.refuseClosed()
+  refuseChanged(request)
+  refuseAborted(signal)
+  return backendOf(request).storeLater(pager, request, signal)
+}
+
+function storeTraced(pager: PagerCore, request: PageoutRequest, signal: Signal): Promise<number> {
+  return tracedPromise('pageout', contextOf(request), () => store(pager, request, signal))
+}
+
+/** Reads what `check` finds to be right. */
+export async function read(check: () => ReadRequest, given: Given, options: SignalOptions | undefined): Promise<Chunk> {
+  const { target, signal } = destined(given, options)
+  const { payload, ranges } = check()
+  const { owner } = payload
+  owner.began()
+  try {
+    if (!isUnwatched('read')) return await readTraced(payload, ranges, target, signal)
+    return handOut(payload, await readPrivate(payload, ranges, target, signal), target)
+  } finally {
+    owner.ended()
   }
-  if (isUnwatched('read')) return owner.pending(step)
-  return owner.pending(() => tracedPromise('read', { byteLength: ranges.byteLength, backend }, step))
+}
+
+function readPrivate(payload: Payload, ranges: Ranges, target: unknown, signal: Signal): Promise<Uint8Array> {
+  payload.owner.refuseUnusable(payload)
+  refuseAborted(signal)
+  refuseBadTarget(payload.chunkClass, ranges.byteLength, target)
+  return backendOf(payload).readLater(payload, ranges, undefined, signal)
+}
+
+function readTraced(payload: Payload, ranges: Ranges, target: unknown, signal: Signal): Promise<Chunk> {
+  const { backend } = payload
+  return tracedPromise('read', { byteLength: ranges.byteLength, backend }, async () =>
+    handOut(payload, await readPrivate(payload, ranges, target, signal), target),
+  )
 }
 
 /**
@@ -69,41 +96,62 @@ export function read({ payload, ranges }: ReadRequest, { target, signal }: Desti
  *
  * @param into private memory of exactly their length; by default new memory
  */
-export function readBytes(
+export async function readBytes(
   { payload, ranges }: ReadRequest,
   into: Uint8Array | undefined,
   signal: Signal,
 ): Promise<Uint8Array> {
   const { owner, backend } = payload
-  const step = async () => {
+  const step = () => {
     owner.refuseUnusable(payload)
-    return await backendOf(payload).readLater(payload, ranges, into, signal)
+    return backendOf(payload).readLater(payload, ranges, into, signal)
   }
-  return owner.pending(() => tracedPromise('read', { byteLength: ranges.byteLength, backend }, step))
+  owner.began()
+  try {
+    return await tracedPromise('read', { byteLength: ranges.byteLength, backend }, step)
+  } finally {
+    owner.ended()
+  }
 }
 
 /** Takes the payload of a handle. */
-export function take(pager: PagerCore, handle: unknown, { target, signal }: Destined): Promise<Chunk> {
+export async function take(
+  pager: PagerCore,
+  handle: unknown,
+  given: Given,
+  options: SignalOptions | undefined,
+): Promise<Chunk> {
+  const { target, signal } = destined(given, options)
   const payload = pager.payload(handle)
-  const { owner, chunkClass, byteLength } = payload
+  const { owner } = payload
   refuseBorrowed(payload)
-  const step = async () => {
-    owner.refuseUnusable(payload)
-    refuseBorrowed(payload)
-    refuseAborted(signal)
-    refuseBadTarget(chunkClass, byteLength, target)
-    payload.isBeingTaken = true
-    try {
-      const chunk = await backendOf(payload).takeLater(payload, target, signal)
-      markReleased(payload)
-      return chunk
-    } finally {
-      payload.isBeingTaken = false
-      if (payload.isReleaseDue && payload.ticket !== RELEASED) owner.release(payload)
-    }
+  owner.began()
+  try {
+    return await (isUnwatched('take') ? takeNow(payload, target, signal) : takeTraced(payload, target, signal))
+  } finally {
+    owner.ended()
   }
-  if (isUnwatched('take')) return owner.pending(step)
-  return owner.pending(() => tracedPromise('take', contextOf(payload), step))
+}
+
+async function takeNow(payload: Payload, target: unknown, signal: Signal): Promise<Chunk> {
+  const { owner, chunkClass, byteLength } = payload
+  owner.refuseUnusable(payload)
+  refuseBorrowed(payload)
+  refuseAborted(signal)
+  refuseBadTarget(chunkClass, byteLength, target)
+  payload.isBeingTaken = true
+  try {
+    const chunk = await backendOf(payload).takeLater(payload, target, signal)
+    markReleased(payload)
+    return chunk
+  } finally {
+    payload.isBeingTaken = false
+    if (payload.isReleaseDue && payload.ticket !== RELEASED) owner.release(payload)
+  }
+}
+
+function takeTraced(payload: Payload, target: unknown, signal: Signal): Promise<Chunk> {
+  return tracedPromise('take', contextOf(payload), () => takeNow(payload, target, signal))
 }
 
 /** Runs a verb; a failure of the system is returned, anything else rejects. */

@@ -32,8 +32,11 @@ export function traced<T>(verb: Verb, context: TraceContext, step: () => T): T {
 }
 
 /** Does a step of a promise verb. */
-export async function tracedPromise<T>(verb: Verb, context: TraceContext, step: () => Promise<T>): Promise<T> {
-  if (isUnwatched(verb)) return await step()
+export function tracedPromise<T>(verb: Verb, context: TraceContext, step: () => Promise<T>): Promise<T> {
+  return isUnwatched(verb) ? step() : told(verb, context, step)
+}
+
+async function told<T>(verb: Verb, context: TraceContext, step: () => Promise<T>): Promise<T> {
   let result: T | undefined
   await CHANNELS[verb].tracePromise(async () => {
     result = await step()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use napi::Env;
-use napi::bindgen_prelude::{AsyncTask, External, Float64Array, Result};
+use napi::bindgen_prelude::{AsyncTask, External, Result};
 use napi_derive::napi;
 use pageout::{Backend, Environment, MemoryBudget, Pager};
 
@@ -15,7 +15,7 @@ use crate::numbers::{double, index, pairs, whole};
 use crate::resident::BudgetRef;
 use crate::table::{Kept, Payload, Shared, Table};
 use crate::task::{Job, spawn};
-use crate::view::ArrayBufferView;
+use crate::view::{ArrayBufferView, Float64Array};
 
 /// A pager as one environment sees it. The alias is the name that index.d.ts prints.
 pub type PagerRef = External<Arc<Table>>;
@@ -240,9 +240,7 @@ pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
         double(stats.background_write_failures),
         double(stats.changed_borrows),
     ];
-    // SAFETY: this runs on the JavaScript thread, and no JavaScript sees the array before the call returns.
-    let numbers = unsafe { numbers.as_mut() };
-    let Some(front) = numbers.get_mut(..values.len()) else { return Err(internal("the array of numbers is too short")) };
+    let Some(front) = numbers.numbers_mut().get_mut(..values.len()) else { return Err(internal("the array of numbers is too short")) };
     front.copy_from_slice(&values);
     Ok(())
 }

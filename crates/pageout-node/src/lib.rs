@@ -17,7 +17,6 @@ mod collect;
 mod departures;
 #[allow(unsafe_code, reason = "throws what it has made")]
 mod error;
-#[allow(unsafe_code, reason = "fills the array of numbers")]
 mod exports;
 mod in_transit;
 mod lane;

@@ -1,12 +1,14 @@
-//! Views of JavaScript memory: any typed array, Buffer or `DataView`, without a copy.
+//! Views of JavaScript memory without a copy, for the length of one call: they need no reference that JavaScript has to be given back.
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 
 use napi::bindgen_prelude::{FromNapiValue, TypeName, ValidateNapiValue};
 use napi::{Env, Error, Result, Status, ValueType, sys};
 
-/// The memory of one view, for the length of one call on the JavaScript thread. Its name is what index.d.ts prints.
+/// The memory of any typed array, Buffer or `DataView`, for the length of one call on the JavaScript thread. Its name is what
+/// index.d.ts prints.
 ///
 /// The TypeScript layer passes no view twice in one call where one of them is written, and no shared memory.
 pub struct ArrayBufferView<'call> {
@@ -59,7 +61,7 @@ impl ValidateNapiValue for ArrayBufferView<'_> {}
 impl FromNapiValue for ArrayBufferView<'_> {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
         // SAFETY: `env` and `value` are what Node-API passed to this callback.
-        let memory = unsafe { typed_array(env, value) };
+        let memory = unsafe { typed_array(env, value) }.map(|(_, start, len_bytes, buffer)| (start, len_bytes, buffer));
         // SAFETY: as above.
         let memory = memory.or_else(|| unsafe { data_view(env, value) });
         let Some((start, len_bytes, buffer)) = memory else {
@@ -71,8 +73,64 @@ impl FromNapiValue for ArrayBufferView<'_> {
     }
 }
 
-/// Start, length in bytes and buffer of a typed array, if the value is one.
-unsafe fn typed_array(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize, sys::napi_value)> {
+/// The numbers of an array, for the length of one call on the JavaScript thread. Its name is what index.d.ts prints.
+pub struct Float64Array<'call> {
+    start: *mut f64,
+    len: usize,
+    call: PhantomData<&'call mut [f64]>,
+}
+
+impl Float64Array<'_> {
+    /// The numbers, to be written.
+    pub fn numbers_mut(&mut self) -> &mut [f64] {
+        // SAFETY: as in `deref`; the caller passed this memory once, so this reference is the only one.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+impl Deref for Float64Array<'_> {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        // SAFETY: Node-API gave pointer and length of live memory in `from_napi_value`, which starts where a number may; no JavaScript
+        // runs before the call returns, and it is not shared with other threads.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+}
+
+impl TypeName for Float64Array<'_> {
+    fn type_name() -> &'static str {
+        "Float64Array"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::Object
+    }
+}
+
+impl ValidateNapiValue for Float64Array<'_> {}
+
+impl FromNapiValue for Float64Array<'_> {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
+        // SAFETY: `env` and `value` are what Node-API passed to this callback.
+        let Some((FLOAT64, start, len_bytes, _)) = (unsafe { typed_array(env, value) }) else {
+            return Err(Error::new(Status::InvalidArg, "a Float64Array is needed"));
+        };
+        let len = len_bytes / size_of::<f64>();
+        // The pointer of an empty array is unspecified.
+        let start = if len == 0 { std::ptr::NonNull::dangling().as_ptr() } else { start.cast() };
+        Ok(Self { start, len, call: PhantomData })
+    }
+}
+
+/// What Node-API calls the kind of a `Float64Array`.
+const FLOAT64: sys::napi_typedarray_type = 8;
+
+/// Kind, start, length in bytes and buffer of a typed array, if the value is one.
+unsafe fn typed_array(
+    env: sys::napi_env,
+    value: sys::napi_value,
+) -> Option<(sys::napi_typedarray_type, *mut u8, usize, sys::napi_value)> {
     let (mut kind, mut elements, mut start) = (0, 0, std::ptr::null_mut());
     let (mut buffer, mut offset) = (std::ptr::null_mut(), 0);
     // SAFETY: the caller passes a live environment and value; all results are local variables of the right types.
@@ -94,7 +152,7 @@ unsafe fn typed_array(env: sys::napi_env, value: sys::napi_value) -> Option<(*mu
         8..=10 => 8,
         _ => return None,
     };
-    (status == sys::Status::napi_ok).then(|| (start.cast(), elements * element_bytes, buffer))
+    (status == sys::Status::napi_ok).then(|| (kind, start.cast(), elements * element_bytes, buffer))
 }
 
 /// Start, length in bytes and buffer of a `DataView`, if the value is one.
