@@ -53,6 +53,8 @@ export class PagerCore implements Owner {
   /** Whether it serves handles of all pagers. */
   readonly #isProcessWide: boolean
   readonly #registry: FinalizationRegistry<number>
+  /** The backend of pageouts that name none. That of the process-wide pager may be set by any thread, so the addon is asked. */
+  #backend: Backend | undefined
   #isPrepared = false
   #isClosed = false
   #isFreed = false
@@ -66,6 +68,7 @@ export class PagerCore implements Owner {
     this.excludes = settings.excludes
     this.hasBudget = settings.hasBudget
     this.spareBytes = settings.spareBytes
+    this.#backend = isProcessWide ? undefined : usedBackend(ref)
     this.#isProcessWide = isProcessWide
     // No unregister token: the generation in a ticket shows that it was freed before, and tokens make the collector slow.
     this.#registry = new FinalizationRegistry(ticket => this.#forget(ticket))
@@ -115,12 +118,13 @@ export class PagerCore implements Owner {
   /** The backend of pageouts that name none. */
   get backend(): Backend {
     this.refuseClosed()
-    return native.usesSwap(this.ref) ? 'swap' : 'file'
+    return this.#backend ?? usedBackend(this.ref)
   }
 
   set backend(backend: Backend) {
     this.refuseClosed()
     native.useSwap(this.ref, backendName(backend, 'backend') === 'swap')
+    if (this.#backend) this.#backend = usedBackend(this.ref)
   }
 
   stats(): PagerStats {
@@ -261,6 +265,10 @@ export class PagerCore implements Owner {
   refuseClosed(): void {
     if (this.#isClosed) throw closed()
   }
+}
+
+function usedBackend(ref: PagerRef): Backend {
+  return native.usesSwap(ref) ? 'swap' : 'file'
 }
 
 /** Throws where the payload of a handle is borrowed, which is to be taken, released or moved. */
