@@ -43,11 +43,10 @@ export const file: PayloadBackend = {
     const resident = owner.hasBudget ? admit(owner, request) : undefined
     if (resident !== undefined) return resident
     const { parts } = request
-    const [only] = parts
     try {
       const ticket =
-        only && parts.length === 1
-          ? native.pageoutOne(owner.ref, readable(only))
+        parts.length === 1
+          ? native.pageoutOne(owner.ref, readable(parts[0] as Part))
           : native.pageout(owner.ref, parts.map(readable))
       if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
       return ticket
@@ -97,10 +96,7 @@ export const file: PayloadBackend = {
       if (!into && isSmall(byteLength)) return readSmall(owner, ticket, ranges, false)
       return fill(byteLength, into, view => native.readAsync(owner.ref, ticket, packed(ranges), view), signal)
     }
-    const whole = held(
-      payload,
-      owner.hasBudget ? ticket => unlessSeen(payload, ranges, into, () => job(ticket)) : job,
-    )
+    const whole = held(payload, owner.hasBudget ? ticket => unlessSeen(payload, ranges, into, () => job(ticket)) : job)
     return unlessAborted(whole, signal)
   },
 

@@ -114,12 +114,7 @@ export function inspectChunk(value: unknown, name: string): Part {
       name,
     )
   }
-  if (types.isDataView(value)) {
-    const buffer = dataView.buffer(value)
-    const byteLength = orUndefined(() => dataView.byteLength(value))
-    if (byteLength === undefined) throw unreachable(value, name)
-    return part(DATA_VIEW, buffer, dataView.byteOffset(value), byteLength, value, name)
-  }
+  if (types.isDataView(value)) return partOfDataView(value, name)
   if (types.isArrayBuffer(value)) return part(ARRAY_BUFFER, value, 0, arrayBufferBytes(value), value, name)
   throw invalidArgType(name, EXPECTED, value)
 }
@@ -131,6 +126,13 @@ function typedArrayClass(array: TypedArray, className: string): ChunkClass | und
   // Most have the prototype of their class; what is behind that need not be looked at.
   if (prototype === known?.prototype) return known?.chunkClass
   return prototype === BUFFER_PROTOTYPE || inherits(array, BUFFER_PROTOTYPE) ? BUFFER : known?.chunkClass
+}
+
+function partOfDataView(view: DataView, name: string): Part {
+  const buffer = dataView.buffer(view)
+  const byteLength = orUndefined(() => dataView.byteLength(view))
+  if (byteLength === undefined) throw unreachable(view, name)
+  return part(DATA_VIEW, buffer, dataView.byteOffset(view), byteLength, view, name)
 }
 
 function part(

@@ -27,7 +27,11 @@ export interface PageoutRequest extends PayloadShape {
 
 /** The chunks of a call, each read once. Reading them may run code of the caller, so it comes before the first is looked at. */
 export function listOf(chunks: unknown): readonly unknown[] {
-  return isArray(chunks) ? Array.from({ length: chunks.length }, (_, position) => chunks[position]) : [chunks]
+  return isArray(chunks) ? elementsOf(chunks) : [chunks]
+}
+
+function elementsOf(array: readonly unknown[]): readonly unknown[] {
+  return Array.from({ length: array.length }, (_, position) => array[position])
 }
 
 /** What is known about each chunk of a call. */
@@ -38,7 +42,7 @@ export function inspectChunks(chunks: unknown, list: readonly unknown[]): readon
 
 /** The one class that all chunks of a call are of; no chunks are an empty payload of bytes. */
 export function commonClass(parts: readonly Part[]): ChunkClass {
-  const first = parts[0]?.chunkClass ?? UINT8_ARRAY
+  const first = parts.length > 0 ? (parts[0] as Part).chunkClass : UINT8_ARRAY
   for (let position = 1; position < parts.length; position++) {
     const { chunkClass, chunk } = parts[position] as Part
     if (isSameFamily(chunkClass, first)) continue
@@ -96,8 +100,11 @@ export interface PrivateMemory {
  * what can be moved, which cannot.
  */
 export function takePrivate({ parts, detach }: PageoutRequest, preparation?: Preparation): PrivateMemory {
-  const [only] = parts.length === 1 && !preparation ? parts : []
-  if (only) return { buffers: [takeOnly(only, detach)], parts }
+  if (parts.length === 1 && !preparation) return { buffers: [takeOnly(parts[0] as Part, detach)], parts }
+  return takeAll(parts, detach, preparation)
+}
+
+function takeAll(parts: readonly Part[], detach: Detach, preparation: Preparation | undefined): PrivateMemory {
   const movable = detach === 'never' ? parts.map(() => false) : movableParts(parts)
   const copy = (part: Part) => {
     const buffer = copied(part)
