@@ -25,6 +25,7 @@ const { isMarkedAsUntransferable } = /** @type {{ isMarkedAsUntransferable?: (bu
 
 const PUBLIC = 'pageout'
 const NATIVE = 'the calls of the addon'
+const NOTHING = 'a job that does nothing'
 const DIFFERENCE = 'the layer'
 const SIZES = [64, 4096]
 const READ_FROM_BYTES = 64 * 1024
@@ -92,7 +93,7 @@ function promiseTable(rows) {
   return {
     id: 'layer-promises',
     title: 'The TypeScript layer with promises',
-    note: 'Promised calls of 64 bytes, each waited for before the next, beside a call of the addon that does nothing on a thread of libuv (hintColdAsync of no memory).',
+    note: `Promised calls of 64 bytes, each waited for before the next, the same work by promised calls of the addon, and a job of the addon that does nothing on a thread of libuv (hintColdAsync of no memory), which is what it takes to wake that thread and to come back. "${DIFFERENCE}" is that to the calls of the addon, within each round.`,
     ...ABOUT,
     rows,
   }
@@ -259,33 +260,39 @@ async function awaited(pager, ref) {
   const byteLength = 64
   const long = await pager.pageout(randomBytes(READ_FROM_BYTES))
   const longTicket = native.pageoutOne(ref, randomBytes(READ_FROM_BYTES))
-  const nothing = { name: NATIVE, call: () => native.hintColdAsync([]) }
+  const nothing = { name: NOTHING, call: () => native.hintColdAsync([]) }
+  const never = native.makeStop()
   /** @type {Uint8Array<ArrayBuffer>[]} */
   let chunks = []
   /** @type {import('../../dist/index.js').Handle<Uint8Array>[]} */
   let handles = []
+  /** @type {number[]} */
+  let tickets = []
   const prepareChunks = () => {
     chunks = Array.from({ length: CALLS }, () => new Uint8Array(byteLength).fill(1))
     handles = new Array(CALLS)
+    tickets = new Array(CALLS)
   }
   const prepareHandles = async () => {
     prepareChunks()
     handles = await Promise.all(chunks.map(chunk => pager.pageout(chunk)))
   }
+  const prepareTickets = () => {
+    prepareChunks()
+    tickets = chunks.map(chunk => native.pageoutOne(ref, chunk))
+  }
   const offsetOf = (/** @type {number} */ at) => (at * byteLength) % READ_FROM_BYTES
+  const memory = () => new Uint8Array(Buffer.allocUnsafeSlow(byteLength).buffer, 0, byteLength)
   return {
-    'readAt beside nothing': [{ name: PUBLIC, call: at => pager.readAt(long, offsetOf(at), byteLength) }, nothing],
-    'readAt beside readAsync': [
+    readAt: [
       { name: PUBLIC, call: at => pager.readAt(long, offsetOf(at), byteLength) },
       {
         name: NATIVE,
-        call: at => {
-          const bytes = new Uint8Array(Buffer.allocUnsafeSlow(byteLength).buffer, 0, byteLength)
-          return native.readAsync(ref, longTicket, Float64Array.of(offsetOf(at), byteLength), bytes)
-        },
+        call: at => native.readAsync(ref, longTicket, Float64Array.of(offsetOf(at), byteLength), memory()),
       },
+      nothing,
     ],
-    'pageout beside nothing': [
+    pageout: [
       {
         name: PUBLIC,
         prepare: prepareChunks,
@@ -296,13 +303,36 @@ async function awaited(pager, ref) {
           for (const handle of handles) handle.release()
         },
       },
+      {
+        name: NATIVE,
+        prepare: prepareChunks,
+        call: async at => {
+          const chunk = /** @type {Uint8Array<ArrayBuffer>} */ (chunks[at])
+          const bytes = new Uint8Array(transferred(chunk.buffer))
+          tickets[at] = await native.pageoutAsync(ref, [bytes], never)
+          native.detach(bytes)
+        },
+        end: () => {
+          for (const ticket of tickets) native.free(ref, ticket)
+        },
+      },
       nothing,
     ],
-    'take beside nothing': [
+    take: [
       {
         name: PUBLIC,
         prepare: prepareHandles,
         call: at => pager.take(/** @type {import('../../dist/index.js').Handle<Uint8Array>} */ (handles[at])),
+      },
+      {
+        name: NATIVE,
+        prepare: prepareTickets,
+        call: async at => {
+          const ticket = /** @type {number} */ (tickets[at])
+          const bytes = await native.peekAsync(ref, ticket, memory())
+          native.finishTake(ref, ticket)
+          return bytes
+        },
       },
       nothing,
     ],
