@@ -128,7 +128,7 @@
 //! # Feature flags
 //! There are none for users. Both backends and the checksums need nothing but the standard library and three small crates
 //! (bytemuck, libc, log), so there is nothing to leave out; what is used is chosen when a pager is opened. `addon-internals` is for
-//! this project's Node addon and may change in any release. It builds with Rust 1.88 or later.
+//! this project's Node addon and may change in any release. It builds with Rust 1.89 or later.
 
 #![deny(unsafe_code)]
 // What only the addon uses is not reachable without its feature. With it, as the tests are built, all of it is looked at.
