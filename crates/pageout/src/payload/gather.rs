@@ -1,6 +1,6 @@
 //! Several extents of one payload: sorted, and merged into runs that are read with one system call each.
 //!
-//! Short runs come by way of a buffer. What is in the page cache is read first; the rest is prefetched all at once, so that the
+//! Short runs of several extents come by way of a buffer, a single extent straight to its destination. What is in the page cache is read first; the rest is prefetched all at once, so that the
 //! device works on all of it while the first run is waited for.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::units::{self, KIB};
 /// Extents with at most this much between their pages are read as one: reading a page that nobody wants costs less than a
 /// system call.
 const GAP_BYTES_MAX: u64 = PAGE_BYTES;
-/// The longest run that is read by way of a buffer; beyond, copying costs more than another system call.
+/// The longest run of several extents, which is read by way of a buffer; beyond, copying costs more than another system call.
 const RUN_BYTES_MAX: u64 = 64 * KIB;
 /// A run, and the pages it begins and ends in.
 const BUFFER_BYTES: usize = units::to_usize(RUN_BYTES_MAX + 2 * PAGE_BYTES);
@@ -89,7 +89,7 @@ fn is_near(end: u64, start: u64) -> bool {
     units::round_down(start, PAGE_BYTES) <= end.next_multiple_of(PAGE_BYTES) + GAP_BYTES_MAX
 }
 
-/// Whether a span is read by way of the buffer: short, and in one slot.
+/// Whether a span fits the buffer, and is read with one call: short, and in one slot.
 fn is_short(payload: Pages<'_>, span: &Range<u64>) -> bool {
     span.end - span.start <= RUN_BYTES_MAX && payload.is_in_one_slot(span)
 }
@@ -98,39 +98,44 @@ fn is_short(payload: Pages<'_>, span: &Range<u64>) -> bool {
 struct Reader<'a, 'd> {
     payload: Pages<'a>,
     requested: &'a [Extent],
-    /// The destination of each extent, until it is used.
-    parts: Vec<Option<Destination<'d>>>,
-    /// Memory for the pages of a short run; always empty, only its spare capacity is used.
+    /// The destination of each extent.
+    parts: Vec<Destination<'d>>,
+    /// Memory for the pages of a run of several extents; always empty, only its spare capacity is used.
     buffer: Vec<u8>,
 }
 
 impl<'a, 'd> Reader<'a, 'd> {
     /// A reader of `requested` into `whole`, which is as long as all of them together.
     fn new(payload: Pages<'a>, requested: &'a [Extent], mut whole: Destination<'d>) -> Result<Self, Error> {
-        let mut parts: Vec<Option<Destination<'d>>> = Vec::new();
+        let mut parts: Vec<Destination<'d>> = Vec::new();
         parts.try_reserve_exact(requested.len())?;
-        parts.extend(requested.iter().map(|extent| Some(whole.split_front(units::to_usize(extent.len_bytes)))));
-        let mut buffer: Vec<u8> = Vec::new();
-        buffer.try_reserve_exact(BUFFER_BYTES)?;
-        Ok(Self { payload, requested, parts, buffer })
+        parts.extend(requested.iter().map(|extent| whole.split_front(units::to_usize(extent.len_bytes))));
+        Ok(Self { payload, requested, parts, buffer: Vec::new() })
     }
 
-    /// Reads a run; says whether its bytes came. Only short runs are read from the page cache alone.
+    /// Reads a run; says whether its bytes came. Only short runs are read from the page cache alone: of a long one, much might be
+    /// read in vain.
     fn read(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
-        match (run.positions, source) {
-            _ if is_short(self.payload, &run.span) => self.read_short(run, source),
-            (&[only], Source::Device) => {
-                let extent = self.requested[units::index(only)];
-                range::read(self.payload, extent, take_part(&mut self.parts, only)).map(|()| true)
-            }
-            _ => Ok(false),
+        if source == Source::PageCache && !is_short(self.payload, &run.span) {
+            return Ok(false);
+        }
+        match run.positions {
+            &[only] => self.read_alone(only, source),
+            _ => self.read_together(run, source),
         }
     }
 
-    /// Reads a short run by way of the buffer.
-    fn read_short(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
+    /// Reads a single extent, straight into its destination.
+    fn read_alone(&mut self, position: u32, source: Source) -> Result<bool, Error> {
+        let (payload, extent) = (self.payload, self.requested[units::index(position)]);
+        self.parts[units::index(position)].try_fill(|into| range::read(payload, extent, into, source))
+    }
+
+    /// Reads several extents by way of the buffer.
+    fn read_together(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
         let Self { payload, requested, parts, buffer } = self;
         let pages = payload.around(&run.span);
+        buffer.try_reserve_exact(BUFFER_BYTES)?;
         let room = &mut buffer.spare_capacity_mut()[..units::to_usize(pages.end - pages.start)];
         destination::with_buffer(room, |all| {
             let mut all = [all];
@@ -144,16 +149,12 @@ impl<'a, 'd> Reader<'a, 'd> {
 }
 
 /// Copies the extents of a run out of its bytes, which begin at `start`.
-fn hand_out(requested: &[Extent], parts: &mut [Option<Destination<'_>>], positions: &[u32], start: u64, bytes: &[u8]) {
-    for &position in positions {
-        let extent = requested[units::index(position)];
+fn hand_out(requested: &[Extent], parts: &mut [Destination<'_>], positions: &[u32], start: u64, bytes: &[u8]) {
+    for position in positions.iter().copied().map(units::index) {
+        let extent = requested[position];
         let first = units::to_usize(extent.start - start);
-        take_part(parts, position).append(&bytes[first..][..units::to_usize(extent.len_bytes)]);
+        parts[position].append(&bytes[first..][..units::to_usize(extent.len_bytes)]);
     }
-}
-
-fn take_part<'d>(parts: &mut [Option<Destination<'d>>], position: u32) -> Destination<'d> {
-    parts[units::index(position)].take().expect("each extent is read once")
 }
 
 #[cfg(test)]
@@ -233,10 +234,10 @@ mod tests {
         let requested = [(108, 2), (900, 4), (103, 3)].map(|(start, len_bytes)| Extent { start, len_bytes });
         let mut target = [0; 9];
         let filled = destination::overwrite::<u8, ()>(&mut target, |mut whole| {
-            let mut parts = requested.map(|extent| Some(whole.split_front(units::to_usize(extent.len_bytes))));
+            let mut parts = requested.map(|extent| whole.split_front(units::to_usize(extent.len_bytes)));
             hand_out(&requested, &mut parts, &[2, 0], 100, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-            assert!(parts[1].is_some() && parts[0].is_none() && parts[2].is_none(), "the other one is not of the run");
-            take_part(&mut parts, 1).append(&[90, 91, 92, 93]);
+            assert_eq!(parts.each_ref().map(Destination::remaining_bytes), [0, 4, 0], "the other one is not of the run");
+            parts[1].append(&[90, 91, 92, 93]);
             Ok(())
         });
         assert_eq!((filled, target), (Ok(()), [8, 9, 90, 91, 92, 93, 3, 4, 5]));

@@ -53,20 +53,19 @@ impl<'a> Pages<'a> {
     }
 
     /// Fills `parts` with the whole pages `pages` of one slot, and verifies and opens them there. Each part but the last has
-    /// whole pages. Says whether the pages came; from the device they always do. From the page cache one part can be filled.
+    /// whole pages. Says whether the pages came; from the device they always do.
     ///
     /// # Errors
     /// [`Error::Corrupt`], or what the operating system said.
     pub(super) fn fetch(self, pages: &Range<u64>, parts: &mut [Destination<'_>], source: Source) -> Result<bool, Error> {
         let segment = self.place.segments(pages.clone()).next().expect("pages have bytes");
-        let is_complete = match (source, &mut *parts) {
-            (Source::Device, parts) => {
+        let is_complete = match source {
+            Source::Device => {
                 let outcome = segment.slot.read(parts, segment.slot_start);
                 outcome.map_err(|error| error.unwrap_or_else(|| cut_short(pages.start, parts, segment.slot)))?;
                 true
             }
-            (Source::PageCache, [only]) => segment.slot.read_cached(only, segment.slot_start)?,
-            (Source::PageCache, _) => false,
+            Source::PageCache => segment.slot.read_cached(parts, segment.slot_start)?,
         };
         if is_complete {
             self.open_all(pages.start, parts, segment.slot)?;

@@ -13,39 +13,66 @@ use crate::units;
 
 const PAGE: usize = units::to_usize(PAGE_BYTES);
 
-/// Fills `into`, which is as long as `extent`, with its bytes.
+/// Fills `into`, which is as long as `extent`, with its bytes. Says whether they came; from the device they always do.
 ///
 /// # Errors
 /// What kept the bytes from being read whole and verified.
-pub(super) fn read(payload: Pages<'_>, extent: Extent, mut into: Destination<'_>) -> Result<(), Error> {
+pub(super) fn read(payload: Pages<'_>, extent: Extent, mut into: Destination<'_>, source: Source) -> Result<bool, Error> {
     for wanted in payload.slot_by_slot(extent.range()) {
         let part = into.split_front(memory_len(wanted.start, wanted.end));
-        read_in_slot(payload, &wanted, part)?;
+        if !read_in_slot(payload, &wanted, part, source)? {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Reads bytes that lie in one slot.
-fn read_in_slot(payload: Pages<'_>, wanted: &Range<u64>, mut into: Destination<'_>) -> Result<(), Error> {
+fn read_in_slot(payload: Pages<'_>, wanted: &Range<u64>, mut into: Destination<'_>, source: Source) -> Result<bool, Error> {
     let pages = payload.around(wanted);
     if pages == *wanted {
-        return payload.fetch(&pages, &mut [into], Source::Device).map(|_| ());
+        return payload.fetch(&pages, &mut [into], source);
     }
     let middle = middle(wanted, &pages);
+    if middle.is_empty() {
+        return read_ends(payload, wanted, &pages, into, source);
+    }
     let mut head_page = [MaybeUninit::uninit(); PAGE];
     let mut tail_page = [MaybeUninit::uninit(); PAGE];
     destination::with_buffer(&mut head_page[..memory_len(pages.start, middle.start)], |head| {
         destination::with_buffer(&mut tail_page[..memory_len(middle.end, pages.end)], |tail| {
-            let head_wanted = memory_len(wanted.start, middle.start.min(wanted.end));
+            let head_wanted = memory_len(wanted.start, middle.start);
             let mut head_into = into.split_front(head_wanted);
             let middle_into = into.split_front(memory_len(middle.start, middle.end));
             let mut parts = [head, middle_into, tail];
-            payload.fetch(&pages, &mut parts, Source::Device)?;
+            if !payload.fetch(&pages, &mut parts, source)? {
+                return Ok(false);
+            }
             let [head, _, tail] = parts;
             head_into.append(&head.filled()[memory_len(pages.start, wanted.start)..][..head_wanted]);
             into.append(&tail.filled()[..into.remaining_bytes()]);
-            Ok(())
+            Ok(true)
         })
+    })
+}
+
+/// As [`read_in_slot`], of the one or two pages of which only a part is wanted. Both are fetched into one piece of memory, which
+/// costs the kernel less than two.
+fn read_ends(
+    payload: Pages<'_>,
+    wanted: &Range<u64>,
+    pages: &Range<u64>,
+    mut into: Destination<'_>,
+    source: Source,
+) -> Result<bool, Error> {
+    let mut both = [MaybeUninit::uninit(); 2 * PAGE];
+    destination::with_buffer(&mut both[..memory_len(pages.start, pages.end)], |all| {
+        let mut parts = [all];
+        if !payload.fetch(pages, &mut parts, source)? {
+            return Ok(false);
+        }
+        into.append(&parts[0].filled()[memory_len(pages.start, wanted.start)..][..memory_len(wanted.start, wanted.end)]);
+        Ok(true)
     })
 }
 

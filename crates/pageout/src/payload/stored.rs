@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
 
 use super::extents::Extents;
-use super::pages::Pages;
+use super::pages::{Pages, Source};
 use super::reading::Payload;
 use super::{gather, range};
 use crate::block::{Checksums, PAGE_BYTES};
@@ -135,7 +135,7 @@ impl Stored {
 impl Payload for Stored {
     fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
         match extents {
-            Extents::One(extent) => range::read(self.pages(), *extent, whole),
+            Extents::One(extent) => range::read(self.pages(), *extent, whole, Source::Device).map(|_| ()),
             Extents::Many { .. } => gather::read(self.pages(), extents, whole),
         }
     }

@@ -121,12 +121,12 @@ impl Slot {
         Ok(())
     }
 
-    /// As [`Self::read`] for one destination, but only from memory; says whether it is full.
-    pub(crate) fn read_cached(&self, destination: &mut Destination<'_>, start: u64) -> Result<bool, Error> {
+    /// As [`Self::read`], but only from memory, with one call; says whether all are full.
+    pub(crate) fn read_cached(&self, destinations: &mut [Destination<'_>], start: u64) -> Result<bool, Error> {
         let offset = self.file.offset(self.index) + start;
-        let outcome = self.file.with(|file| file.read_cached_at(std::slice::from_mut(destination), offset));
+        let outcome = self.file.with(|file| file.read_cached_at(destinations, offset));
         outcome.map_err(|failure| self.file.error(failure))?;
-        Ok(destination.remaining_bytes() == 0)
+        Ok(destinations.iter().all(|destination| destination.remaining_bytes() == 0))
     }
 
     /// Bytes that a prefetch may bring in.

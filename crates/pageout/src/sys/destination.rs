@@ -57,6 +57,25 @@ impl<'a> Destination<'a> {
         unsafe { self.advance(bytes.len()) };
     }
 
+    /// Lets `fill` write all that remains; says whether it did, as `fill` says. Where not, nothing counts as filled, and it can
+    /// be tried again.
+    ///
+    /// # Errors
+    /// What `fill` returned.
+    ///
+    /// # Panics
+    /// When `fill` said so without filling everything.
+    pub(crate) fn try_fill<E>(&mut self, fill: impl FnOnce(Destination<'_>) -> Result<bool, E>) -> Result<bool, E> {
+        let (len_bytes, tally) = (self.remaining_bytes(), Cell::new(0));
+        let is_filled = fill(Destination { region: self.spare(), filled_bytes: 0, tally: &tally })?;
+        if is_filled {
+            assert_eq!(tally.get(), len_bytes, "a read that succeeded filled its destination");
+            // SAFETY: the full tally proves that all bytes which remained are initialised.
+            unsafe { self.advance(len_bytes) };
+        }
+        Ok(is_filled)
+    }
+
     /// Takes the first `len_bytes` off as a destination of their own; nothing of this one may be filled yet.
     ///
     /// # Panics
@@ -174,6 +193,40 @@ mod tests {
         let mut vec: Vec<u8> = Vec::with_capacity(2);
         let _ = append_to::<_, ()>(&mut vec, 2, |mut whole| {
             whole.append(&[1]);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_was_not_filled_is_tried_again() {
+        let mut target = [0u8; 3];
+        let filled = overwrite::<_, &str>(&mut target, |mut whole| {
+            whole.append(&[1]);
+            let partly = |mut rest: Destination<'_>| {
+                rest.append(&[9]);
+                Ok::<bool, &str>(false)
+            };
+            assert_eq!((whole.try_fill(partly), whole.remaining_bytes()), (Ok(false), 2));
+            assert_eq!((whole.try_fill(|_| Err("disk")), whole.remaining_bytes()), (Err("disk"), 2));
+            let all = |mut rest: Destination<'_>| {
+                rest.append(&[2, 3]);
+                Ok::<bool, &str>(true)
+            };
+            assert_eq!((whole.try_fill(all)?, whole.filled()), (true, &[1, 2, 3][..]));
+            Ok(())
+        });
+        assert_eq!((filled, target), (Ok(()), [1, 2, 3]));
+    }
+
+    #[test]
+    #[should_panic(expected = "a read that succeeded filled its destination")]
+    fn who_says_that_all_is_filled_has_filled_all() {
+        let mut target = [0u8; 2];
+        let _ = overwrite::<_, ()>(&mut target, |mut whole| {
+            whole.try_fill(|mut rest| {
+                rest.append(&[1]);
+                Ok(true)
+            })?;
             Ok(())
         });
     }
