@@ -48,6 +48,9 @@ impl Extents {
     /// # Errors
     /// When the memory for a list cannot be allocated.
     pub(crate) fn joined(mut requested: Vec<Extent>, mut ascending: Vec<u32>) -> Result<Self, TryReserveError> {
+        if requested.len() > 1 && requested.windows(2).all(|pair| pair[0].end() != pair[1].start) {
+            return Ok(Self::Many { requested, ascending });
+        }
         // Of each extent, the position of the one that it becomes a part of.
         let mut positions: Vec<u32> = Vec::new();
         positions.try_reserve_exact(requested.len())?;

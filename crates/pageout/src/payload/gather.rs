@@ -113,10 +113,9 @@ impl<'a, 'd> Reader<'a, 'd> {
         Ok(Self { payload, requested, parts, buffer: Vec::new() })
     }
 
-    /// Reads a run; says whether its bytes came. Only short runs are read from the page cache alone: of a long one, much might be
-    /// read in vain.
+    /// Reads a run; says whether its bytes came. A long one is not tried from the page cache: much of it might be read in vain.
     fn read(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
-        if source == Source::PageCache && !is_short(self.payload, &run.span) {
+        if source == Source::PageCache && run.span.end - run.span.start > RUN_BYTES_MAX {
             return Ok(false);
         }
         match run.positions {
@@ -134,15 +133,17 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Reads several extents by way of the buffer.
     fn read_together(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
         let Self { payload, requested, parts, buffer } = self;
-        let pages = payload.around(&run.span);
+        let wanted = payload.segments(run.span.clone()).next().expect("a run has bytes");
+        let pages = payload.around(&wanted);
+        let Range { start, end } = pages.payload;
         buffer.try_reserve_exact(BUFFER_BYTES)?;
-        let room = &mut buffer.spare_capacity_mut()[..units::to_usize(pages.end - pages.start)];
+        let room = &mut buffer.spare_capacity_mut()[..units::to_usize(end - start)];
         destination::with_buffer(room, |all| {
             let mut all = [all];
             if !payload.fetch(&pages, &mut all, source)? {
                 return Ok(false);
             }
-            hand_out(requested, parts, run.positions, pages.start, all[0].filled());
+            hand_out(requested, parts, run.positions, start, all[0].filled());
             Ok(true)
         })
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::block::{Checksums, PAGE_BYTES};
 use crate::error::Error;
-use crate::store::{Place, Slot};
+use crate::store::{Place, Segment, Slot};
 use crate::sys::Destination;
 use crate::units;
 
@@ -34,17 +34,20 @@ impl<'a> Pages<'a> {
         Self { place, checksums, len_bytes }
     }
 
-    /// What has to be fetched to verify `wanted`: its pages, up to the payload's end; without checksums just itself.
-    pub(super) fn around(self, wanted: &Range<u64>) -> Range<u64> {
-        if !self.checksums.are_kept() {
-            return wanted.clone();
-        }
-        units::round_down(wanted.start, PAGE_BYTES)..wanted.end.next_multiple_of(PAGE_BYTES).min(self.len_bytes)
+    /// The parts of `range` that lie in one slot each, in order.
+    pub(super) fn segments(self, range: Range<u64>) -> impl Iterator<Item = Segment<'a>> {
+        self.place.segments(range)
     }
 
-    /// The parts of `range` that lie in one slot each, in order.
-    pub(super) fn slot_by_slot(self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-        self.place.segments(range).map(|segment| segment.payload)
+    /// What has to be fetched to verify `wanted`: its pages, up to the payload's end; without checksums just itself.
+    pub(super) fn around(self, wanted: &Segment<'a>) -> Segment<'a> {
+        let Segment { slot, slot_start, payload: Range { start, end } } = wanted;
+        if !self.checksums.are_kept() {
+            return Segment { slot, slot_start: *slot_start, payload: *start..*end };
+        }
+        let before_bytes = start % PAGE_BYTES;
+        let end = end.next_multiple_of(PAGE_BYTES).min(self.len_bytes);
+        Segment { slot, slot_start: slot_start - before_bytes, payload: start - before_bytes..end }
     }
 
     /// Whether `range`, which is not empty, lies in one slot.
@@ -52,23 +55,23 @@ impl<'a> Pages<'a> {
         self.place.is_in_one_slot(range)
     }
 
-    /// Fills `parts` with the whole pages `pages` of one slot, and verifies and opens them there. Each part but the last has
-    /// whole pages. Says whether the pages came; from the device they always do.
+    /// Fills `parts` with whole pages, and verifies and opens them there. Each part but the last has whole pages. Says whether
+    /// the pages came; from the device they always do.
     ///
     /// # Errors
     /// [`Error::Corrupt`], or what the operating system said.
-    pub(super) fn fetch(self, pages: &Range<u64>, parts: &mut [Destination<'_>], source: Source) -> Result<bool, Error> {
-        let segment = self.place.segments(pages.clone()).next().expect("pages have bytes");
+    pub(super) fn fetch(self, pages: &Segment<'_>, parts: &mut [Destination<'_>], source: Source) -> Result<bool, Error> {
+        let Segment { slot, slot_start, payload: Range { start, .. } } = *pages;
         let is_complete = match source {
             Source::Device => {
-                let outcome = segment.slot.read(parts, segment.slot_start);
-                outcome.map_err(|error| error.unwrap_or_else(|| cut_short(pages.start, parts, segment.slot)))?;
+                let outcome = slot.read(parts, slot_start);
+                outcome.map_err(|error| error.unwrap_or_else(|| cut_short(start, parts, slot)))?;
                 true
             }
-            Source::PageCache => segment.slot.read_cached(parts, segment.slot_start)?,
+            Source::PageCache => slot.read_cached(parts, slot_start)?,
         };
         if is_complete {
-            self.open_all(pages.start, parts, segment.slot)?;
+            self.open_all(start, parts, slot)?;
         }
         Ok(is_complete)
     }
@@ -93,8 +96,9 @@ impl<'a> Pages<'a> {
 
     /// Starts bringing the pages around all that is `wanted` into memory.
     pub(super) fn prefetch(self, wanted: impl Iterator<Item = Range<u64>>) {
-        for segment in wanted.flat_map(|range| self.place.segments(self.around(&range))) {
-            segment.slot.prefetch(segment.slot_start, segment.payload.end - segment.payload.start);
+        for segment in wanted.flat_map(|range| self.segments(range)) {
+            let pages = self.around(&segment);
+            pages.slot.prefetch(pages.slot_start, pages.payload.end - pages.payload.start);
         }
     }
 }

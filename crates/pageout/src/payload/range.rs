@@ -8,6 +8,7 @@ use super::extents::Extent;
 use super::pages::{Pages, Source};
 use crate::block::PAGE_BYTES;
 use crate::error::Error;
+use crate::store::Segment;
 use crate::sys::{Destination, destination};
 use crate::units;
 
@@ -18,8 +19,8 @@ const PAGE: usize = units::to_usize(PAGE_BYTES);
 /// # Errors
 /// What kept the bytes from being read whole and verified.
 pub(super) fn read(payload: Pages<'_>, extent: Extent, mut into: Destination<'_>, source: Source) -> Result<bool, Error> {
-    for wanted in payload.slot_by_slot(extent.range()) {
-        let part = into.split_front(memory_len(wanted.start, wanted.end));
+    for wanted in payload.segments(extent.range()) {
+        let part = into.split_front(memory_len(wanted.payload.start, wanted.payload.end));
         if !read_in_slot(payload, &wanted, part, source)? {
             return Ok(false);
         }
@@ -28,14 +29,20 @@ pub(super) fn read(payload: Pages<'_>, extent: Extent, mut into: Destination<'_>
 }
 
 /// Reads bytes that lie in one slot.
-fn read_in_slot(payload: Pages<'_>, wanted: &Range<u64>, mut into: Destination<'_>, source: Source) -> Result<bool, Error> {
-    let pages = payload.around(wanted);
-    if pages == *wanted {
-        return payload.fetch(&pages, &mut [into], source);
+fn read_in_slot<'a>(
+    payload: Pages<'a>,
+    wanted: &Segment<'a>,
+    mut into: Destination<'_>,
+    source: Source,
+) -> Result<bool, Error> {
+    let segment = payload.around(wanted);
+    let (wanted, pages) = (&wanted.payload, &segment.payload);
+    if pages == wanted {
+        return payload.fetch(&segment, &mut [into], source);
     }
-    let middle = middle(wanted, &pages);
+    let middle = middle(wanted, pages);
     if middle.is_empty() {
-        return read_ends(payload, wanted, &pages, into, source);
+        return read_ends(payload, &segment, wanted, into, source);
     }
     let mut head_page = [MaybeUninit::uninit(); PAGE];
     let mut tail_page = [MaybeUninit::uninit(); PAGE];
@@ -45,7 +52,7 @@ fn read_in_slot(payload: Pages<'_>, wanted: &Range<u64>, mut into: Destination<'
             let mut head_into = into.split_front(head_wanted);
             let middle_into = into.split_front(memory_len(middle.start, middle.end));
             let mut parts = [head, middle_into, tail];
-            if !payload.fetch(&pages, &mut parts, source)? {
+            if !payload.fetch(&segment, &mut parts, source)? {
                 return Ok(false);
             }
             let [head, _, tail] = parts;
@@ -60,18 +67,19 @@ fn read_in_slot(payload: Pages<'_>, wanted: &Range<u64>, mut into: Destination<'
 /// costs the kernel less than two.
 fn read_ends(
     payload: Pages<'_>,
+    pages: &Segment<'_>,
     wanted: &Range<u64>,
-    pages: &Range<u64>,
     mut into: Destination<'_>,
     source: Source,
 ) -> Result<bool, Error> {
+    let before_bytes = memory_len(pages.payload.start, wanted.start);
     let mut both = [MaybeUninit::uninit(); 2 * PAGE];
-    destination::with_buffer(&mut both[..memory_len(pages.start, pages.end)], |all| {
+    destination::with_buffer(&mut both[..memory_len(pages.payload.start, pages.payload.end)], |all| {
         let mut parts = [all];
         if !payload.fetch(pages, &mut parts, source)? {
             return Ok(false);
         }
-        into.append(&parts[0].filled()[memory_len(pages.start, wanted.start)..][..memory_len(wanted.start, wanted.end)]);
+        into.append(&parts[0].filled()[before_bytes..][..into.remaining_bytes()]);
         Ok(true)
     })
 }

@@ -37,7 +37,7 @@ mod write_behind;
 use std::path::Path;
 use std::sync::Weak;
 
-pub(crate) use place::Place;
+pub(crate) use place::{Place, Segment};
 pub(crate) use slot::Slot;
 
 use crate::error::Error;

@@ -182,7 +182,8 @@ impl Place {
             if start >= range.end {
                 return None;
             }
-            let (position, slot_start) = (start / piece_bytes, start % piece_bytes);
+            let position = self.position(start);
+            let slot_start = start - position * piece_bytes;
             let end = range.end.min(start - slot_start + piece_bytes);
             let segment = Segment { slot: self.slot(position), slot_start, payload: start..end };
             start = end;
@@ -197,7 +198,13 @@ impl Place {
 
     /// Whether the payload's bytes `range`, which is not empty, lie in one slot.
     pub(crate) fn is_in_one_slot(&self, range: &Range<u64>) -> bool {
-        range.start / self.piece_bytes() == (range.end - 1) / self.piece_bytes()
+        self.position(range.start) == self.position(range.end - 1)
+    }
+
+    /// The position of the slot that holds the payload's byte `byte`.
+    fn position(&self, byte: u64) -> u64 {
+        // A division costs as much as all else that finds a page.
+        if let Self::One(_) = self { 0 } else { byte / self.piece_bytes() }
     }
 
     fn piece_bytes(&self) -> u64 {

@@ -130,6 +130,8 @@ struct LinuxFile {
 
 impl LinuxFile {
     fn new(file: OwnedFd) -> Self {
+        // A hint: whether it is taken does not matter.
+        let _ = calls::leave_access_time(file.as_fd());
         Self { portable: PortableFile::new(file), cached_reads: AtomicBool::new(true) }
     }
 }
@@ -259,6 +261,23 @@ mod tests {
             assert_eq!(failure, Failure::new("mkdirat", libc::ENOENT));
         }
         assert!(directory.unnamed.load(Relaxed));
+    }
+
+    #[test]
+    fn nobody_notes_when_a_scratch_file_was_read() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let file = LinuxFile::new(opened(scratch.path()).create().expect("a scratch file"));
+        let read_at = || {
+            let file = File::from(file.portable.as_fd().try_clone_to_owned().expect("a descriptor"));
+            file.metadata().expect("facts").accessed().expect("a time")
+        };
+        let before = read_at();
+        // Times have steps. One that is not later than the last write would be noted.
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(file.write_at(&[IoSlice::new(&[7; 64])], 0), Ok(64));
+        let mut bytes = [std::mem::MaybeUninit::uninit(); 64];
+        let read = destination::with_buffer(&mut bytes, |whole| file.read_at(&mut [whole], 0));
+        assert_eq!((read, read_at()), (Ok(64), before));
     }
 
     #[test]
