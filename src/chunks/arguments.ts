@@ -161,39 +161,52 @@ export function singleRange(offset: unknown, length: unknown, chunkClass: ChunkC
 /** Several ranges of a payload of `length` elements, none of which overlap. */
 export function manyRanges(ranges: unknown, chunkClass: ChunkClass, payloadLength: number): Ranges {
   if (!isArray(ranges)) throw invalidArgType('ranges', 'an array of [offset, length] pairs', ranges)
-  const checked = Array.from({ length: ranges.length }, (_, position) => pair(ranges, position, payloadLength))
-  refuseOverlap(checked)
-  const bytes = new Float64Array(2 * checked.length)
+  const count = ranges.length
+  const checked: number[] = []
+  let lastEnd = 0
+  let isAscending = true
+  for (let position = 0; position < count; position++) {
+    const given = ranges[position]
+    if (!isArray(given) || given.length !== 2) {
+      throw invalidArgType(`ranges[${position}]`, 'a pair [offset, length]', given)
+    }
+    // Read once: what is checked is what is used, even if the arrays have getters.
+    const offset = given[0] as number
+    const length = given[1] as number
+    // Names cost more than the check, so they are made only when an error needs them.
+    if (!isWithin(offset, length, payloadLength)) {
+      checkRange([offset, length], payloadLength, `ranges[${position}][0]`, `ranges[${position}][1]`)
+    }
+    checked.push(offset, length)
+    if (length === 0) continue
+    isAscending &&= offset >= lastEnd
+    lastEnd = offset + length
+  }
+  if (!isAscending) refuseOverlap(checked)
+  return inBytes(checked, chunkClass)
+}
+
+/** Ranges in elements, offset and length of each one after the other, as bytes. */
+function inBytes(ranges: readonly number[], { elementBytes }: ChunkClass): Ranges {
+  const bytes = new Float64Array(ranges)
   let byteLength = 0
-  checked.forEach(([offset, length], position) => {
-    bytes[2 * position] = offset * chunkClass.elementBytes
-    bytes[2 * position + 1] = length * chunkClass.elementBytes
-    byteLength += length * chunkClass.elementBytes
-  })
+  for (let at = 0; at < bytes.length; at++) {
+    const number = (bytes[at] as number) * elementBytes
+    bytes[at] = number
+    if (at % 2 === 1) byteLength += number
+  }
   return { bytes, byteLength }
 }
 
-/** A pair of a list, read once: what is checked is what is used, even if the arrays have getters. */
-function pair(ranges: readonly unknown[], position: number, end: number): Range {
-  const given: unknown = ranges[position]
-  if (!isArray(given) || given.length !== 2) {
-    throw invalidArgType(`ranges[${position}]`, 'a pair [offset, length]', given)
-  }
-  const range: Range = [given[0] as number, given[1] as number]
-  // Names cost more than the check, so they are made only when an error needs them.
-  if (!isWithin(range, end)) checkRange(range, end, `ranges[${position}][0]`, `ranges[${position}][1]`)
-  return range
-}
-
 /** Whether a pair of any values is a range that ends within `end` elements. */
-function isWithin([offset, length]: Range, end: number): boolean {
+function isWithin(offset: unknown, length: unknown, end: number): boolean {
   return (
     Number.isInteger(offset) &&
-    offset >= 0 &&
-    offset <= end &&
+    (offset as number) >= 0 &&
+    (offset as number) <= end &&
     Number.isInteger(length) &&
-    length >= 0 &&
-    length <= end - offset
+    (length as number) >= 0 &&
+    (length as number) <= end - (offset as number)
   )
 }
 
@@ -203,11 +216,32 @@ function checkRange([offset, length]: Range, end: number, offsetName: string, le
   wholeNumber(length, lengthName, 0, end - offset)
 }
 
-function refuseOverlap(ranges: readonly Range[]): void {
-  const ascending = ranges.filter(([, length]) => length > 0).sort((a, b) => a[0] - b[0])
-  let last: Range | undefined
-  for (const range of ascending) {
-    if (last && last[0] + last[1] > range[0]) throw overlap(last, range)
-    last = range
+/** Refuses ranges, offset and length of each one after the other, of which some have an element in common. */
+function refuseOverlap(ranges: readonly number[]): void {
+  const count = ranges.length / 2
+  const starts = new Float64Array(count)
+  const ends = new Float64Array(count)
+  for (let position = 0; position < count; position++) {
+    const [offset = 0, length = 0] = [ranges[2 * position], ranges[2 * position + 1]]
+    // What is empty comes last.
+    starts[position] = length > 0 ? offset : Number.POSITIVE_INFINITY
+    ends[position] = length > 0 ? offset + length : Number.POSITIVE_INFINITY
   }
+  // Ranges are disjoint when none begins before the one with the next lower start ends: then their ends have the same order. Numbers
+  // alone are sorted faster than pairs.
+  starts.sort()
+  ends.sort()
+  if (starts.some((start, position) => position > 0 && (ends[position - 1] as number) > start)) throw firstOverlap(ranges)
+}
+
+/** The error about the first two of ranges that overlap. */
+function firstOverlap(ranges: readonly number[]): RangeError {
+  const pairs: Range[] = []
+  for (let at = 0; at < ranges.length; at += 2) pairs.push([ranges[at] as number, ranges[at + 1] as number])
+  const ascending = pairs.filter(([, length]) => length > 0).sort((a, b) => a[0] - b[0])
+  const second = ascending.findIndex(([offset], position) => {
+    const [start, length] = ascending[position - 1] ?? [0, 0]
+    return start + length > offset
+  })
+  return overlap(ascending[second - 1] as Range, ascending[second] as Range)
 }
