@@ -29,12 +29,7 @@ pub(super) fn read(payload: Pages<'_>, extent: Extent, mut into: Destination<'_>
 }
 
 /// Reads bytes that lie in one slot.
-fn read_in_slot<'a>(
-    payload: Pages<'a>,
-    wanted: &Segment<'a>,
-    mut into: Destination<'_>,
-    source: Source,
-) -> Result<bool, Error> {
+fn read_in_slot<'a>(payload: Pages<'a>, wanted: &Segment<'a>, mut into: Destination<'_>, source: Source) -> Result<bool, Error> {
     let segment = payload.around(wanted);
     let (wanted, pages) = (&wanted.payload, &segment.payload);
     if pages == wanted {

@@ -4,8 +4,12 @@ use std::io::ErrorKind;
 
 use bytemuck::Pod;
 use pageout::{Backend, Error, Pager};
-use pageout_testing::faulty::Disk;
-use pageout_testing::{BACKENDS, LARGEST_SLOT, Setup, assert_same, cut, elements, gather, memory, on_every_pager, slot_bytes};
+use pageout_testing::faulty::{Call, Disk};
+use pageout_testing::{
+    BACKENDS, LARGEST_SLOT, PAGE, Setup, assert_same, cut, elements, gather, memory, on_every_pager, slot_bytes, u64_of,
+};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 #[test]
 fn ranges_across_the_borders_of_slots_come_back() {
@@ -76,6 +80,84 @@ fn a_thousand_ranges_in_random_order_come_back() {
             assert_same(&dst, &gather(&whole, &ranges));
         });
     }
+}
+
+/// Ranges that do not overlap, in any order: some of whole pages, many close to each other, around one place of a payload.
+fn close_ranges(payload_len: usize, places: &'static [usize]) -> impl Strategy<Value = Vec<(usize, usize)>> {
+    let gap = prop_oneof![3 => Just(0), 3 => 1..3 * PAGE, 1 => 1..200_000usize];
+    let len = prop_oneof![1 => Just(0), 3 => Just(PAGE), 4 => 1..3 * PAGE, 1 => 1..150_000usize];
+    let lists = proptest::collection::vec((gap, len), 1..24);
+    (lists, proptest::sample::select(places), 0..4 * PAGE, any::<bool>()).prop_flat_map(
+        move |(list, place, before, are_pages)| {
+            let whole = |at: usize| if are_pages { at.next_multiple_of(PAGE) } else { at };
+            let mut end = whole(place.saturating_sub(before));
+            let mut ranges = Vec::new();
+            for (gap, len) in list {
+                let offset = (end + whole(gap)).min(payload_len);
+                end = (offset + whole(len)).min(payload_len);
+                ranges.push((offset, end - offset));
+            }
+            Just(ranges).prop_shuffle()
+        },
+    )
+}
+
+/// Against plain slices, over a payload in three slots with a short last page, of which some is in memory and some is wrong.
+#[test]
+#[cfg_attr(miri, ignore = "8 MiB are too long for an interpreter")]
+fn random_ranges_come_back_or_name_a_wrong_page() {
+    const PIECE: usize = 4 << 20;
+    const LEN: usize = 2 * PIECE + 3 * PAGE + 777;
+    const PLACES: [usize; 5] = [0, PIECE / 2, PIECE, 2 * PIECE, LEN];
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let whole = elements::<u8>(LEN, 11);
+    let mut collector = pager.collector();
+    collector.append(&whole).expect("an append");
+    let handle = collector.finish().expect("a finish");
+    let writes: Vec<_> = disk.log().into_iter().filter(|entry| entry.call == Call::Write && entry.len_bytes > 8192).collect();
+    assert_eq!(writes.len(), 3, "a slot for each piece");
+    let flip = |at: usize| disk.flip(writes[at / PIECE].file, writes[at / PIECE].offset + u64_of(at % PIECE));
+    let cold_from = prop_oneof![Just(u64::MAX), Just(0), 0..u64_of(PIECE)];
+    let damage = proptest::collection::vec(0..LEN, 0..3);
+    let strategy = (close_ranges(LEN, &PLACES), cold_from, damage, 0..LEN);
+    let outcome = TestRunner::default().run(&strategy, |(ranges, cold_from, mut damage, near)| {
+        // A place that is read, more often than not.
+        damage.extend(
+            ranges.iter().filter(|range| range.1 > 0 && near % 3 > 0).map(|range| range.0 + near % range.1).take(near % 2),
+        );
+        damage.sort_unstable();
+        damage.dedup();
+        damage.iter().copied().for_each(flip);
+        disk.set_cold_from(cold_from);
+        let mut dst = vec![7];
+        let read = pager.read_at_many(&handle, &ranges, &mut dst);
+        disk.set_cold_from(u64::MAX);
+        damage.iter().copied().for_each(flip);
+        let pages =
+            ranges.iter().filter(|range| range.1 > 0).flat_map(|&(offset, len)| offset / PAGE..=(offset + len - 1) / PAGE);
+        let is_wrong = |page: usize| damage.iter().any(|at| at / PAGE == page);
+        let must_fail = pages.clone().any(is_wrong);
+        match read {
+            Ok(()) => {
+                prop_assert!(!must_fail, "a wrong page was not noticed");
+                prop_assert!(dst[1..] == gather(&whole, &ranges)[..]);
+            }
+            Err(Error::Corrupt { byte_offset, .. }) => {
+                let page = usize::try_from(byte_offset).expect("within the payload") / PAGE;
+                prop_assert!(byte_offset % u64_of(PAGE) == 0 && is_wrong(page));
+                // Between ranges that are close a page is read that nobody wants.
+                let is_near = |&(offset, len): &(usize, usize)| {
+                    len > 0 && offset / PAGE <= page + 1 && page <= (offset + len - 1) / PAGE + 1
+                };
+                prop_assert!(ranges.iter().any(is_near));
+                prop_assert!(dst == [7], "nothing is appended");
+            }
+            Err(error) => return Err(TestCaseError::fail(format!("{error:?}"))),
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 /// Says whether an error is the right one.
