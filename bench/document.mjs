@@ -11,8 +11,8 @@ import { DIGITS, machineLines, median, ratio } from './report.mjs'
 
 const FOLDER = `${ROOT}docs/performance`
 const PAGE = `${ROOT}docs/performance.md`
-/** What is between these lines of the page is written here. */
-const [BEGIN, END] = ['<!-- goals: written by bench/document.mjs -->', '<!-- end of goals -->']
+/** The round trips with and without a budget, of each bench. */
+const ROUND_TRIPS = ['budget-round-trip', 'round-trip-budget']
 
 /** @param {Results} results */
 const nameOf = ({ machine }) => (machine.node === undefined ? 'Rust' : `Node ${Number.parseInt(machine.node, 10)}`)
@@ -34,6 +34,11 @@ function tablesDocument(results) {
 function shortMarkdown(table) {
   const head = `## ${table.title}\n\n`
   if ('skipped' in table) return `${head}Skipped: ${table.skipped}\n`
+  return `${head}${table.note}\n\n${mediansOf(table)}\n`
+}
+
+/** @param {import('./types.js').MeasuredTable} table */
+function mediansOf(table) {
   const { rows, unit, subject, references } = table
   const candidates = [...new Set(rows.flatMap(row => row.cells.map(cell => cell.candidate)))]
   const columns = rows.map(row => (row.unit === undefined || row.unit === unit ? row.name : `${row.name}, ${row.unit}`))
@@ -43,7 +48,7 @@ function shortMarkdown(table) {
   ])
   const ratios = references.map(name => [`${subject} against ${name}`, ...rows.map(row => ratio(table, row, name))])
   const lines = [[unit, ...columns], ['---', ...columns.map(() => '--:')], ...medians, ...ratios]
-  return `${head}${table.note}\n\n${lines.map(fields => `| ${fields.join(' | ')} |`).join('\n')}\n`
+  return lines.map(fields => `| ${fields.join(' | ')} |`).join('\n')
 }
 
 /** @param {number | undefined} value */
@@ -51,17 +56,36 @@ const number = value => (value === undefined ? '' : DIGITS.format(value))
 
 /** @param {Results} results */
 function goalsPart(results) {
+  const file = fileOf(results)
+  return `### ${nameOf(results)}\n\n\`${results.command}\`; all its tables: [${file}](performance/${file})\n\n${goalsMarkdown(results)}\n`
+}
+
+/** @param {Results} results */
+function roundTripsPart(results) {
   const { date, machine, kernel } = results.machine
-  const about = `${machine}, ${kernel}, ${date}; all tables: [${fileOf(results)}](performance/${fileOf(results)})`
-  return `### ${nameOf(results)}\n\n\`${results.command}\`: ${about}\n\n${goalsMarkdown(results)}\n`
+  const table = results.tables.find(({ id }) => ROUND_TRIPS.includes(id))
+  if (!table || 'skipped' in table) throw new Error(`the results in ${nameOf(results)} have no round trips`)
+  return `${nameOf(results)}, out and back, ${machine}, ${kernel}, ${date}:\n\n${mediansOf(table)}\n`
+}
+
+/**
+ * The page with another part between the lines that name it.
+ *
+ * @param {string} page
+ * @param {string} name
+ * @param {string} part
+ */
+function withPart(page, name, part) {
+  const [begin, end] = [`<!-- ${name}: written by bench/document.mjs -->`, `<!-- end of ${name} -->`]
+  const [before, rest] = page.split(begin)
+  const after = rest?.split(end)[1]
+  if (after === undefined) throw new Error(`${PAGE} has no place for the ${name}`)
+  return `${before}${begin}\n\n${part}\n${end}${after}`
 }
 
 const runs = process.argv.slice(2).map(path => /** @type {Results} */ (JSON.parse(readFileSync(path, 'utf8'))))
-const goals = runs.map(goalsPart).join('\n')
-const page = readFileSync(PAGE, 'utf8')
-const [before, rest] = page.split(BEGIN)
-const after = rest?.split(END)[1]
-if (after === undefined) throw new Error(`${PAGE} has no place for the goals`)
+const parts = { 'round trips': runs.map(roundTripsPart).join('\n'), goals: runs.map(goalsPart).join('\n') }
+const page = Object.entries(parts).reduce((page, part) => withPart(page, ...part), readFileSync(PAGE, 'utf8'))
 mkdirSync(FOLDER, { recursive: true })
 for (const results of runs) writeFileSync(`${FOLDER}/${fileOf(results)}`, tablesDocument(results))
-writeFileSync(PAGE, `${before}${BEGIN}\n\n${goals}\n${END}${after}`)
+writeFileSync(PAGE, page)

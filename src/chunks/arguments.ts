@@ -231,7 +231,8 @@ function refuseOverlap(ranges: readonly number[]): void {
   // alone are sorted faster than pairs.
   starts.sort()
   ends.sort()
-  if (starts.some((start, position) => position > 0 && (ends[position - 1] as number) > start)) throw firstOverlap(ranges)
+  if (starts.some((start, position) => position > 0 && (ends[position - 1] as number) > start))
+    throw firstOverlap(ranges)
 }
 
 /** The error about the first two of ranges that overlap. */
