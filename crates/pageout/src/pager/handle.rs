@@ -16,7 +16,7 @@ use super::{Backend, Borrowed, Shared};
 use crate::budget::{ResidentMemory, Ticket};
 use crate::error::Error;
 use crate::payload::{Extent, Extents, Payload, Stored};
-use crate::sync::{Arc, Mutex, UnsizedArc, lock};
+use crate::sync::{Arc, Mutex, UnsizedArc, lock, unlocked};
 use crate::sys::{Destination, destination};
 use crate::units;
 
@@ -322,7 +322,6 @@ impl<T: Pod> Handle<T> {
         if let Err(error) = self.membership.pager.check_open() {
             return Err(TakeError::new(error, self));
         }
-        let (pager, len_bytes) = (Arc::clone(&self.membership.pager), self.membership.len_bytes);
         let must_grow = dst.capacity() < self.len().max(1);
         match self.take_only_chunk(must_grow) {
             Ok(Some(only)) => *dst = only,
@@ -334,7 +333,7 @@ impl<T: Pod> Handle<T> {
             }
             Err(error) => return Err(TakeError::new(error, self)),
         }
-        pager.counters.take(len_bytes);
+        self.membership.pager.counters.take(self.membership.len_bytes);
         Ok(())
     }
 
@@ -374,7 +373,7 @@ impl<T: Pod> Handle<T> {
 
     /// The payload's only chunk when it lives in memory as one and `is_wanted`: the handle has no payload then.
     fn take_only_chunk(&mut self, is_wanted: bool) -> Result<Option<Vec<T>>, Error> {
-        if lock(&self.lent).strong_count() > 0 {
+        if unlocked(&mut self.lent).strong_count() > 0 {
             return Err(Error::Borrowed);
         }
         match &mut self.body {

@@ -47,14 +47,20 @@ impl Store {
     /// # Errors
     /// [`Error::Capacity`], or what the operating system said. Nothing is claimed then, and the disk is as full as before.
     pub(crate) fn claim(&self, len_bytes: u64) -> Result<Claim<'_>, Error> {
-        let claimed = match self.try_claim(len_bytes, Order::Own, thread_number()) {
-            Err(error) if error.may_pass_with_room() => {
-                self.make_room(&error);
-                self.try_claim(len_bytes, Order::Own, thread_number())
-            }
-            outcome => outcome,
+        let claimed = self.try_claim(len_bytes, Order::Own, thread_number());
+        claimed.or_else(|error| self.claim_with_room(len_bytes, error))
+    }
+
+    /// Claims once more, where room may have been what the first claim failed for want of.
+    #[cold]
+    fn claim_with_room(&self, len_bytes: u64, error: Error) -> Result<Claim<'_>, Error> {
+        let claimed = if error.may_pass_with_room() {
+            self.make_room(&error);
+            self.try_claim(len_bytes, Order::Own, thread_number())
+        } else {
+            Err(error)
         };
-        self.with_space(len_bytes, claimed)
+        claimed.map_err(|error| self.with_space(len_bytes, error))
     }
 
     /// Writes a payload to the slots that were claimed for it: the bytes of `sources`, none of which is empty, and which may
@@ -65,14 +71,19 @@ impl Store {
     /// ECANCELED, or what the operating system said. Nothing is claimed then, and the disk is as full as before.
     pub(crate) fn write(&self, claim: Claim<'_>, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
         let len_bytes = claim.len_bytes;
-        let written = match claim.write(sources, stop) {
-            Err(error) if error.is_out_of_space() => {
-                self.make_room(&error);
-                self.try_claim(len_bytes, Order::Written, thread_number()).and_then(|claim| claim.write(sources, stop))
-            }
-            outcome => outcome,
+        claim.write(sources, stop).or_else(|error| self.write_elsewhere(len_bytes, sources, stop, error))
+    }
+
+    /// Writes once more, to other slots, where the disk was what the first write failed for.
+    #[cold]
+    fn write_elsewhere(&self, len_bytes: u64, sources: &[IoSlice<'_>], stop: &AtomicBool, error: Error) -> Result<Place, Error> {
+        let written = if error.is_out_of_space() {
+            self.make_room(&error);
+            self.try_claim(len_bytes, Order::Written, thread_number()).and_then(|claim| claim.write(sources, stop))
+        } else {
+            Err(error)
         };
-        self.with_space(len_bytes, written)
+        written.map_err(|error| self.with_space(len_bytes, error))
     }
 
     /// Writes a payload to a place that was [kept](Claim::keep), in steps between which `stop` is looked at.
@@ -117,12 +128,13 @@ impl Store {
             return Ok(slot);
         }
         loop {
-            let own = files.active(class, shard, &self.root);
-            if let Ok(own) = &own
-                && let Some(slot) = SlotFile::claim(own, FreeSlots::claim, reservation)
-            {
-                return Ok(slot);
-            }
+            let own = match files.active(class, shard, &self.root) {
+                Ok(own) => match own.claim(FreeSlots::claim, reservation) {
+                    Some(index) => return Ok(Slot::new(own, index)),
+                    None => Ok(own),
+                },
+                Err(error) => Err(error),
+            };
             // What one thread frees serves all, before files grow.
             if let Some(slot) = files.claim_any(class, FreeSlots::claim_freed, reservation) {
                 return Ok(slot);
@@ -138,16 +150,16 @@ impl Store {
         }
     }
 
-    fn with_space<R>(&self, len_bytes: u64, outcome: Result<R, Error>) -> Result<R, Error> {
+    fn with_space(&self, len_bytes: u64, error: Error) -> Error {
         let facts = || self.space().facts(slot_bytes_for(len_bytes));
-        outcome.map_err(|error| match error {
+        match error {
             // What is in use was the reason, as it was at that moment.
             Error::Capacity(facts) if facts.requested_bytes > 0 => Error::Capacity(facts),
             // What files hold was the reason: the numbers are those behind the call, of which nothing is in use any more.
             Error::Capacity(_) => Error::Capacity(Box::new(facts())),
             error if error.is_out_of_space() => error.with_space(facts()),
             error => error,
-        })
+        }
     }
 }
 

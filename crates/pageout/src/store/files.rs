@@ -73,7 +73,7 @@ impl Files {
 
     /// A free slot of any file of the class.
     pub(super) fn claim_any(&self, class: Class, choose: ChooseSlot, reservation: &mut Reservation<'_>) -> Option<Slot> {
-        self.of_class(class).find_map(|file| claim(&file, choose, reservation))
+        self.of_class(class).find_map(|file| claim(file, choose, reservation))
     }
 
     /// A file of the class that can grow, if one is open.
@@ -163,8 +163,9 @@ fn open_in(shards: &[Mutex<Option<Arc<SlotFile>>>]) -> impl Iterator<Item = Arc<
     shards.iter().filter_map(|shard| lock(shard).as_ref().map(Arc::clone))
 }
 
-fn claim(file: &Arc<SlotFile>, choose: ChooseSlot, reservation: &mut Reservation<'_>) -> Option<Slot> {
-    if file.has_failed() { None } else { SlotFile::claim(file, choose, reservation) }
+fn claim(file: Arc<SlotFile>, choose: ChooseSlot, reservation: &mut Reservation<'_>) -> Option<Slot> {
+    let index = if file.has_failed() { None } else { file.claim(choose, reservation) };
+    index.map(|index| Slot::new(file, index))
 }
 
 /// Whether nobody but the store holds the file, so that no slot of it is in use.

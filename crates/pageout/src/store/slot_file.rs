@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::slot::Slot;
 use super::space::{Reservation, Space};
 use super::write_behind::WriteBehind;
 use crate::error::Error;
@@ -219,11 +218,11 @@ impl SlotFile {
         u64::from(slots.free.in_use() - slots.withheld.len()) * self.class.slot_bytes()
     }
 
-    /// The free slot that `choose` takes, paid from `reservation`.
-    pub(super) fn claim(this: &Arc<Self>, choose: ChooseSlot, reservation: &mut Reservation<'_>) -> Option<Slot> {
-        let index = choose(&mut lock(&this.slots).free)?;
-        reservation.hand_over(this.class.slot_bytes());
-        Some(Slot::new(Arc::clone(this), index))
+    /// The index of the free slot that `choose` takes, paid from `reservation`. The caller makes a [`Slot`](super::Slot) of it.
+    pub(super) fn claim(&self, choose: ChooseSlot, reservation: &mut Reservation<'_>) -> Option<u32> {
+        let index = choose(&mut lock(&self.slots).free)?;
+        reservation.hand_over(self.class.slot_bytes());
+        Some(index)
     }
 
     /// A slot in use was written.
