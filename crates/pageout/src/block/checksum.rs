@@ -56,7 +56,7 @@ impl Checksums {
             payload.hash(&mut only);
             return Ok(Self::One(only[0]));
         }
-        let page_count = page_of(len_bytes - 1) + 1;
+        let page_count = units::to_usize(len_bytes.div_ceil(PAGE_BYTES));
         let mut checksums = Vec::new();
         checksums.try_reserve_exact(page_count)?;
         checksums.resize(page_count, 0);
