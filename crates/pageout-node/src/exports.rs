@@ -240,7 +240,9 @@ pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
         double(stats.background_write_failures),
         double(stats.changed_borrows),
     ];
-    let Some(front) = numbers.numbers_mut().get_mut(..values.len()) else { return Err(internal("the array of numbers is too short")) };
+    let Some(front) = numbers.numbers_mut().get_mut(..values.len()) else {
+        return Err(internal("the array of numbers is too short"));
+    };
     front.copy_from_slice(&values);
     Ok(())
 }
