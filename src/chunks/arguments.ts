@@ -231,8 +231,7 @@ function refuseOverlap(ranges: readonly number[]): void {
   // alone are sorted faster than pairs.
   starts.sort()
   ends.sort()
-  if (starts.some((start, position) => position > 0 && (ends[position - 1] as number) > start))
-    throw firstOverlap(ranges)
+  for (let at = 1; at < count; at++) if ((ends[at - 1] as number) > (starts[at] as number)) throw firstOverlap(ranges)
 }
 
 /** The error about the first two of ranges that overlap. */
