@@ -91,6 +91,35 @@ for (const backend of backends) {
   })
 }
 
+test('ranges are refused exactly when an element is asked for twice, and the error names two that share one', t => {
+  const random = randomFor(t)
+  const pager = newPager(t)
+  const length = 60
+  const handle = pager.pageout(pattern(length))
+  const outcomes = new Set<boolean>()
+  for (let round = 0; round < 3000; round += 1) {
+    const ranges = Array.from({ length: 2 + random.below(7) }, (): Range => {
+      const offset = random.below(length)
+      return [offset, random.below(Math.min(12, length - offset + 1))]
+    })
+    const asked = ranges.flatMap(([offset, count]) => Array.from({ length: count }, (_, at) => offset + at))
+    const isTwice = new Set(asked).size < asked.length
+    outcomes.add(isTwice)
+    const read = () => pager.readAtMany(handle, ranges)
+    if (!isTwice) {
+      t.deepEqual(read(), rangesOf(pattern(length), 1, ranges), JSON.stringify(ranges))
+      continue
+    }
+    const error = t.throws(read, { instanceOf: RangeError, code: 'ERR_PAGEOUT_OVERLAP' }, JSON.stringify(ranges))
+    const [first = 0, firstLength = 0, second = 0, secondLength = 0] = (error?.message.match(/\d+/g) ?? []).map(Number)
+    const named = [JSON.stringify([first, firstLength]), JSON.stringify([second, secondLength])]
+    const isAmong = (range: string | undefined) => ranges.some(other => JSON.stringify(other) === range)
+    t.true(named.every(isAmong), `${error?.message} of ${JSON.stringify(ranges)}`)
+    t.true(first <= second && second < first + firstLength && secondLength > 0, error?.message)
+  }
+  t.is(outcomes.size, 2)
+})
+
 interface Setting {
   readonly backend: Backend
   readonly kind: Kind
