@@ -1,4 +1,4 @@
-/** Makes round trips between two marks in the trace of its system calls. Arguments: bytes, how many. */
+/** Uses each synchronous verb, again and again, between two marks in the trace of its system calls. Arguments: bytes, how often. */
 
 import { statSync } from 'node:fs'
 import { Pager } from 'pageout'
@@ -12,6 +12,9 @@ function roundTrips(count: number): void {
     const handle = pager.pageout(bytes)
     pager.readAt(handle, 0, byteLength)
     bytes = pager.take(handle)
+    const copy = pager.pageout(bytes, { detach: 'never' })
+    pager.read(copy)
+    copy.release()
   }
 }
 
