@@ -255,8 +255,10 @@ test('pagers share a budget, also with other threads', async t => {
 test('evictions are told on a channel, when the call that found them is over', async t => {
   const told: unknown[] = []
   let isInCall = false
+  let toldInCall = 0
+  // What other tests evict comes here as well, also when this one is over.
   const listener = (message: unknown) => {
-    t.false(isInCall)
+    if (isInCall) toldInCall += 1
     told.push(message)
   }
   channel('pageout:eviction').subscribe(listener)
@@ -266,6 +268,7 @@ test('evictions are told on a channel, when the call that found them is over', a
   for (let seed = 0; seed < 100; seed++) pager.pageout(pattern(48 * KIB, seed))
   isInCall = false
   await Promise.resolve()
+  t.is(toldInCall, 0)
   const mine = told.filter(message => (message as { byteLength: number }).byteLength === 48 * KIB)
   t.true(mine.length > 0)
   t.deepEqual(mine[0], { byteLength: 48 * KIB, backend: 'file' })
