@@ -92,11 +92,20 @@ export declare function collectFinishAsync(pager: PagerRef, ticket: number): Pro
 /** Copies the bytes of all views, in order, over `target`, which has exactly their length. */
 export declare function copyAsync(views: Array<Uint8Array>, target: Uint8Array): Promise<void>
 
+/**
+ * Counts a view's memory, which is about to be freed, and returns how many bytes of whole pages this thread has freed since the last
+ * `trimHeap`. Memory that was freed, allocated again and freed again counts once.
+ */
+export declare function countFreed(view: ArrayBufferView): number
+
 /** Counts a read of a payload that JavaScript keeps in memory. */
 export declare function countRead(pager: PagerRef, lenBytes: number): void
 
 /** Counts one more use of a payload that is exposed: a read of so many bytes, or a borrow, which has none. */
 export declare function countUse(pager: PagerRef, ticket: number, readBytes?: number | undefined | null): void
+
+/** Counts a view's memory as in use again, and returns as `countFreed` does. */
+export declare function countUsed(view: ArrayBufferView): number
 
 /**
  * Detaches the buffer of a view, which frees its memory at once through whoever allocated it: V8 frees its own, and memory
@@ -107,8 +116,8 @@ export declare function countUse(pager: PagerRef, ticket: number, readBytes?: nu
 export declare function detach(view: ArrayBufferView): boolean
 
 /**
- * As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. Returns false if the
- * pages were not found; then `trimHeap` may find them.
+ * As `detach`, and then gives the pages back to the operating system if the memory is the C library's now, which no longer counts as
+ * freed. Returns false if the pages were not found; then `trimHeap` may find them.
  */
 export declare function detachAndDiscard(view: ArrayBufferView): boolean
 

@@ -30,6 +30,7 @@ async function main(args) {
     rounds: options.quick ? 3 : 7,
     folder,
     builds,
+    against: options.against,
     makers: { ...MAKERS, ...makersOf(builds), ...lmdb.makers },
     lmdbNote: lmdb.note,
     say: (/** @type {string} */ text) => console.error(text),

@@ -77,8 +77,13 @@ class LmdbStore {
   /** @param {number} key */
   back(key) {
     const bytes = this.read(key)
-    this.#database.removeSync(key)
+    this.drop(key)
     return bytes
+  }
+
+  /** @param {number} key */
+  drop(key) {
+    this.#database.removeSync(key)
   }
 
   /** @param {number} key */

@@ -97,7 +97,13 @@ export async function withStores({ makers, folder }, names, payloadBytes, use, r
  */
 export function paged({ name, Pager }, { folder }, options) {
   const pager = new Pager({ scratchDir: folder, ...options })
-  return { name, out: bytes => pager.pageout(bytes), back: handle => pager.take(handle), close: () => pager.close() }
+  return {
+    name,
+    out: bytes => pager.pageout(bytes),
+    back: handle => pager.take(handle),
+    drop: handle => handle.release(),
+    close: () => pager.close(),
+  }
 }
 
 /**
@@ -151,6 +157,11 @@ class FilePerPayload {
   }
 
   /** @param {string} path */
+  drop(path) {
+    unlinkSync(path)
+  }
+
+  /** @param {string} path */
   read(path) {
     return readFileSync(path)
   }
@@ -192,8 +203,13 @@ class OpenFile {
    */
   back(slot, bytes) {
     const result = this.read(slot, bytes)
-    this.#free.push(slot)
+    this.drop(slot)
     return result
+  }
+
+  /** @param {number} slot */
+  drop(slot) {
+    this.#free.push(slot)
   }
 
   /**
@@ -237,7 +253,13 @@ function openFileFreed(place) {
     free(/** @type {ArrayBuffer} */ (bytes.buffer))
     return slot
   }
-  return { name: file.name, out, back: slot => file.back(slot), close: () => file.close() }
+  return {
+    name: file.name,
+    out,
+    back: slot => file.back(slot),
+    drop: slot => file.drop(slot),
+    close: () => file.close(),
+  }
 }
 
 const { port1: closedPort } = new MessageChannel()

@@ -89,6 +89,9 @@ export interface Store {
   out(bytes: Uint8Array): any
   // biome-ignore lint/suspicious/noExplicitAny: see above
   back(handle: any): Uint8Array
+  /** Forgets a payload unread, where the store can do that. */
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  drop?(handle: any): void
   /** Reads without removing, where the store can do that. */
   // biome-ignore lint/suspicious/noExplicitAny: see above
   read?(handle: any): Uint8Array
@@ -141,6 +144,8 @@ export interface Bench {
   folder: string
   /** The build that is measured, and the one that `--against` names. */
   builds: readonly Build[]
+  /** The directory of the other build, for parts that have a process of their own. */
+  against: string | undefined
   /** The stores that can be opened here. */
   makers: Makers
   /** How lmdb is used, or why it is left out. */

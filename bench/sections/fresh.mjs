@@ -1,6 +1,7 @@
 // New memory that goes out: the bench makes each array anew and uses nothing again that came back.
+import { ask } from '../child.mjs'
 import { LMDB } from '../lmdb.mjs'
-import { check, checkStamp, KIB, MIB, randomBytes, sizeName, stamp } from '../payloads.mjs'
+import { KIB, MIB, sizeName } from '../payloads.mjs'
 import {
   FILE_PER_PAYLOAD,
   OPEN_FILE,
@@ -8,21 +9,21 @@ import {
   PAGEOUT,
   PAGEOUT_UNCHECKED,
   PAGEOUT_WITHOUT_SPARES,
-  withStores,
 } from '../stores.mjs'
-import { collectGarbage, inTurns, row } from '../turns.mjs'
+import { inTurns, row } from '../turns.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
 /** @typedef {import('../types.js').MeasuredTable} MeasuredTable */
 /** @typedef {import('../types.js').Row} Row */
-/** @typedef {import('../types.js').Store} Store */
 /** @typedef {import('../types.js').Table} Table */
+/** @typedef {import('../types.js').Unit} Unit */
+/** @typedef {import('./fresh-child.mjs').Answer} Answer */
+/** @typedef {Map<string, Answer[]>} Results */
 
-/** @typedef {{ makeUs: number, outUs: number, backUs: number }} Times of one payload */
-
-const SIZES = [4 * KIB, 64 * KIB, 2 * MIB, 16 * MIB]
-const NEVER_BACK_BYTES = 64 * KIB
+const SIZES = [4 * KIB, 64 * KIB, MIB, 2 * MIB, 16 * MIB]
+const DROPPED_SIZES = [4 * KIB, 64 * KIB, 2 * MIB]
 const BATCH_BYTES = 32 * MIB
+const KEPT_BYTES = 128 * MIB
 const VARIANTS_AND_RIVALS = [
   PAGEOUT_UNCHECKED,
   PAGEOUT_WITHOUT_SPARES,
@@ -32,8 +33,7 @@ const VARIANTS_AND_RIVALS = [
   LMDB,
 ]
 const REFERENCES = [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB]
-/** What a payload begins with, its number. */
-const STAMP_BYTES = 8
+const RESIDENT = /** @type {const} */ ({ unit: 'MiB', better: 'less' })
 
 /**
  * @param {Bench} bench
@@ -48,156 +48,94 @@ export async function run(bench) {
  * @returns {Promise<Table[]>}
  */
 async function outAndBack(bench) {
-  /** @type {{ make: Row[], out: Row[], back: Row[] }} */
-  const rows = { make: [], out: [], back: [] }
-  for (const payloadBytes of SIZES) {
-    bench.say(`fresh: ${sizeName(payloadBytes)}`)
-    const results = await measureSize(bench, payloadBytes)
-    rows.make.push(row(sizeName(payloadBytes), results, ({ makeUs }) => makeUs))
-    rows.out.push(row(sizeName(payloadBytes), results, ({ outUs }) => outUs))
-    rows.back.push(row(sizeName(payloadBytes), results, ({ backUs }) => backUs))
-  }
-  const batch = `Batches of ${sizeName(BATCH_BYTES)}: all arrays are made and filled, all go out, all come back, in the order in which they went. Time of one payload.`
+  const results = await measureSizes(bench, SIZES, 'back')
+  const batch = `Batches of ${sizeName(BATCH_BYTES)}: all arrays are made and filled, all go out, all come back, in the order in which they went. Time of one payload. Each candidate has a process of its own.`
+  const rowsOf = (/** @type {(answer: Answer) => number} */ number, /** @type {Partial<Unit>} */ unit = {}) =>
+    results.map(([size, answers]) => row(sizeName(size), answers, number, unit))
   return [
-    table('fresh-out', 'New memory goes out', `${batch} ${bench.lmdbNote}`, rows.out),
-    table('fresh-back', 'New memory comes back', `${batch} ${bench.lmdbNote}`, rows.back),
+    table(
+      'fresh-whole',
+      'New memory is made, goes out and comes back',
+      `${batch} ${bench.lmdbNote}`,
+      rowsOf(({ wholeUs }) => wholeUs),
+    ),
+    table(
+      'fresh-out',
+      'New memory goes out',
+      'The part of the same run.',
+      rowsOf(({ outUs }) => outUs),
+    ),
+    table(
+      'fresh-back',
+      'New memory comes back',
+      'The part of the same run.',
+      rowsOf(({ backUs }) => backUs),
+    ),
     table(
       'fresh-make',
       'New memory is made and filled',
-      `${batch} A candidate that gives memory to the operating system when it goes out, or leaves much to the garbage collector, makes the program pay here.`,
-      rows.make,
+      'The part of the same run. A candidate that gives memory to the operating system when it goes out, or leaves much to the garbage collector, makes the program pay here.',
+      rowsOf(({ makeUs }) => makeUs),
+    ),
+    table(
+      'fresh-resident',
+      'Resident memory when all arrays are out',
+      'The same run: what the process has more of than before its first batch. What candidates leave to the garbage collector or with the allocator is here.',
+      rowsOf(({ residentMib }) => residentMib, RESIDENT),
     ),
   ]
 }
 
 /**
  * @param {Bench} bench
- * @param {number} payloadBytes
- * @returns {Promise<Map<string, Times[]>>}
- */
-function measureSize(bench, payloadBytes) {
-  const expected = randomBytes(payloadBytes)
-  return withStores(bench, candidates(bench), payloadBytes, stores =>
-    inTurns(stores, bench.rounds, store => {
-      collectGarbage()
-      batchTimes(store, expected)
-      return mean(Array.from({ length: bench.quick ? 1 : 4 }, () => batchTimes(store, expected)))
-    }),
-  )
-}
-
-/** @param {Bench} bench */
-const candidates = bench => [...bench.builds.map(({ name }) => name), ...VARIANTS_AND_RIVALS]
-
-/**
- * @param {Bench} bench
  * @returns {Promise<Table>}
  */
 async function neverBack(bench) {
-  const present = candidates(bench).filter(name => name in bench.makers)
-  bench.say('fresh: out and never back')
-  const results = await inTurns(
-    present.map(name => ({ name })),
-    bench.rounds,
-    ({ name }) =>
-      // Opened for each turn, so that no turn begins with the payloads of another.
-      withStores(bench, [name], NEVER_BACK_BYTES, async ([store]) => {
-        collectGarbage()
-        return growthTimes(/** @type {Store} */ (store), bench.quick ? 1 : 4)
-      }),
-  )
-  const size = sizeName(NEVER_BACK_BYTES)
+  const results = await measureSizes(bench, DROPPED_SIZES, 'dropped')
+  const rows = results.flatMap(([size, answers]) => [
+    row(`${sizeName(size)}, made, out and dropped`, answers, ({ wholeUs }) => wholeUs),
+    row(`${sizeName(size)}, out`, answers, ({ outUs }) => outUs),
+    row(`${sizeName(size)}, made and filled`, answers, ({ makeUs }) => makeUs),
+    row(`${sizeName(size)}, resident`, answers, ({ residentMib }) => residentMib, RESIDENT),
+  ])
   return table(
     'fresh-never-back',
     'New memory goes out and never comes back',
-    `Batches of ${sizeName(BATCH_BYTES)} go out into a store that keeps them all. Time of one payload. ${bench.lmdbNote}`,
-    [
-      row(`${size}, out`, results, ({ outUs }) => outUs),
-      row(`${size}, made and filled`, results, ({ makeUs }) => makeUs),
-    ],
+    `Batches of ${sizeName(BATCH_BYTES)} are made and go out; ${sizeName(KEPT_BYTES)} stay out, and the oldest are dropped unread, as by a cache: files do not grow for ever, and no time is that of the device. Time of one payload. Each candidate has a process of its own. ${bench.lmdbNote}`,
+    rows,
   )
 }
 
 /**
- * @param {Store} store
- * @param {number} batches
+ * @param {Bench} bench
+ * @param {readonly number[]} sizes
+ * @param {'back' | 'dropped'} work
+ * @returns {Promise<[size: number, results: Results][]>}
  */
-function growthTimes(store, batches) {
-  const expected = randomBytes(NEVER_BACK_BYTES)
-  /** @type {unknown[]} */
-  const kept = []
-  const oneBatch = () => {
-    const { handles, ...times } = makeAndPutOut(store, expected)
-    kept.push(...handles)
-    return times
-  }
-  oneBatch()
-  const times = mean(Array.from({ length: batches }, oneBatch))
-  // One is enough to know that the handles are still there: nobody has collected them meanwhile.
-  verify([store.back(kept[0])], expected, store.name)
-  return times
+async function measureSizes(bench, sizes, work) {
+  /** @type {[number, Results][]} */
+  const results = []
+  for (const payloadBytes of sizes) results.push([payloadBytes, await measureSize(bench, payloadBytes, work)])
+  return results
 }
 
 /**
- * @param {Store} store
- * @param {Uint8Array} expected
- * @returns {Times}
+ * @param {Bench} bench
+ * @param {number} payloadBytes
+ * @param {'back' | 'dropped'} work
+ * @returns {Promise<Results>}
  */
-function batchTimes(store, expected) {
-  const { handles, ...times } = makeAndPutOut(store, expected)
-  const start = performance.now()
-  const back = handles.map(handle => store.back(handle))
-  const backUs = perPayloadUs(start, back.length)
-  verify(back, expected, store.name)
-  return { ...times, backUs }
-}
-
-/**
- * @param {Store} store
- * @param {Uint8Array} expected
- */
-function makeAndPutOut(store, expected) {
-  store.prepare?.()
-  const payloads = BATCH_BYTES / expected.byteLength
-  const made = performance.now()
-  const fresh = Array.from({ length: payloads }, () => new Uint8Array(expected))
-  const makeUs = perPayloadUs(made, payloads)
-  for (const [number, bytes] of fresh.entries()) stamp(bytes, number)
-  fresh.reverse()
-  const start = performance.now()
-  const handles = []
-  // Nothing holds an array any more once it is out.
-  for (let bytes = fresh.pop(); bytes; bytes = fresh.pop()) handles.push(store.out(bytes))
-  return { handles, makeUs, outUs: perPayloadUs(start, payloads) }
-}
-
-/**
- * @param {number} start
- * @param {number} payloads
- */
-const perPayloadUs = (start, payloads) => ((performance.now() - start) * 1000) / payloads
-
-/**
- * @param {readonly Uint8Array[]} back
- * @param {Uint8Array} expected
- * @param {string} candidate
- */
-function verify(back, expected, candidate) {
-  for (const [number, bytes] of back.entries()) {
-    checkStamp(bytes, number, candidate)
-    check(bytes.subarray(STAMP_BYTES), expected.subarray(STAMP_BYTES), candidate)
-  }
-}
-
-/**
- * @template {Record<string, number>} T
- * @param {readonly T[]} all
- * @returns {T}
- */
-function mean(all) {
-  const keys = Object.keys(all[0] ?? {})
-  const meanOf = (/** @type {string} */ key) => all.reduce((sum, one) => sum + (one[key] ?? NaN), 0) / all.length
-  return /** @type {T} */ (Object.fromEntries(keys.map(key => [key, meanOf(key)])))
+function measureSize({ builds, makers, folder, against, quick, rounds, say }, payloadBytes, work) {
+  const names = [...builds.map(({ name }) => name), ...VARIANTS_AND_RIVALS].filter(name => name in makers)
+  const batches = quick ? 2 : 6
+  const asked = { folder, against, payloadBytes, work, batchBytes: BATCH_BYTES, batches, keptBytes: KEPT_BYTES }
+  say(`fresh: ${sizeName(payloadBytes)}, ${work}`)
+  return inTurns(
+    names.map(name => ({ name })),
+    rounds,
+    ({ name }) => /** @type {Answer} */ (ask('fresh-child.mjs', { ...asked, name })),
+    0,
+  )
 }
 
 /**

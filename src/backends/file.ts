@@ -3,7 +3,7 @@
 import { native } from '../addon/load.js'
 import { packed, type Ranges, wholeOf } from '../chunks/arguments.js'
 import { isEmptied, type Part } from '../chunks/classes.js'
-import { transferOut } from '../chunks/detach.js'
+import { giveBackFrom } from '../chunks/detach.js'
 import { chunksAgain, type PageoutRequest, type PrivateMemory, readable, takePrivate } from '../chunks/request.js'
 import { destination, filled } from '../chunks/target.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
@@ -207,8 +207,7 @@ export const file: PayloadBackend = {
 
 /** Releases the memory of a written chunk, if it can be detached. A chunk that is listed twice is empty the second time. */
 function giveBackChunk(owner: Owner, part: Part): void {
-  const moved = part.isWhole && !isEmptied(part.buffer) ? transferOut(part.buffer as ArrayBuffer) : undefined
-  if (moved) giveBack(moved, owner.spareBytes)
+  if (part.isWhole && !isEmptied(part.buffer)) giveBackFrom(part.buffer as ArrayBuffer, owner.spareBytes)
 }
 
 /** Whether callers see the memory of a payload within a memory budget, which this thread alone may read then. */

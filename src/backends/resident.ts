@@ -3,9 +3,8 @@
 import { native } from '../addon/load.js'
 import type { Ranges } from '../chunks/arguments.js'
 import { bytesUnder, type Part } from '../chunks/classes.js'
-import { transferOut } from '../chunks/detach.js'
+import { giveBackFrom } from '../chunks/detach.js'
 import { chunksAgain, copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
-import { giveBack } from '../memory/freeing.js'
 import {
   departuresOf,
   drain,
@@ -104,8 +103,7 @@ function copyAll(owner: Owner, request: PageoutRequest): PrivateMemory {
   })
   if (request.detach !== 'never') {
     for (const { isWhole, buffer, byteLength } of request.parts) {
-      const moved = isWhole && byteLength > 0 ? transferOut(buffer as ArrayBuffer) : undefined
-      if (moved) giveBack(moved, owner.spareBytes)
+      if (isWhole && byteLength > 0) giveBackFrom(buffer as ArrayBuffer, owner.spareBytes)
     }
   }
   return { buffers, parts: request.parts }

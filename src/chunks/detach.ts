@@ -1,14 +1,19 @@
 /** Taking the memory of chunks out of the caller's reach. */
 
-import { inherit } from '../memory/results.js'
-import { method, orUndefined } from '../runtime/captured.js'
+import type { MessagePort } from 'node:worker_threads'
+import { giveBack, mayBeLeft } from '../memory/freeing.js'
+import { discard, noteUsed } from '../memory/heap.js'
+import { inherit, isOwn } from '../memory/results.js'
+import { method, orUndefined, property } from '../runtime/captured.js'
 import { clone, workers } from '../runtime/node.js'
 import { isEmptied } from './classes.js'
 
 const transfer =
   'transfer' in ArrayBuffer.prototype
-    ? method<(buffer: ArrayBuffer) => ArrayBuffer>(ArrayBuffer.prototype, 'transfer')
+    ? method<(buffer: ArrayBuffer, byteLength?: number) => ArrayBuffer>(ArrayBuffer.prototype, 'transfer')
     : undefined
+const isResizable =
+  'resizable' in ArrayBuffer.prototype ? property<boolean>(ArrayBuffer.prototype, 'resizable') : undefined
 /** Node 21 and later. */
 interface UntransferableMarks {
   isMarkedAsUntransferable?: (buffer: object) => boolean
@@ -34,6 +39,47 @@ function transferred(buffer: ArrayBuffer): ArrayBuffer | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Gives the memory of a caller's buffer back, where it can be moved; the buffer is empty then. */
+export function giveBackFrom(buffer: ArrayBuffer, spareBytes: number): void {
+  if (isOwn(buffer) || isResizable?.(buffer)) {
+    const moved = transferOut(buffer)
+    if (moved) giveBack(moved, spareBytes)
+    return
+  }
+  const bytes = new Uint8Array(buffer)
+  if (mayBeLeft(bytes, spareBytes)) {
+    if (!drop(buffer)) noteUsed(bytes)
+    return
+  }
+  const moved = transferOut(buffer)
+  if (moved) discard(moved)
+  else noteUsed(bytes)
+}
+
+/**
+ * Lets the owner of a buffer's memory free it at once, which detaches the buffer: as {@link transferOut}, without a private buffer
+ * in between. Returns false when it cannot be moved.
+ */
+function drop(buffer: ArrayBuffer): boolean {
+  try {
+    if (!transfer || !isMarked) sink().postMessage(undefined, [buffer])
+    else if (!isMarked(buffer)) transfer(buffer, 0)
+  } catch {
+    // It stays as it is.
+  }
+  return isEmptied(buffer)
+}
+
+let closedPort: MessagePort | undefined
+
+/** A port that is closed: what is transferred to it is freed, and what cannot be transferred is left as it is. */
+function sink(): MessagePort {
+  if (closedPort) return closedPort
+  closedPort = new workers.MessageChannel().port1
+  closedPort.close()
+  return closedPort
 }
 
 /** Whether {@link transferOut} would move the buffer. It changes nothing, but costs a few microseconds. */

@@ -4,7 +4,7 @@
  */
 
 import { native } from '../addon/load.js'
-import { free, idleHeapBytes, trimHeap, trimHeapIfDue } from './heap.js'
+import { free, idleHeapBytes, mayStay, trimHeap, trimHeapIfDue } from './heap.js'
 import { dropOldestSpare, isKeepable, isOwn, keep, spareStats } from './results.js'
 
 /** The part of `spareBytes` that spare buffers leave to memory that is freed, so that it need not be trimmed all the time. */
@@ -20,15 +20,22 @@ export function giveBack(buffer: ArrayBuffer, spareBytes: number): void {
     else native.release(new Uint8Array(buffer))
     return
   }
-  if (buffer.byteLength === 0) return
-  leaveRoomForFreed(spareBytes)
-  free(buffer, Math.max(0, spareBytes - spareStats().spareBytes))
+  if (buffer.byteLength > 0) free(buffer, roomForFreed(spareBytes))
 }
 
-/** Drops spare buffers that fill nearly all of `spareBytes`. Where others keep more than that, theirs stay. */
-function leaveRoomForFreed(spareBytes: number): void {
-  if (spareStats().spareBytes > spareBytes) return
+/** Whether memory that is not ours may be left to its owner, who is about to free it. It counts as freed. */
+export function mayBeLeft(bytes: Uint8Array, spareBytes: number): boolean {
+  return mayStay(bytes, roomForFreed(spareBytes))
+}
+
+/**
+ * How many bytes may stay that are freed. Spare buffers that fill nearly all of `spareBytes` are dropped for them; where others
+ * keep more than that, theirs stay.
+ */
+function roomForFreed(spareBytes: number): number {
+  if (spareStats().spareBytes > spareBytes) return 0
   while (spareStats().spareBytes > spareBytes * (1 - IDLE_SHARE) && dropOldestSpare());
+  return spareBytes - spareStats().spareBytes
 }
 
 /** Makes room for a spare buffer. Where others keep more than `spareBytes`, there is none, and theirs stays. */

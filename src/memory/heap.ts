@@ -11,70 +11,97 @@ const IDLE_BYTES_MIN = 2 ** 20
 /** glibc maps blocks from this size on by themselves and unmaps them when they are freed, whatever was freed before. */
 const MAPPED_FROM_BYTES = 32 * 2 ** 20
 
-/** In shorter blocks too few whole pages lie, and glibc mostly merges them with their neighbours. */
-const DISCARDED_FROM_BYTES = 64 * 2 ** 10
+/**
+ * From here on the addon counts the pages of what is freed, and can give them back by themselves. In shorter blocks too few whole
+ * pages lie, and glibc mostly merges them with their neighbours.
+ */
+const LONG_FROM_BYTES = 64 * 2 ** 10
 
 /**
  * A trim walks all free blocks of the heap: up to 40 ms where 1 GiB of it lies free in small pieces. The next trim comes only
  * after so many bytes were freed for each microsecond that the last one took: 5 us for 64 KiB whose pages can be discarded one
  * buffer at a time, 5 us for 4 KiB that cannot.
  */
-const DISCARDED_BYTES_PER_TRIM_US = 13 * 2 ** 10
-const IDLE_BYTES_PER_TRIM_US = 800
+const LONG_BYTES_PER_TRIM_US = 13 * 2 ** 10
+const SHORT_BYTES_PER_TRIM_US = 800
 
 /** However long a trim took, at most 16 MiB are idle on top of the limit before the next one. */
-const TRIM_US_MAX = (16 * 2 ** 20) / IDLE_BYTES_PER_TRIM_US
+const TRIM_US_MAX = (16 * 2 ** 20) / SHORT_BYTES_PER_TRIM_US
 
-/** Estimated bytes that were freed here since the last trim and are still idle in the C library. */
-let idleBytes = 0
-/** How many of the idle blocks have a length; an allocation of the same length takes one of them. */
-const idleBlocks = new Map<number, number>()
+/** Bytes of pages that were freed here in long blocks since the last trim and may be idle in the C library: no more are. */
+let longBytes = 0
+/** Estimated bytes of short ones. */
+let shortBytes = 0
+/** How many idle short blocks have a length; an allocation of the same length takes one of them. */
+const shortBlocks = new Map<number, number>()
 /** All bytes freed here since the last trim, and the processor time that it took. */
 let freedBytes = 0
 let trimUs = 0
 
-/** Estimated bytes that were freed and are still resident. */
+/** Bytes that were freed and may still be resident. */
 export function idleHeapBytes(): number {
-  return idleBytes
+  return longBytes + shortBytes
 }
 
 /**
- * Frees a private buffer through its owner. At most `idleBytesMax` bytes of what was freed stay resident, or 1 MiB if that is
- * more; up to 16 MiB more than that where trims of a large heap of small blocks have to be apart.
+ * Counts memory that is about to be freed. Returns whether freeing it is all there is to do: then at most `idleBytesMax` bytes of
+ * what was freed stay resident, and 1 MiB; up to 16 MiB more than that where trims of a large heap of short blocks have to be apart.
+ * Else it is for {@link discard}.
  */
-export function free(buffer: ArrayBuffer, idleBytesMax: number): void {
-  const { byteLength } = buffer
-  // V8 maps resizable buffers itself.
-  if (byteLength >= MAPPED_FROM_BYTES || buffer.resizable === true) {
-    native.detach(new Uint8Array(buffer))
-    return
-  }
-  const limit = Math.max(idleBytesMax, IDLE_BYTES_MIN)
+export function mayStay(bytes: Uint8Array, idleBytesMax: number): boolean {
+  const { byteLength } = bytes
+  if (byteLength >= MAPPED_FROM_BYTES) return true
   freedBytes += byteLength
-  const isOver = idleBytes + byteLength > limit
-  if (isOver && byteLength >= DISCARDED_FROM_BYTES) {
-    // Also before a trim, which does not reach what lies at the end of some heaps.
-    const isDiscarded = native.detachAndDiscard(new Uint8Array(buffer))
-    if (isDiscarded && !isTrimDue(DISCARDED_BYTES_PER_TRIM_US)) return
-  } else {
-    native.detach(new Uint8Array(buffer))
-  }
-  idleBytes += byteLength
-  idleBlocks.set(byteLength, (idleBlocks.get(byteLength) ?? 0) + 1)
-  if (isOver && isTrimDue(IDLE_BYTES_PER_TRIM_US)) trimHeap()
+  countFreed(bytes)
+  const limit = idleBytesMax + IDLE_BYTES_MIN
+  const isShort = byteLength < LONG_FROM_BYTES
+  if (idleHeapBytes() <= limit) return true
+  if (!isTrimDue(isShort ? SHORT_BYTES_PER_TRIM_US : LONG_BYTES_PER_TRIM_US)) return isShort
+  trimHeap()
+  countFreed(bytes)
+  return isShort || idleHeapBytes() <= limit
 }
 
-/** Notes that memory was allocated, which the C library takes from what is idle. */
-export function noteAllocated(byteLength: number): void {
-  const blocks = idleBlocks.get(byteLength)
+function countFreed(bytes: Uint8Array): void {
+  const { byteLength } = bytes
+  if (byteLength >= LONG_FROM_BYTES) {
+    longBytes = native.countFreed(bytes)
+    return
+  }
+  shortBytes += byteLength
+  shortBlocks.set(byteLength, (shortBlocks.get(byteLength) ?? 0) + 1)
+}
+
+/** Frees a private buffer through its owner, within the limits of {@link mayStay}. */
+export function free(buffer: ArrayBuffer, idleBytesMax: number): void {
+  // V8 maps resizable buffers itself.
+  if (buffer.resizable === true || mayStay(new Uint8Array(buffer), idleBytesMax)) native.detach(new Uint8Array(buffer))
+  else discard(buffer)
+}
+
+/** Frees a private buffer through its owner, and gives its pages back. */
+export function discard(buffer: ArrayBuffer): void {
+  const { byteLength } = buffer
+  if (native.detachAndDiscard(new Uint8Array(buffer))) longBytes = Math.max(0, longBytes - byteLength)
+  else trimHeapIfDue()
+}
+
+/** Notes that memory is in use, which is what was freed as far as the C library took it from there. */
+export function noteUsed(bytes: Uint8Array): void {
+  const { byteLength } = bytes
+  if (byteLength >= LONG_FROM_BYTES) {
+    if (longBytes > 0) longBytes = native.countUsed(bytes)
+    return
+  }
+  const blocks = shortBlocks.get(byteLength)
   if (!blocks) return
-  idleBlocks.set(byteLength, blocks - 1)
-  idleBytes -= byteLength
+  shortBlocks.set(byteLength, blocks - 1)
+  shortBytes -= byteLength
 }
 
 /** Gives idle memory back to the operating system, if the last time is not too near for what that takes. */
 export function trimHeapIfDue(): boolean {
-  const isDue = isTrimDue(IDLE_BYTES_PER_TRIM_US)
+  const isDue = isTrimDue(SHORT_BYTES_PER_TRIM_US)
   if (isDue) trimHeap()
   return isDue
 }
@@ -83,8 +110,9 @@ export function trimHeapIfDue(): boolean {
 export function trimHeap(): void {
   trimUs = Math.min(native.trimHeap(), TRIM_US_MAX)
   freedBytes = 0
-  idleBytes = 0
-  idleBlocks.clear()
+  longBytes = 0
+  shortBytes = 0
+  shortBlocks.clear()
 }
 
 function isTrimDue(bytesPerUs: number): boolean {

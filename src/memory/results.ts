@@ -7,7 +7,7 @@ import { native } from '../addon/load.js'
 import { guarded, longerThanArrays, outOfMemory } from '../model/errors.js'
 import { Identity } from '../runtime/identity.js'
 import { buffer as nodeBuffer, os } from '../runtime/node.js'
-import { noteAllocated, trimHeap } from './heap.js'
+import { noteUsed, trimHeap } from './heap.js'
 
 /** From this size on there is a whole huge page in any memory; one of them costs as much as a few of the usual 512. */
 const HUGE_PAGES_FROM_BYTES = 4 * 2 ** 20
@@ -63,8 +63,9 @@ export function allocate(byteLength: number): ArrayBuffer {
   if (byteLength > ARRAY_BYTES_MAX) throw longerThanArrays(byteLength, ARRAY_BYTES_MAX)
   try {
     // Neither cleared nor part of the Buffer pool: exactly these bytes.
-    const buffer = Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer
-    noteAllocated(byteLength)
+    const bytes = Buffer.allocUnsafeSlow(byteLength)
+    const buffer = bytes.buffer as ArrayBuffer
+    noteUsed(bytes)
     if (byteLength >= KEPT_FROM_BYTES) new Own(buffer, false)
     if (byteLength >= HUGE_PAGES_FROM_BYTES) native.preferHugePages(new Uint8Array(buffer))
     return buffer

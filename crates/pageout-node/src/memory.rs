@@ -1,10 +1,15 @@
 //! Advice about memory that JavaScript holds.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use napi::Env;
 use napi::bindgen_prelude::Result;
 use napi_derive::napi;
+use pageout::memory::FreedPages;
 
 use crate::error::throw;
+use crate::numbers::double;
 use crate::view::ArrayBufferView;
 
 /// Gives a view's memory back to the operating system now, and detaches its buffer. Only for memory
@@ -25,12 +30,45 @@ pub fn detach(env: Env, view: ArrayBufferView) -> bool {
     view.detach(env)
 }
 
-/// As `detach`, and then gives the pages back to the operating system if the memory is the C library's now. Returns false if the
-/// pages were not found; then `trimHeap` may find them.
+/// As `detach`, and then gives the pages back to the operating system if the memory is the C library's now, which no longer counts as
+/// freed. Returns false if the pages were not found; then `trimHeap` may find them.
 #[napi(catch_unwind)]
 pub fn detach_and_discard(env: Env, view: ArrayBufferView) -> bool {
-    let (address, len_bytes) = (view.bytes().as_ptr().addr(), view.bytes().len());
-    view.detach(env) && pageout::memory::discard_freed(address, len_bytes)
+    let addresses = addresses(&view);
+    let is_discarded = view.detach(env) && pageout::memory::discard_freed(addresses.start, addresses.len());
+    if is_discarded {
+        FREED.with_borrow_mut(|freed| freed.remove(addresses));
+    }
+    is_discarded
+}
+
+thread_local! {
+    /// What this thread of JavaScript freed and has not given back.
+    static FREED: RefCell<FreedPages> = RefCell::default();
+}
+
+/// Counts a view's memory, which is about to be freed, and returns how many bytes of whole pages this thread has freed since the last
+/// `trimHeap`. Memory that was freed, allocated again and freed again counts once.
+#[napi(catch_unwind)]
+pub fn count_freed(view: ArrayBufferView) -> f64 {
+    FREED.with_borrow_mut(|freed| {
+        freed.add(addresses(&view));
+        double(freed.len_bytes() as u64)
+    })
+}
+
+/// Counts a view's memory as in use again, and returns as `countFreed` does.
+#[napi(catch_unwind)]
+pub fn count_used(view: ArrayBufferView) -> f64 {
+    FREED.with_borrow_mut(|freed| {
+        freed.remove(addresses(&view));
+        double(freed.len_bytes() as u64)
+    })
+}
+
+fn addresses(view: &ArrayBufferView) -> Range<usize> {
+    let start = view.bytes().as_ptr().addr();
+    start..start + view.bytes().len()
 }
 
 /// Gives memory that was freed and lies idle in the C library back to the operating system. Takes about 0.05 ms for each MiB
@@ -40,6 +78,7 @@ pub fn detach_and_discard(env: Env, view: ArrayBufferView) -> bool {
 pub fn trim_heap() -> f64 {
     let start = pageout::memory::thread_cpu_time();
     pageout::memory::give_heap_back();
+    FREED.with_borrow_mut(FreedPages::clear);
     pageout::memory::thread_cpu_time().saturating_sub(start).as_secs_f64() * 1e6
 }
 

@@ -1,6 +1,83 @@
 //! Memory that was freed and that the C library keeps, block by block. [`memory::give_heap_back`](super::memory::give_heap_back)
 //! walks all free blocks of the heap instead.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::memory::page_bytes;
+
+/// The pages of memory that was freed and may still be resident, by addresses: an upper bound, since whoever allocates them again
+/// tells nobody. Memory that is freed twice was in use in between and counts once.
+#[derive(Debug, Default)]
+pub struct FreedPages {
+    /// The ends of the ranges of addresses by their starts; they neither overlap nor touch.
+    ends: BTreeMap<usize, usize>,
+    len_bytes: usize,
+}
+
+impl FreedPages {
+    /// Adds the whole pages of memory that is freed.
+    pub fn add(&mut self, memory: Range<usize>) {
+        let mut pages = pages_inside(memory);
+        if pages.is_empty() {
+            return;
+        }
+        while let Some((start, end)) = self.ends.range(..=pages.end).next_back().map(|(&start, &end)| (start, end)) {
+            if end < pages.start {
+                break;
+            }
+            self.cut(start);
+            pages = pages.start.min(start)..pages.end.max(end);
+        }
+        self.put(pages);
+    }
+
+    /// Removes the pages of memory that is in use, or whose pages were given back.
+    pub fn remove(&mut self, memory: Range<usize>) {
+        if memory.is_empty() {
+            return;
+        }
+        let pages = memory.start - memory.start % page_bytes()..memory.end.next_multiple_of(page_bytes());
+        while let Some((start, end)) = self.ends.range(..pages.end).next_back().map(|(&start, &end)| (start, end)) {
+            if end <= pages.start {
+                break;
+            }
+            self.cut(start);
+            self.put(pages.end..end);
+            self.put(start..pages.start);
+        }
+    }
+
+    /// Forgets all: they were given back.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    fn put(&mut self, pages: Range<usize>) {
+        if !pages.is_empty() {
+            self.len_bytes += pages.len();
+            self.ends.insert(pages.start, pages.end);
+        }
+    }
+
+    fn cut(&mut self, start: usize) {
+        if let Some(end) = self.ends.remove(&start) {
+            self.len_bytes -= end - start;
+        }
+    }
+}
+
+/// The addresses of the whole pages inside memory.
+fn pages_inside(memory: Range<usize>) -> Range<usize> {
+    memory.start.next_multiple_of(page_bytes())..memory.end - memory.end % page_bytes()
+}
+
 /// Gives back the pages of `len_bytes` bytes at `address` that were just freed. Returns whether they are back; where the C library
 /// is not glibc it never knows.
 ///
@@ -15,6 +92,57 @@ pub fn discard_freed(address: usize, len_bytes: usize) -> bool {
     {
         let _ = (address, len_bytes);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The same, page by page.
+    #[derive(Default)]
+    struct Naive(BTreeSet<usize>);
+
+    impl Naive {
+        fn add(&mut self, memory: Range<usize>) {
+            self.0.extend(pages_inside(memory).step_by(page_bytes()));
+        }
+
+        fn remove(&mut self, memory: Range<usize>) {
+            self.0.retain(|page| memory.is_empty() || page + page_bytes() <= memory.start || *page >= memory.end);
+        }
+    }
+
+    #[test]
+    fn pages_are_counted_as_one_by_one() {
+        let mut state = 7u64;
+        let mut below = |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % bound
+        };
+        let (mut pages, mut naive) = (FreedPages::default(), Naive::default());
+        for step in 0..4000 {
+            let start = below(64 * page_bytes());
+            let end = start + below(8 * page_bytes());
+            // Every second time whole pages, which touch their neighbours more often.
+            let mask = if step % 2 == 0 { page_bytes() - 1 } else { 0 };
+            let memory = start & !mask..end & !mask;
+            if below(3) == 0 {
+                pages.remove(memory.clone());
+                naive.remove(memory);
+            } else {
+                pages.add(memory.clone());
+                naive.add(memory);
+            }
+            assert_eq!(pages.len_bytes(), naive.0.len() * page_bytes(), "step {step}");
+            let ends: Vec<(usize, usize)> = pages.ends.iter().map(|(&start, &end)| (start, end)).collect();
+            assert!(ends.iter().all(|(start, end)| start < end), "step {step}");
+            assert!(ends.windows(2).all(|pair| pair[0].1 < pair[1].0), "step {step}");
+        }
+        pages.clear();
+        assert_eq!(pages.len_bytes(), 0);
     }
 }
 

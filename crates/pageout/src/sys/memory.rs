@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use super::call::last;
 use super::failure::{Failure, Outcome};
-pub use super::freed::discard_freed;
+pub use super::freed::{FreedPages, discard_freed};
 use crate::units::to_u64;
 
 /// Bytes of a page of virtual memory.
