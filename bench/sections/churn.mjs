@@ -1,7 +1,7 @@
 // Many live payloads, replaced in random order: what a cache or a table of cold pages does all day.
 import { readdirSync } from 'node:fs'
 import { LMDB } from '../lmdb.mjs'
-import { checkStamp, KIB, randomBytes, randomNumbers, stamp } from '../payloads.mjs'
+import { checkStamp, GIB, KIB, randomBytes, randomNumbers, stamp } from '../payloads.mjs'
 import { FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, PAGEOUT, PAGEOUT_BUDGET, withStores } from '../stores.mjs'
 import { curveRow, inTurns, percentiles, row, without } from '../turns.mjs'
 
@@ -22,7 +22,7 @@ const REFERENCES = [FILE_PER_PAYLOAD, OPEN_FILE, OPEN_FILE_FREED, LMDB]
  * @returns {Promise<Table[]>}
  */
 export async function run(bench) {
-  const [live, replacements] = bench.quick ? [3_000, 2_000] : [10_000, 10_000]
+  const [live, replacements] = bench.quick ? [3_000, 2_000] : [GIB / PAYLOAD_BYTES, 10_000]
   const present = [...bench.builds, ...CANDIDATES.filter(name => name in bench.makers).map(name => ({ name }))]
   const results = await inTurns(present, bench.rounds, ({ name }, round) => {
     bench.say(`churn: round ${round}, ${name}`)

@@ -16,7 +16,7 @@ import { collectGarbage } from '../turns.mjs'
 
 /** What a payload begins with, its number. */
 const STAMP_BYTES = 8
-const WARM_UP_BATCHES = 2
+const WARM_UP_BATCHES = 4
 
 const { name, folder, against, payloadBytes, work, batchBytes, batches, keptBytes } = question()
 const store = await open()

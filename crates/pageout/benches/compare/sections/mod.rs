@@ -4,6 +4,7 @@ mod budget;
 mod chunks;
 mod churn;
 mod counts;
+mod fresh;
 mod merge;
 mod out_of_core;
 mod ranges;
@@ -27,8 +28,9 @@ pub(crate) struct Section {
     pub(crate) run: fn(&Setting) -> Outcome<Vec<Table>>,
 }
 
-pub(crate) const SECTIONS: [Section; 10] = [
+pub(crate) const SECTIONS: [Section; 11] = [
     Section { id: "round-trip", title: "Round trip", run: round_trip::run },
+    Section { id: "fresh", title: "New memory", run: fresh::run },
     Section { id: budget::ID, title: "Memory budget", run: budget::run },
     Section { id: "chunks", title: "A payload in several chunks", run: chunks::run },
     Section { id: "threads", title: "Threads", run: threads::run },

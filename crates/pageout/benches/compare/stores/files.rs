@@ -45,6 +45,10 @@ impl Store for NamedFiles {
         fs::remove_file(&path)
     }
 
+    fn forget(&self, (path, _): Self::Ticket) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
     fn count_names(&self) -> io::Result<usize> {
         self.directories.count_files()
     }
@@ -140,6 +144,11 @@ impl Store for Slots {
 
     fn back(&self, (offset, len_bytes): Self::Ticket, destination: &mut Vec<u8>) -> io::Result<()> {
         read_at(&self.file, len_bytes, offset, destination)?;
+        self.release(offset);
+        Ok(())
+    }
+
+    fn forget(&self, (offset, _): Self::Ticket) -> io::Result<()> {
         self.release(offset);
         Ok(())
     }

@@ -37,6 +37,11 @@ pub(crate) trait Store {
     /// Brings a payload back into `destination`, which is empty, and forgets it.
     fn back(&self, ticket: Self::Ticket, destination: &mut Vec<u8>) -> io::Result<()>;
 
+    /// Forgets a payload unread.
+    fn forget(&self, _ticket: Self::Ticket) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Says that a payload will be wanted soon.
     fn announce(&self, _ticket: &Self::Ticket) -> io::Result<()> {
         Ok(())

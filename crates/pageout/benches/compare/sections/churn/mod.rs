@@ -5,7 +5,7 @@ pub(super) mod set;
 use super::Setting;
 use crate::child::Task;
 use crate::measure::{Candidate, Laps, Outcome, Rounds, in_turns};
-use crate::payload::{self, KIB};
+use crate::payload::{self, GIB, KIB};
 use crate::report::{Better, Head, Measured, Table};
 use crate::stores::{BUDGET, FILES, SLOTS, SUBJECT};
 
@@ -18,7 +18,7 @@ const COUNTS: usize = 1 + PERCENTILES.len();
 
 pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
     let medium = Size {
-        live: setting.mode.pick(10_000, 2_000, 8),
+        live: setting.mode.pick(GIB / (64 * KIB), 2_000, 8),
         payload_bytes: 64 * KIB,
         replacements: setting.mode.pick(10_000, 2_000, 8),
     };
