@@ -72,6 +72,20 @@ for (const pieceBytes of [512, 4 * KIB, 16 * KIB]) {
   })
 }
 
+/** musl maps and unmaps each array by itself. */
+const ifHeapKeeps = 'glibcVersionRuntime' in (process.report.getReport() as { header: object }).header
+
+;(ifHeapKeeps ? test.serial : test.serial.skip)(
+  'freed memory that is allocated and freed again counts once',
+  async t => {
+    const batches = 64
+    const { pages } = await runChild<{ pages: number }>('recycled.ts', [2 * MIB, 10, batches, 32 * MIB])
+    t.log(`${pages} pages`)
+    // Counted each time, it would be given back with every second batch, which has 20 MiB.
+    t.true(pages < ((batches * 3) / 4) * ((20 * MIB) / (4 * KIB) / 16))
+  },
+)
+
 /** Pages out and takes, so that the array that comes back is in memory that pageout allocated. */
 function resultOf(pager: Pager, byteLength: number): Uint8Array<ArrayBuffer> {
   return pager.take(pager.pageout(new Uint8Array(byteLength).fill(3))) as Uint8Array<ArrayBuffer>

@@ -28,12 +28,11 @@ const SHORT_BYTES_PER_TRIM_US = 800
 /** However long a trim took, at most 16 MiB are idle on top of the limit before the next one. */
 const TRIM_US_MAX = (16 * 2 ** 20) / SHORT_BYTES_PER_TRIM_US
 
-/** Bytes of pages that were freed here in long blocks since the last trim and may be idle in the C library: no more are. */
+/** Estimated bytes that were freed here since the last trim and are still idle in the C library: of long blocks, of short ones. */
 let longBytes = 0
-/** Estimated bytes of short ones. */
 let shortBytes = 0
-/** How many idle short blocks have a length; an allocation of the same length takes one of them. */
-const shortBlocks = new Map<number, number>()
+/** How many of the idle blocks have a length; an allocation of ours of the same length takes one of them. */
+const idleBlocks = new Map<number, number>()
 /** All bytes freed here since the last trim, and the processor time that it took. */
 let freedBytes = 0
 let trimUs = 0
@@ -64,12 +63,15 @@ export function mayStay(bytes: Uint8Array, idleBytesMax: number): boolean {
 
 function countFreed(bytes: Uint8Array): void {
   const { byteLength } = bytes
-  if (byteLength >= LONG_FROM_BYTES) {
-    longBytes = native.countFreed(bytes)
-    return
+  const blocks = (idleBlocks.get(byteLength) ?? 0) + 1
+  if (byteLength < LONG_FROM_BYTES) {
+    shortBytes += byteLength
+    idleBlocks.set(byteLength, blocks)
+  } else {
+    // What others allocated again and we free again counts once.
+    longBytes = Math.min(longBytes + byteLength, native.countFreed(bytes))
+    idleBlocks.set(byteLength, Math.min(blocks, Math.ceil(longBytes / byteLength)))
   }
-  shortBytes += byteLength
-  shortBlocks.set(byteLength, (shortBlocks.get(byteLength) ?? 0) + 1)
 }
 
 /** Frees a private buffer through its owner, within the limits of {@link mayStay}. */
@@ -89,14 +91,11 @@ export function discard(buffer: ArrayBuffer): void {
 /** Notes that memory is in use, which is what was freed as far as the C library took it from there. */
 export function noteUsed(bytes: Uint8Array): void {
   const { byteLength } = bytes
-  if (byteLength >= LONG_FROM_BYTES) {
-    if (longBytes > 0) longBytes = native.countUsed(bytes)
-    return
-  }
-  const blocks = shortBlocks.get(byteLength)
+  const blocks = idleBlocks.get(byteLength)
   if (!blocks) return
-  shortBlocks.set(byteLength, blocks - 1)
-  shortBytes -= byteLength
+  idleBlocks.set(byteLength, blocks - 1)
+  if (byteLength < LONG_FROM_BYTES) shortBytes -= byteLength
+  else longBytes = Math.min(Math.max(0, longBytes - byteLength), native.countUsed(bytes))
 }
 
 /** Gives idle memory back to the operating system, if the last time is not too near for what that takes. */
@@ -112,7 +111,7 @@ export function trimHeap(): void {
   freedBytes = 0
   longBytes = 0
   shortBytes = 0
-  shortBlocks.clear()
+  idleBlocks.clear()
 }
 
 function isTrimDue(bytesPerUs: number): boolean {

@@ -32,12 +32,12 @@ impl FreedPages {
         self.put(pages);
     }
 
-    /// Removes the pages of memory that is in use, or whose pages were given back.
+    /// Removes the whole pages of memory that is in use, or whose pages were given back.
     pub fn remove(&mut self, memory: Range<usize>) {
-        if memory.is_empty() {
+        let pages = pages_inside(memory);
+        if pages.is_empty() {
             return;
         }
-        let pages = memory.start - memory.start % page_bytes()..memory.end.next_multiple_of(page_bytes());
         while let Some((start, end)) = self.ends.range(..pages.end).next_back().map(|(&start, &end)| (start, end)) {
             if end <= pages.start {
                 break;
@@ -111,7 +111,8 @@ mod tests {
         }
 
         fn remove(&mut self, memory: Range<usize>) {
-            self.0.retain(|page| memory.is_empty() || page + page_bytes() <= memory.start || *page >= memory.end);
+            let pages = pages_inside(memory);
+            self.0.retain(|page| !pages.contains(page));
         }
     }
 
