@@ -147,10 +147,10 @@ fn random_ranges_come_back_or_name_a_wrong_page() {
                 let page = usize::try_from(byte_offset).expect("within the payload") / PAGE;
                 prop_assert!(byte_offset % u64_of(PAGE) == 0 && is_wrong(page));
                 // Between ranges that are close a page is read that nobody wants.
-                let is_near = |&(offset, len): &(usize, usize)| {
+                let lies_near = |&(offset, len): &(usize, usize)| {
                     len > 0 && offset / PAGE <= page + 1 && page <= (offset + len - 1) / PAGE + 1
                 };
-                prop_assert!(ranges.iter().any(is_near));
+                prop_assert!(ranges.iter().any(lies_near));
                 prop_assert!(dst == [7], "nothing is appended");
             }
             Err(error) => return Err(TestCaseError::fail(format!("{error:?}"))),
