@@ -3,6 +3,7 @@
 
 const OPEN_FILE = 'one open file'
 const OPEN_FILE_FREED = 'one open file, source freed'
+const DROPPED = ['4 KiB, made, out and dropped', '64 KiB, made, out and dropped', '2 MiB, made, out and dropped']
 const LIMIT = 'bare pwrite + pread (the limit)'
 const UNCHECKED = 'pageout without integrity'
 
@@ -144,6 +145,60 @@ export const NODE_GOALS = [
     measure: 'time',
     against: OPEN_FILE_FREED,
     atMost: 1.15,
+  },
+  {
+    what: 'new memory made, out and back, ahead of an open file whose memory the collector frees',
+    table: 'fresh-whole',
+    measure: 'ahead',
+    against: OPEN_FILE,
+    atLeast: 1.2,
+  },
+  {
+    what: 'the same, of the time of an open file whose source is freed',
+    table: 'fresh-whole',
+    measure: 'time',
+    against: OPEN_FILE_FREED,
+    atMost: 1.15,
+  },
+  {
+    what: 'new memory made, out and never back, ahead of an open file whose memory the collector frees',
+    table: 'fresh-never-back',
+    rows: DROPPED,
+    measure: 'ahead',
+    against: OPEN_FILE,
+    atLeast: 1.2,
+  },
+  {
+    what: 'the same, of the time of an open file whose source is freed',
+    table: 'fresh-never-back',
+    rows: DROPPED,
+    measure: 'time',
+    against: OPEN_FILE_FREED,
+    atMost: 1.15,
+  },
+  {
+    what: 'random replacements of 64 KiB in a set of 1 GiB, ahead of an open file whose memory the collector frees',
+    table: 'churn',
+    rows: ['replacements'],
+    measure: 'ahead',
+    against: OPEN_FILE,
+    atLeast: 1.2,
+  },
+  {
+    what: 'what the TypeScript layer adds to the calls of the addon',
+    table: 'layer',
+    ours: 'the layer',
+    measure: 'value',
+    atMost: byNode(1, 1.5),
+    unit: 'us',
+  },
+  {
+    what: 'the same with promises',
+    table: 'layer-promises',
+    ours: 'the layer',
+    measure: 'value',
+    atMost: 2,
+    unit: 'us',
   },
   {
     what: 'a range of 4 KiB in the page cache, ahead of a `readSync`',
