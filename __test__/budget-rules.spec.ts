@@ -31,6 +31,23 @@ for (const how of ['sync', 'promises']) {
   }
 }
 
+for (const excludeFromCoreDumps of [false, true]) {
+  const title = excludeFromCoreDumps ? ', excluded from core dumps' : ''
+  test(`chunks that are listed twice go out twice, and are empty once${title}`, async t => {
+    const options = { residentBytes: MIB, excludeFromCoreDumps }
+    const pager = newPager(t, options)
+    const promisePager = new PromisePager({ scratchDir: newDirectory(t), ...options })
+    t.teardown(() => promisePager.close())
+    for (const byteLength of [1000, 64 * KIB]) {
+      const [one, two, three] = [pattern(byteLength, 1), pattern(byteLength, 2), pattern(byteLength, 3)]
+      const expected = [Buffer.concat([one, two, one]), Buffer.concat([three, three])] as const
+      t.true(expected[0].equals(pager.take(pager.pageout([one, two, one]))))
+      t.true(expected[1].equals(await promisePager.take(await promisePager.pageout([three, three]))))
+      t.deepEqual([one.length, two.length, three.length], [0, 0, 0])
+    }
+  })
+}
+
 test('trims evict nothing', t => {
   const pager = newPager(t, { residentBytes: MIB })
   const handles = Array.from({ length: 10 }, (_, seed) => pager.pageout(pattern(64 * KIB, seed)))

@@ -2,7 +2,7 @@
 
 import { native } from '../addon/load.js'
 import { packed, type Ranges, wholeOf } from '../chunks/arguments.js'
-import { isEmptied, type Part } from '../chunks/classes.js'
+import type { Part } from '../chunks/classes.js'
 import { giveBackFrom } from '../chunks/detach.js'
 import { chunksAgain, type PageoutRequest, type PrivateMemory, readable, takePrivate } from '../chunks/request.js'
 import { destination, filled } from '../chunks/target.js'
@@ -207,7 +207,7 @@ export const file: PayloadBackend = {
 
 /** Releases the memory of a written chunk, if it can be detached. A chunk that is listed twice is empty the second time. */
 function giveBackChunk(owner: Owner, part: Part): void {
-  if (part.isWhole && !isEmptied(part.buffer)) giveBackFrom(part.buffer as ArrayBuffer, owner.spareBytes)
+  if (part.isWhole) giveBackFrom(part.buffer as ArrayBuffer, owner.spareBytes)
 }
 
 /** Whether callers see the memory of a payload within a memory budget, which this thread alone may read then. */

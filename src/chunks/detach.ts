@@ -41,8 +41,9 @@ function transferred(buffer: ArrayBuffer): ArrayBuffer | undefined {
   }
 }
 
-/** Gives the memory of a caller's buffer back, where it can be moved; the buffer is empty then. */
+/** Gives the memory of a caller's buffer back, where it can be moved; the buffer is empty then, as that of a chunk listed before may be. */
 export function giveBackFrom(buffer: ArrayBuffer, spareBytes: number): void {
+  if (isEmptied(buffer)) return
   if (isOwn(buffer) || isResizable?.(buffer)) {
     const moved = transferOut(buffer)
     if (moved) giveBack(moved, spareBytes)
