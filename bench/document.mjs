@@ -34,12 +34,15 @@ function tablesDocument(results) {
 function shortMarkdown(table) {
   const head = `## ${table.title}\n\n`
   if ('skipped' in table) return `${head}Skipped: ${table.skipped}\n`
-  return `${head}${table.note}\n\n${mediansOf(table)}\n`
+  return `${head}${table.note}\n\n${mediansOf(table, table.references)}\n`
 }
 
-/** @param {import('./types.js').MeasuredTable} table */
-function mediansOf(table) {
-  const { rows, unit, subject, references } = table
+/**
+ * @param {import('./types.js').MeasuredTable} table
+ * @param {readonly string[]} references whose ratios are there too
+ */
+function mediansOf(table, references) {
+  const { rows, unit, subject } = table
   const candidates = [...new Set(rows.flatMap(row => row.cells.map(cell => cell.candidate)))]
   const columns = rows.map(row => (row.unit === undefined || row.unit === unit ? row.name : `${row.name}, ${row.unit}`))
   const medians = candidates.map(name => [
@@ -65,7 +68,7 @@ function roundTripsPart(results) {
   const { date, machine, kernel } = results.machine
   const table = results.tables.find(({ id }) => ROUND_TRIPS.includes(id))
   if (!table || 'skipped' in table) throw new Error(`the results in ${nameOf(results)} have no round trips`)
-  return `${nameOf(results)}, out and back, ${machine}, ${kernel}, ${date}:\n\n${mediansOf(table)}\n`
+  return `${nameOf(results)}, out and back, ${machine}, ${kernel}, ${date}:\n\n${mediansOf(table, [])}\n`
 }
 
 /**

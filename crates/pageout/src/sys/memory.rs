@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use super::call::last;
 use super::failure::{Failure, Outcome};
+#[cfg(feature = "addon-internals")]
 pub use super::freed::{FreedPages, discard_freed};
 use crate::units::to_u64;
 

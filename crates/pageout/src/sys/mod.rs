@@ -12,6 +12,7 @@ mod directory;
 mod failure;
 mod file;
 pub(crate) mod fork;
+#[cfg(feature = "addon-internals")]
 mod freed;
 #[cfg(target_os = "linux")]
 mod in_memory;
