@@ -22,7 +22,7 @@ export const IDS = [
 
 export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--against DIR] [--json FILE] [--html FILE]
 
-  --quick        a first impression in about two minutes
+  --quick        a first impression in about four minutes
   --only IDS     only these sections: ${IDS.join(', ')}
   --against DIR  also another build of pageout: the directory of its package
   --json FILE    where the results go (default: target/bench/node.json)

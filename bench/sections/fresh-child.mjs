@@ -24,7 +24,6 @@ const expected = randomBytes(payloadBytes)
 const payloads = batchBytes / payloadBytes
 /** Payloads that are out for good: the oldest first. @type {unknown[]} */
 const kept = []
-const oneBatch = work === 'back' ? outAndBack : outAndDropped
 
 touchHeap()
 const idleBytes = process.memoryUsage.rss()
@@ -56,8 +55,8 @@ function touchHeap() {
   collectGarbage()
 }
 
-function outAndBack() {
-  const { handles, makeUs, outUs, residentMib } = makeAndPutOut()
+/** All that are out come back, and are checked. @param {unknown[]} handles */
+function takeBack(handles) {
   const start = performance.now()
   const back = handles.map(handle => store.back(handle))
   const backUs = perPayloadUs(start)
@@ -65,21 +64,20 @@ function outAndBack() {
     checkStamp(bytes, number, name)
     check(bytes.subarray(STAMP_BYTES), expected.subarray(STAMP_BYTES), name)
   }
-  return { makeUs, outUs, backUs, wholeUs: makeUs + outUs + backUs, residentMib }
+  return backUs
 }
 
-/** The oldest payloads are dropped unread where more are out than are kept. */
-function outAndDropped() {
-  const { handles, makeUs, outUs, residentMib } = makeAndPutOut()
+/** The oldest payloads are dropped unread where more are out than are kept. @param {unknown[]} handles */
+function dropOldest(handles) {
   kept.push(...handles)
   const dropped = kept.splice(0, Math.max(0, kept.length - keptBytes / payloadBytes))
   const start = performance.now()
   for (const handle of dropped) store.drop?.(handle)
-  const backUs = perPayloadUs(start)
-  return { makeUs, outUs, backUs, wholeUs: makeUs + outUs + backUs, residentMib }
+  return perPayloadUs(start)
 }
 
-function makeAndPutOut() {
+/** Makes payloads, puts them out, and brings them back or drops as many. */
+function oneBatch() {
   store.prepare?.()
   const made = performance.now()
   const fresh = Array.from({ length: payloads }, () => new Uint8Array(expected))
@@ -92,7 +90,8 @@ function makeAndPutOut() {
   for (let bytes = fresh.pop(); bytes; bytes = fresh.pop()) handles.push(store.out(bytes))
   const outUs = perPayloadUs(start)
   const residentMib = Math.max(0, process.memoryUsage.rss() - idleBytes) / MIB
-  return { handles, makeUs, outUs, residentMib }
+  const backUs = work === 'back' ? takeBack(handles) : dropOldest(handles)
+  return { makeUs, outUs, backUs, wholeUs: makeUs + outUs + backUs, residentMib }
 }
 
 /** @param {number} start */

@@ -3,8 +3,14 @@
 import { native } from '../addon/load.js'
 import { packed, type Ranges, wholeOf } from '../chunks/arguments.js'
 import type { Part } from '../chunks/classes.js'
-import { giveBackFrom } from '../chunks/detach.js'
-import { chunksAgain, type PageoutRequest, type PrivateMemory, readable, takePrivate } from '../chunks/request.js'
+import {
+  chunksAgain,
+  giveBackChunks,
+  type PageoutRequest,
+  type PrivateMemory,
+  readable,
+  takePrivate,
+} from '../chunks/request.js'
 import { destination, filled } from '../chunks/target.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
@@ -48,7 +54,7 @@ export const file: PayloadBackend = {
         parts.length === 1
           ? native.pageoutOne(owner.ref, readable(parts[0] as Part))
           : native.pageout(owner.ref, parts.map(readable))
-      if (request.detach !== 'never') for (const part of parts) giveBackChunk(owner, part)
+      giveBackChunks(request, owner.spareBytes)
       return ticket
     } catch (thrown) {
       throw fromNative(thrown)
@@ -203,11 +209,6 @@ export const file: PayloadBackend = {
     writeOut(payload, true)
     return guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, [], false))
   },
-}
-
-/** Releases the memory of a written chunk, if it can be detached. A chunk that is listed twice is empty the second time. */
-function giveBackChunk(owner: Owner, part: Part): void {
-  if (part.isWhole) giveBackFrom(part.buffer as ArrayBuffer, owner.spareBytes)
 }
 
 /** Whether callers see the memory of a payload within a memory budget, which this thread alone may read then. */

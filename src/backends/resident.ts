@@ -3,8 +3,14 @@
 import { native } from '../addon/load.js'
 import type { Ranges } from '../chunks/arguments.js'
 import { bytesUnder, type Part } from '../chunks/classes.js'
-import { giveBackFrom } from '../chunks/detach.js'
-import { chunksAgain, copied, type PageoutRequest, type PrivateMemory, takePrivate } from '../chunks/request.js'
+import {
+  chunksAgain,
+  copied,
+  giveBackChunks,
+  type PageoutRequest,
+  type PrivateMemory,
+  takePrivate,
+} from '../chunks/request.js'
 import {
   departuresOf,
   drain,
@@ -101,11 +107,7 @@ function copyAll(owner: Owner, request: PageoutRequest): PrivateMemory {
     if (owner.excludes && buffer.byteLength > 0) native.excludeFromCoreDumps(new Uint8Array(buffer))
     return buffer
   })
-  if (request.detach !== 'never') {
-    for (const { isWhole, buffer, byteLength } of request.parts) {
-      if (isWhole && byteLength > 0) giveBackFrom(buffer as ArrayBuffer, owner.spareBytes)
-    }
-  }
+  giveBackChunks(request, owner.spareBytes)
   return { buffers, parts: request.parts }
 }
 

@@ -153,9 +153,9 @@ export function wholeOf({ byteLength }: { readonly byteLength: number }): Ranges
 
 /** One range of a payload of `length` elements. */
 export function singleRange(offset: unknown, length: unknown, chunkClass: ChunkClass, payloadLength: number): Ranges {
-  const start = wholeNumber(offset, 'offset', 0, payloadLength)
-  const byteLength = wholeNumber(length, 'length', 0, payloadLength - start) * chunkClass.elementBytes
-  return { bytes: [start * chunkClass.elementBytes, byteLength], byteLength }
+  checkRange(offset, length, payloadLength, 'offset', 'length')
+  const byteLength = (length as number) * chunkClass.elementBytes
+  return { bytes: [(offset as number) * chunkClass.elementBytes, byteLength], byteLength }
 }
 
 /** Several ranges of a payload of `length` elements, none of which overlap. */
@@ -175,7 +175,7 @@ export function manyRanges(ranges: unknown, chunkClass: ChunkClass, payloadLengt
     const length = given[1] as number
     // Names cost more than the check, so they are made only when an error needs them.
     if (!isWithin(offset, length, payloadLength)) {
-      checkRange([offset, length], payloadLength, `ranges[${position}][0]`, `ranges[${position}][1]`)
+      checkRange(offset, length, payloadLength, `ranges[${position}][0]`, `ranges[${position}][1]`)
     }
     checked.push(offset, length)
     if (length === 0) continue
@@ -211,9 +211,9 @@ function isWithin(offset: unknown, length: unknown, end: number): boolean {
 }
 
 /** Refuses a range that is none, or that does not end within `end` elements. */
-function checkRange([offset, length]: Range, end: number, offsetName: string, lengthName: string): void {
-  wholeNumber(offset, offsetName, 0, end)
-  wholeNumber(length, lengthName, 0, end - offset)
+function checkRange(offset: unknown, length: unknown, end: number, offsetName: string, lengthName: string): void {
+  const start = wholeNumber(offset, offsetName, 0, end)
+  wholeNumber(length, lengthName, 0, end - start)
 }
 
 /** Refuses ranges, offset and length of each one after the other, of which some have an element in common. */

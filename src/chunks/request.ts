@@ -16,7 +16,7 @@ import {
   UINT8_ARRAY,
   viewOf,
 } from './classes.js'
-import { isMovable, transferOut } from './detach.js'
+import { giveBackFrom, isMovable, transferOut } from './detach.js'
 
 /** A checked pageout. */
 export interface PageoutRequest extends PayloadShape {
@@ -123,6 +123,12 @@ function takeAll(parts: readonly Part[], detach: Detach, preparation: Preparatio
 function takeOnly(part: Part, detach: Detach): ArrayBuffer {
   const isMoved = detach !== 'never' && part.isWhole && part.byteLength > 0
   return (isMoved ? transferOut(part.buffer as ArrayBuffer) : undefined) ?? copied(part)
+}
+
+/** Gives the memory of chunks that were written or copied back, as far as the request asks for that and it can be detached. */
+export function giveBackChunks({ parts, detach }: PageoutRequest, spareBytes: number): void {
+  if (detach === 'never') return
+  for (const { isWhole, buffer } of parts) if (isWhole) giveBackFrom(buffer as ArrayBuffer, spareBytes)
 }
 
 /** Prepares all of the caller's memory that will be moved, or none. */

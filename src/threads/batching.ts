@@ -89,6 +89,7 @@ export class Batching<J extends { readonly byteLength: number }, R> {
     await undefined
     this.#others = undefined
     if (others.length > 0) return await this.#doAll(job, signal, others)
+    // As `run`, without a promise and a closure more, which are a tenth of what a small call allocates.
     const room = enter(signal)
     if (room) await room
     try {

@@ -15,7 +15,7 @@ import type { PagerCore } from '../pager/core.js'
 import { util } from '../runtime/node.js'
 import { attempt as attemptLater } from './promise.js'
 import { attempt } from './sync.js'
-import { contextOf, isUnwatched, traced, tracedPromise } from './tracing.js'
+import { contextOf, isUnwatched, pending, traced } from './tracing.js'
 
 /** What follows the handle: options, or work and options. */
 type Rest = readonly [workOrOptions?: unknown, options?: unknown]
@@ -78,21 +78,12 @@ function joined(loan: Loan): Loan {
 }
 
 /** The first part of it is done at once, so that a place that is noted leads to the caller. */
-async function openLater(
-  pager: PagerCore,
-  handle: Handle<Chunk>,
-  { signal, wait }: BorrowArguments,
-): Promise<Borrow<Chunk>> {
+function openLater(pager: PagerCore, handle: Handle<Chunk>, { signal, wait }: BorrowArguments): Promise<Borrow<Chunk>> {
   const payload = pager.payload(handle)
   const place = payload.owner.notesBorrowers ? placeAbove(openLater) : undefined
   const once = () => loanLater(payload, handle, signal, loan => borrowOf(loan, place))
   const step = wait ? () => whenThereIsRoom(payload.owner, once, signal) : once
-  payload.owner.began()
-  try {
-    return await tracedPromise('read', contextOf(payload), step)
-  } finally {
-    payload.owner.ended()
-  }
+  return pending(payload.owner, 'read', contextOf(payload), step)
 }
 
 /** Does work with a payload that was joined, and ends the borrow. */

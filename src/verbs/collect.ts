@@ -14,7 +14,7 @@ import { refuseAborted, unlessAborted } from '../threads/abort.js'
 import { FileCollector, StagedFileCollector, SwapCollector } from './collectors.js'
 import { collectBackend } from './requests.js'
 import { readerOf, refuseNoSource } from './sources.js'
-import { traced, tracedPromise } from './tracing.js'
+import { pending, traced } from './tracing.js'
 
 /** Collects the chunks of an iterable. */
 export function collect(pager: PagerCore, source: Iterable<Chunk>, options: CollectOptions | undefined): Handle<Chunk> {
@@ -53,12 +53,7 @@ export async function collectLater(
       collector.end()
     }
   }
-  pager.began()
-  try {
-    return await tracedPromise('pageout', intake.context(backend), step)
-  } finally {
-    pager.ended()
-  }
+  return await pending(pager, 'pageout', intake.context(backend), step)
 }
 
 /** Checks the chunks of a source. */

@@ -17,7 +17,7 @@ import type { Chunk, PageoutOptions, SignalOptions, TargetOptions } from '../mod
 import { type PagerCore, refuseBorrowed } from '../pager/core.js'
 import { onAbort, refuseAborted } from '../threads/abort.js'
 import { pageoutRequest, type ReadRequest } from './requests.js'
-import { contextOf, isUnwatched, tracedPromise } from './tracing.js'
+import { contextOf, isUnwatched, pending, tracedPromise } from './tracing.js'
 
 type Signal = AbortSignal | undefined
 
@@ -96,7 +96,7 @@ function readTraced(payload: Payload, ranges: Ranges, target: unknown, signal: S
  *
  * @param into private memory of exactly their length; by default new memory
  */
-export async function readBytes(
+export function readBytes(
   { payload, ranges }: ReadRequest,
   into: Uint8Array | undefined,
   signal: Signal,
@@ -106,12 +106,7 @@ export async function readBytes(
     owner.refuseUnusable(payload)
     return backendOf(payload).readLater(payload, ranges, into, signal)
   }
-  owner.began()
-  try {
-    return await tracedPromise('read', { byteLength: ranges.byteLength, backend }, step)
-  } finally {
-    owner.ended()
-  }
+  return pending(owner, 'read', { byteLength: ranges.byteLength, backend }, step)
 }
 
 /** Takes the payload of a handle. */

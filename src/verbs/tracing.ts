@@ -1,5 +1,6 @@
 /** Tracing channels of `node:diagnostics_channel`, by which a process can observe this package. */
 
+import type { Owner } from '../model/payload.js'
 import type { TraceContext } from '../model/types.js'
 import { diagnostics } from '../runtime/node.js'
 
@@ -29,6 +30,16 @@ export function traced<T>(verb: Verb, context: TraceContext, step: () => T): T {
     result = step()
   }, context)
   return result as T
+}
+
+/** Does a step of a promise verb, which counts as pending until it settles. */
+export async function pending<T>(owner: Owner, verb: Verb, context: TraceContext, step: () => Promise<T>): Promise<T> {
+  owner.began()
+  try {
+    return await tracedPromise(verb, context, step)
+  } finally {
+    owner.ended()
+  }
 }
 
 /** Does a step of a promise verb. */

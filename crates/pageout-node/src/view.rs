@@ -113,7 +113,7 @@ impl ValidateNapiValue for Float64Array<'_> {}
 impl FromNapiValue for Float64Array<'_> {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
         // SAFETY: `env` and `value` are what Node-API passed to this callback.
-        let Some((FLOAT64, start, len_bytes, _)) = (unsafe { typed_array(env, value) }) else {
+        let Some((sys::TypedarrayType::float64_array, start, len_bytes, _)) = (unsafe { typed_array(env, value) }) else {
             return Err(Error::new(Status::InvalidArg, "a Float64Array is needed"));
         };
         let len = len_bytes / size_of::<f64>();
@@ -122,9 +122,6 @@ impl FromNapiValue for Float64Array<'_> {
         Ok(Self { start, len, call: PhantomData })
     }
 }
-
-/// What Node-API calls the kind of a `Float64Array`.
-const FLOAT64: sys::napi_typedarray_type = 8;
 
 /// Kind, start, length in bytes and buffer of a typed array, if the value is one.
 unsafe fn typed_array(
