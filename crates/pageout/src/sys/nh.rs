@@ -67,10 +67,13 @@ impl Key {
     /// # Panics
     /// When it is longer.
     pub(crate) fn hash_page(&self, page: &[u8]) -> u32 {
+        if page.is_empty() {
+            return second_level(&Sums::default(), self);
+        }
         let mut hashes = [0];
         let (blocks, rest) = page.as_chunks();
         if rest.is_empty() {
-            hash(Messages { blocks, blocks_each: blocks.len().max(1), key: self }, &mut hashes);
+            hash(Messages { blocks, blocks_each: blocks.len(), key: self }, &mut hashes);
         } else {
             let mut filled = [0; PAGE];
             filled[..page.len()].copy_from_slice(page);
@@ -250,6 +253,7 @@ mod tests {
         ) {
             let key = key(seed);
             let (pages, last) = bytes.as_chunks::<PAGE>();
+            prop_assert_eq!(key.hash_page(&[]), naive(&[], &key));
             prop_assert_eq!(key.hash_page(last), naive(last, &key));
             let expected: Vec<u32> = pages.iter().map(|page| naive(page, &key)).collect();
             let mut hashes = vec![0; pages.len()];
