@@ -128,10 +128,12 @@ impl Store {
             return Ok(slot);
         }
         loop {
-            let own = match files.active(class, shard, &self.root) {
-                Ok(own) => match own.claim(FreeSlots::claim, reservation) {
-                    Some(index) => return Ok(Slot::new(own, index)),
-                    None => Ok(own),
+            // Where no file can be made, another thread's is as good.
+            let own = files.active(class, shard, &self.root).or_else(|error| files.any_growing(class).ok_or(error));
+            let growing = match own {
+                Ok(file) => match file.claim(FreeSlots::claim, reservation) {
+                    Some(index) => return Ok(Slot::new(file, index)),
+                    None => Ok(file),
                 },
                 Err(error) => Err(error),
             };
@@ -142,7 +144,6 @@ impl Store {
             if files.settle_withheld(class) {
                 continue;
             }
-            let growing = own.or_else(|error| files.any_growing(class).ok_or(error));
             if let Err(error) = growing.and_then(|file| self.grow(&file, grown)) {
                 // What another file has for later is better than no slot.
                 return files.claim_any(class, FreeSlots::claim, reservation).ok_or(error);

@@ -101,6 +101,28 @@ fn a_limit_of_descriptors_leaves_open_files_working() {
     assert_same(&all, &whole);
 }
 
+/// Threads have files of their own as long as files can be made.
+#[test]
+fn threads_share_the_open_files_where_no_more_can_be_made() {
+    let disk = Disk::new();
+    let pager = disk.pager();
+    let whole = elements::<u64>(3_000, 1);
+    let held = pager.pageout(&mut cut(&whole, &[])).expect("a pageout");
+    disk.arm(Fault { call: Call::Create, index: 0, effect: Effect::Fail(libc::EMFILE), lasts: Lasts::ForGood });
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let handles: Vec<_> = (0..20).map(|_| pager.pageout(&mut cut(&whole, &[])).expect("another's file")).collect();
+                for handle in handles {
+                    assert_same(&handle.take().expect("a take"), &whole);
+                }
+            });
+        }
+    });
+    assert!(disk.hits() > 0, "threads had no file of their own");
+    assert_same(&held.take().expect("a take"), &whole);
+}
+
 /// A payload that went out and whose bytes the device then lost.
 fn lost(disk: &Disk, pager: &Pager) -> Handle<u8> {
     disk.arm(Fault { call: Call::Write, index: 0, effect: Effect::LoseWrite, lasts: Lasts::Once });
