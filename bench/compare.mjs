@@ -26,8 +26,8 @@ async function main(args) {
   const builds = await loadBuilds(options.against)
   const { folder, fileSystem } = makeFolder()
   const bench = {
-    quick: options.quick,
-    rounds: options.quick ? 3 : 7,
+    quick: options.quick || options.smoke,
+    rounds: roundsOf(options),
     folder,
     builds,
     against: options.against,
@@ -42,6 +42,12 @@ async function main(args) {
   const results = { title: 'pageout in Node', command, machine: about, tables }
   write(options.json, `${JSON.stringify(results, null, 2)}\n`)
   write(options.html, page(template, results))
+}
+
+/** @param {import('./options.mjs').Options} options */
+function roundsOf({ quick, smoke }) {
+  if (smoke) return 1
+  return quick ? 3 : 7
 }
 
 /**

@@ -20,9 +20,10 @@ export const IDS = [
   'resident',
 ]
 
-export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--against DIR] [--json FILE] [--html FILE]
+export const USAGE = `Usage: npm run bench -- [--quick | --smoke] [--only ID[,ID]] [--against DIR] [--json FILE] [--html FILE]
 
   --quick        a first impression in about four minutes
+  --smoke        one round of the same, to see that all of it runs
   --only IDS     only these sections: ${IDS.join(', ')}
   --against DIR  also another build of pageout: the directory of its package
   --json FILE    where the results go (default: target/bench/node.json)
@@ -32,7 +33,7 @@ export const USAGE = `Usage: npm run bench -- [--quick] [--only ID[,ID]] [--agai
 export class UsageError extends Error {}
 
 /**
- * @typedef {{ quick: boolean, ids: string[], against?: string | undefined, json: string, html: string, help: boolean }} Options
+ * @typedef {{ quick: boolean, smoke: boolean, ids: string[], against?: string | undefined, json: string, html: string, help: boolean }} Options
  * @param {string[]} args
  * @returns {Options}
  */
@@ -48,6 +49,7 @@ function parseFlags(args) {
       args,
       options: {
         quick: { type: 'boolean', default: false },
+        smoke: { type: 'boolean', default: false },
         only: { type: 'string' },
         against: { type: 'string' },
         json: { type: 'string', default: `${ROOT}target/bench/node.json` },
@@ -73,9 +75,10 @@ function parseIds(text) {
  *
  * @param {Options} options
  */
-export function commandOf({ quick, ids, against }) {
+export function commandOf({ quick, smoke, ids, against }) {
   const flags = [
     ...(quick ? ['--quick'] : []),
+    ...(smoke ? ['--smoke'] : []),
     ...(ids.length < IDS.length ? [`--only ${ids.join(',')}`] : []),
     ...(against === undefined ? [] : [`--against ${against}`]),
   ]
