@@ -141,6 +141,7 @@ compile_error!("pageout supports 64-bit targets only: its payloads may be longer
 
 mod block;
 mod budget;
+pub mod doctor;
 mod error;
 mod global;
 mod keeper;

@@ -66,24 +66,37 @@ impl Pager {
     }
 
     fn open_first_usable(&self, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
-        let mut tried: Vec<RefusedDir> = Vec::new();
-        for path in environment.clone().candidates() {
+        let mut tried = Vec::new();
+        let store = self.open_first_of(environment.clone().candidates(), environment, &mut tried)?;
+        store.ok_or(Error::ScratchDir { tried })
+    }
+
+    /// Opens the first directory of a search that can serve. Those before it come to `tried`, with why they cannot.
+    ///
+    /// # Errors
+    /// [`Error::Option`], which is no fault of a directory.
+    pub(super) fn open_first_of(
+        &self,
+        candidates: impl Iterator<Item = PathBuf>,
+        environment: &Environment,
+        tried: &mut Vec<RefusedDir>,
+    ) -> Result<Option<UnsizedArc<Store>>, Error> {
+        for path in candidates {
             if tried.iter().any(|refused| refused.path == path) {
                 continue;
             }
             match self.open(&path, environment) {
-                Ok(store) => return Ok(store),
-                // That is no fault of the directory.
+                Ok(store) => return Ok(Some(store)),
                 Err(error @ Error::Option { .. }) => return Err(error),
                 Err(reason) => tried.push(RefusedDir { path, reason }),
             }
         }
-        Err(Error::ScratchDir { tried })
+        Ok(None)
     }
 }
 
 /// The environment that counts: what was chosen, else the process's own as it is now.
-fn known(chosen: Option<&Environment>) -> Environment {
+pub(super) fn known(chosen: Option<&Environment>) -> Environment {
     chosen.cloned().unwrap_or_else(Environment::of_process)
 }
 

@@ -25,10 +25,12 @@ pub mod memory;
 pub(crate) mod mountinfo;
 mod named;
 pub(crate) mod nh;
+pub(crate) mod page_cache;
 mod plain_vec;
 mod portable;
 #[cfg(target_os = "linux")]
 pub(crate) mod pressure;
+pub(crate) mod process;
 mod random;
 pub(crate) mod thread;
 
