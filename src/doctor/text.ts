@@ -18,19 +18,25 @@ const [WIDTH, INDENT] = [80, 11]
 /** Some paragraphs of plain text. A word that is too long for a line, such as a path, is not cut. */
 export function textOf(diagnosis: Diagnosis): string {
   const sections = Object.keys(TITLES) as Section[]
+  const given = new Set<string>()
   const blocks = sections.flatMap(section => {
     const findings = diagnosis.findings.filter(finding => finding.section === section)
-    return findings.length === 0 ? [] : [[TITLES[section], ...findings.flatMap(linesOf)].join('\n')]
+    return findings.length === 0
+      ? []
+      : [[TITLES[section], ...findings.flatMap(each => linesOf(each, given))].join('\n')]
   })
   return `${[...blocks, ending(diagnosis)].join('\n\n')}\n`
 }
 
-function linesOf({ level, message, details = [], advice }: Finding): string[] {
-  const label = `  ${level}`.padEnd(INDENT)
+/** The lines of one finding. Advice that was `given` already is not repeated. */
+function linesOf({ level, message, details = [], advice }: Finding, given: Set<string>): string[] {
+  const margin = ' '.repeat(INDENT)
+  const said = advice !== undefined && given.has(advice) ? 'As above.' : advice
+  if (advice !== undefined) given.add(advice)
   return [
-    ...wrapped(message, label, ' '.repeat(INDENT)),
-    ...details.flatMap(detail => wrapped(detail, `${' '.repeat(INDENT)}- `, ' '.repeat(INDENT + 2))),
-    ...(advice === undefined ? [] : wrapped(advice, `${' '.repeat(INDENT)}> `, `${' '.repeat(INDENT)}  `)),
+    ...wrapped(message, `  ${level}`.padEnd(INDENT), margin),
+    ...details.flatMap(detail => wrapped(detail, `${margin}- `, `${margin}  `)),
+    ...(said === undefined ? [] : wrapped(said, `${margin}> `, `${margin}  `)),
   ]
 }
 

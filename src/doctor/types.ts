@@ -114,7 +114,7 @@ export interface RefusedFacts {
 /** The directory that serves. */
 export interface ScratchDirFacts {
   readonly path: string
-  /** Whether it was not there. It was removed again. */
+  /** Whether it is not there yet: the first pageout makes it. */
   readonly isNew: boolean
   readonly fileSystem: string
   readonly mountPoint?: string

@@ -1,8 +1,8 @@
 //! What this machine, this process and its directories are like for a pager: facts, and how fast it is. What `npx pageout doctor`
 //! tells of the npm package is made of them.
 //!
-//! Nothing here changes a pager that exists, prints, or leaves anything behind: directories that were made for a look are removed
-//! again. It takes some milliseconds, [`speed`] about a second.
+//! Nothing here changes a pager that exists, prints, or leaves anything behind; a directory that is not there yet is not made. It
+//! takes some milliseconds, [`speed`] about a second.
 //!
 //! ```
 //! use pageout::{Pager, doctor};
@@ -62,7 +62,7 @@ pub fn process() -> ProcessLimits {
 pub fn speed(builder: PagerBuilder) -> Result<Option<Speed>, Error> {
     let examined = Examined::open(builder)?;
     match &examined.facts.chosen {
-        Some(chosen) => speed::measure(&examined, chosen.capacity_bytes),
+        Some(chosen) => speed::measure(&examined, chosen.capacity_bytes).map_err(|error| examined.tell(error)),
         None => Err(Error::ScratchDir { tried: examined.facts.refused.clone() }),
     }
 }

@@ -1,16 +1,18 @@
 //! Looking for a scratch directory as a pager does, in order to tell what became of it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::open::known;
 use super::{Environment, Pager, PagerBuilder};
 use crate::error::{Error, RefusedDir};
 use crate::store::Store;
-use crate::sync::lock;
+use crate::sync::{UnsizedArc, lock};
 use crate::sys::device::Abilities;
+use crate::sys::random_name;
 
 /// Where a pager would have its scratch files, from [`scratch`](crate::doctor::scratch).
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ pub struct ScratchFacts {
 pub struct ScratchDir {
     /// As an absolute path.
     pub path: PathBuf,
-    /// Whether it was not there. It is removed again.
+    /// Whether it is not there yet: the first pageout makes it. What is told was found where its first missing parent would be.
     pub is_new: bool,
     /// Name of the file system, for instance `ext4`.
     pub file_system: String,
@@ -54,12 +56,12 @@ pub struct ScratchDir {
     pub abilities: Abilities,
 }
 
-/// A pager that was opened in order to look at it. When it is dropped, the directories that were made for it are removed.
+/// A pager that was opened in order to look at it.
 pub(crate) struct Examined {
     pub(crate) pager: Pager,
     pub(crate) facts: ScratchFacts,
-    // Behind the pager, which uses them.
-    _made: Made,
+    /// Where it has its directory. Behind the pager, which uses it.
+    place: Option<Place>,
 }
 
 impl Examined {
@@ -71,21 +73,33 @@ impl Examined {
         let (builder, named) = builder.without_scratch_dir();
         let pager = builder.build()?;
         let environment = known(lock(&pager.shared.opening).as_ref());
-        let candidates = candidates(named, &environment);
-        let (mut made, mut refused) = (Made::default(), Vec::new());
-        let tried = candidates.iter().cloned().inspect(|path| made.expect(path));
-        let store = pager.open_first_of(tried, &environment, &mut refused)?;
-        let untried = candidates.get(refused.len() + usize::from(store.is_some())..).unwrap_or_default().to_vec();
-        let mut facts = ScratchFacts { refused, chosen: None, untried, error: None };
-        if let Some(store) = store {
-            let store = pager.shared.keep_store(store);
-            match ScratchDir::of(store, &made) {
-                Ok(directory) => facts.chosen = Some(directory),
-                // It went away, or became something else.
-                Err(reason) => facts.refused.push(RefusedDir { path: store.path().to_owned(), reason }),
+        let facts = ScratchFacts { refused: Vec::new(), chosen: None, untried: Vec::new(), error: None };
+        let mut this = Self { pager, facts, place: None };
+        for path in candidates(named, &environment) {
+            if this.place.is_some() {
+                this.facts.untried.push(path);
+                continue;
+            }
+            match this.try_directory(&path, &environment) {
+                Ok(place) => this.place = Some(place),
+                Err(error @ Error::Option { .. }) => return Err(error),
+                Err(reason) => this.facts.refused.push(RefusedDir { path, reason }),
             }
         }
-        Ok(Self { pager, facts, _made: made })
+        Ok(this)
+    }
+
+    fn try_directory(&mut self, path: &Path, environment: &Environment) -> Result<Place, Error> {
+        let place = Place::of(path)?;
+        let store = self.pager.open(&place.open_at, environment).map_err(|error| place.tell(error))?;
+        self.facts.chosen = Some(ScratchDir::of(&store, &place).map_err(|error| place.tell(error))?);
+        self.pager.shared.keep_store(store);
+        Ok(place)
+    }
+
+    /// The error of a pageout there as a pager would give it.
+    pub(crate) fn tell(&self, error: Error) -> Error {
+        self.place.as_ref().map_or(error.clone(), |place| place.tell(error))
     }
 
     /// A file in the scratch directory that shows how fast its device is, if there is one.
@@ -96,25 +110,68 @@ impl Examined {
 
 /// The directory that was named, or those of the default search, each once.
 fn candidates(named: Option<PathBuf>, environment: &Environment) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = named.map_or_else(|| environment.clone().candidates().collect(), |path| vec![path]);
-    let mut seen = Vec::new();
-    paths.retain(|path| {
-        !seen.contains(path) && {
-            seen.push(path.clone());
-            true
+    let paths: Vec<_> = named.map_or_else(|| environment.clone().candidates().collect(), |path| vec![path]);
+    let is_first = |position: usize| !paths[..position].contains(&paths[position]);
+    (0..paths.len()).filter(|&position| is_first(position)).map(|position| paths[position].clone()).collect()
+}
+
+/// A directory to look at, and where that is done. One that is not there is not made, since somebody else may make it at the same
+/// moment, and removing it would be in his way: another one is made where its first missing parent would be, with a name that
+/// nobody else has, and is removed again.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    open_at: PathBuf,
+}
+
+impl Place {
+    /// # Errors
+    /// There are no random bits for a name.
+    fn of(path: &Path) -> Result<Self, Error> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        // Below what is no directory nothing is made.
+        let parent = path.ancestors().find(|&parent| is_there(parent)).filter(|parent| parent.is_dir());
+        let open_at = match parent {
+            Some(parent) if parent != path => parent.join(OsStr::from_bytes(random_name()?.as_bytes())),
+            _ => path.clone(),
+        };
+        Ok(Self { path, open_at })
+    }
+
+    fn is_new(&self) -> bool {
+        self.path != self.open_at
+    }
+
+    /// An error about the one directory, as of the other.
+    fn tell(&self, error: Error) -> Error {
+        let path = || UnsizedArc::from(&*self.path);
+        match error {
+            Error::System { syscall, errno, path: Some(_), space } => Error::System { syscall, errno, path: Some(path()), space },
+            Error::RamBacked { file_system, .. } => Error::RamBacked { path: path(), file_system },
+            Error::Exposed { exposure, .. } => Error::Exposed { path: path(), exposure },
+            other => other,
         }
-    });
-    paths
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_new() {
+            // It was not made where the system refused that.
+            let _ = std::fs::remove_dir(&self.open_at);
+        }
+    }
 }
 
 impl ScratchDir {
-    fn of(store: &Store, made: &Made) -> Result<Self, Error> {
+    fn of(store: &Store, place: &Place) -> Result<Self, Error> {
         let (facts, abilities) = (store.facts()?, store.abilities()?);
         let (mount_point, mount_source) = mount_of(store.path()).unzip();
         let is_known = facts.room.total_bytes > 0;
         Ok(Self {
-            path: store.path().to_owned(),
-            is_new: made.has(store.path()),
+            path: place.path.clone(),
+            is_new: place.is_new(),
             is_remote: is_remote(&facts.file_system),
             file_system: facts.file_system,
             mount_point,
@@ -154,33 +211,6 @@ fn is_remote(file_system: &str) -> bool {
     REMOTE.contains(&file_system) || by_process.is_some_and(|name| REMOTE_BY_PROCESS.contains(&name))
 }
 
-/// Directories that were not there, each before the one that it is in.
-#[derive(Debug, Default)]
-struct Made(Vec<PathBuf>);
-
-impl Made {
-    /// Remembers what of `path` is not there before it is made.
-    fn expect(&mut self, path: &Path) {
-        let Ok(path) = std::path::absolute(path) else { return };
-        let missing = path.ancestors().take_while(|directory| directory.symlink_metadata().is_err());
-        let missing: Vec<_> = missing.filter(|directory| !self.has(directory)).map(Path::to_owned).collect();
-        self.0.splice(0..0, missing);
-    }
-
-    fn has(&self, path: &Path) -> bool {
-        self.0.iter().any(|made| made == path)
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        for directory in &self.0 {
-            // One that somebody else uses by now is not empty, and stays; others were never made.
-            let _ = std::fs::remove_dir(directory);
-        }
-    }
-}
-
 #[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
@@ -192,22 +222,40 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_is_removed_and_what_is_used_by_others_stays() {
+    fn a_directory_that_is_not_there_is_looked_at_beside_its_first_missing_parent() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| root.path().join(name);
-        let mut made = Made::default();
-        for name in ["a/b/c", "a/d", "."] {
-            made.expect(&path(name));
-            std::fs::create_dir_all(path(name)).expect("new directories");
+        std::fs::write(path("file"), "").expect("a new file");
+        std::os::unix::fs::symlink(path("nowhere"), path("link")).expect("a new link");
+        for name in ["", "file", "file/below", "link"] {
+            let place = Place::of(&path(name)).expect("random bits");
+            assert_eq!((place.is_new(), &place.open_at), (false, &path(name)), "{name}");
         }
-        assert!(made.has(&path("a/b")) && made.has(&path("a/d")) && !made.has(root.path()));
-        std::fs::write(path("a/d/file"), "").expect("a new file");
-        drop(made);
-        assert!(!path("a/b").exists() && path("a/d/file").exists());
-        let mut made = Made::default();
-        made.expect(&path("a"));
-        drop(made);
-        assert!(path("a").exists(), "it was there");
+        let (place, other) = (Place::of(&path("a/b")).expect("random bits"), Place::of(&path("a/b")).expect("random bits"));
+        assert_ne!(place.open_at, other.open_at);
+        assert_eq!((place.is_new(), place.open_at.parent(), &place.path), (true, Some(root.path()), &path("a/b")));
+        std::fs::create_dir(&place.open_at).expect("a new directory");
+        let made = place.open_at.clone();
+        drop((place, other));
+        assert!(!made.exists() && path("file").exists());
+    }
+
+    #[test]
+    fn errors_are_told_of_the_directory_that_was_meant() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let place = Place::of(&root.path().join("a")).expect("random bits");
+        let made: UnsizedArc<Path> = place.open_at.as_path().into();
+        let exposure = Box::new(crate::sys::device::Exposure { owner: 1, mode: 0o777, problem: "is not this user's" });
+        for error in [
+            Error::System { syscall: "mkdir", errno: libc::EROFS, path: Some(UnsizedArc::clone(&made)), space: None },
+            Error::RamBacked { path: UnsizedArc::clone(&made), file_system: "tmpfs".to_owned() },
+            Error::Exposed { path: made, exposure },
+        ] {
+            let (before, after) = (error.to_string(), place.tell(error).to_string());
+            assert_eq!(before.replace(&*place.open_at.to_string_lossy(), &place.path.to_string_lossy()), after);
+            assert_ne!(before, after);
+        }
+        assert_eq!(place.tell(Error::Closed).code(), Error::Closed.code());
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Pager {
         }
     }
 
-    fn open(&self, root: &Path, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
+    pub(super) fn open(&self, root: &Path, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
         let mut options = self.shared.store_options;
         if options.capacity_bytes.is_none() {
             options.default_up_to = environment.capacity()?;
@@ -66,32 +66,19 @@ impl Pager {
     }
 
     fn open_first_usable(&self, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
-        let mut tried = Vec::new();
-        let store = self.open_first_of(environment.clone().candidates(), environment, &mut tried)?;
-        store.ok_or(Error::ScratchDir { tried })
-    }
-
-    /// Opens the first directory of a search that can serve. Those before it come to `tried`, with why they cannot.
-    ///
-    /// # Errors
-    /// [`Error::Option`], which is no fault of a directory.
-    pub(super) fn open_first_of(
-        &self,
-        candidates: impl Iterator<Item = PathBuf>,
-        environment: &Environment,
-        tried: &mut Vec<RefusedDir>,
-    ) -> Result<Option<UnsizedArc<Store>>, Error> {
-        for path in candidates {
+        let mut tried: Vec<RefusedDir> = Vec::new();
+        for path in environment.clone().candidates() {
             if tried.iter().any(|refused| refused.path == path) {
                 continue;
             }
             match self.open(&path, environment) {
-                Ok(store) => return Ok(Some(store)),
+                Ok(store) => return Ok(store),
+                // That is no fault of the directory.
                 Err(error @ Error::Option { .. }) => return Err(error),
                 Err(reason) => tried.push(RefusedDir { path, reason }),
             }
         }
-        Ok(None)
+        Err(Error::ScratchDir { tried })
     }
 }
 

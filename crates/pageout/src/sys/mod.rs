@@ -42,6 +42,7 @@ pub(crate) use file::above_standard_streams;
 pub(crate) use linux::Linux as Native;
 #[cfg(target_os = "macos")]
 pub(crate) use macos::MacOs as Native;
+pub(crate) use named::random_name;
 pub(crate) use plain_vec::PlainVec;
 #[cfg(feature = "addon-internals")]
 pub(crate) use portable::Portable;
