@@ -22,7 +22,7 @@ mod speed;
 pub use crate::limits::{MemoryFacts, MemoryGroup};
 pub use crate::pager::{ScratchDir, ScratchFacts};
 pub use crate::sys::device::Abilities;
-pub use crate::sys::process::{Limit, ProcessLimits};
+pub use crate::sys::process_limits::{Limit, ProcessLimits};
 pub use speed::{DeviceSpeed, Speed, Transfer};
 
 use crate::error::Error;

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::pager::{Examined, Pager};
 use crate::sys::page_cache;
-use crate::sys::process::ProcessLimits;
+use crate::sys::process_limits::ProcessLimits;
 use crate::units::{MIB, to_u64, to_usize};
 
 /// Bytes of one payload.

@@ -30,7 +30,7 @@ mod plain_vec;
 mod portable;
 #[cfg(target_os = "linux")]
 pub(crate) mod pressure;
-pub(crate) mod process;
+pub(crate) mod process_limits;
 mod random;
 pub(crate) mod thread;
 
