@@ -310,6 +310,11 @@ test('a defect of the package is told as one', t => {
   t.deepEqual(concerns(diagnosisOf({ installation: plain.installation, error })), ['problem internal'])
 })
 
+test('a file system that hangs is told as one', t => {
+  const error = { code: 'ETIMEDOUT', message: 'There is no answer' }
+  t.deepEqual(concerns(diagnosisOf({ installation: plain.installation, error })), ['problem no-answer'])
+})
+
 for (const [args, expected] of [
   [['doctor'], { kind: 'doctor', isJson: false, options: {} }],
   [['doctor', '--json', '--no-speed'], { kind: 'doctor', isJson: true, options: { speed: false } }],

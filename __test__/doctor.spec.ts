@@ -1,12 +1,12 @@
 /** The doctor on machines: what it finds is what a pager meets there, and nothing is left of it. */
 
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
-import { diagnose } from 'pageout/doctor'
+import { diagnose, type Facts } from 'pageout/doctor'
 import { endOf, output } from './helpers/child.js'
 import { MIB } from './helpers/chunks.js'
 import { CLI, doctor, findingsOf, runCli } from './helpers/doctor.js'
@@ -142,6 +142,27 @@ inMounts('where every candidate is read-only, no directory serves', async t => {
   const [first] = findingsOf(found, 'scratch-refused')
   t.true(first?.message.includes('which PAGEOUT_SCRATCH_DIR names'), first?.message)
   t.true(first?.advice?.startsWith('Mount a volume that can be written to there'), first?.advice)
+})
+
+const canLower =
+  process.getuid?.() === 0 && spawnSync('setpriv', ['--reuid=65534', '--clear-groups', 'true']).status === 0
+const asNobody = canLower ? onLinux : test.skip
+
+asNobody('a directory of somebody else is refused, with what to do about the right to write', async t => {
+  const directory = newDirectory(t)
+  const installed = installation(t, { [PLATFORM]: ADDON })
+  execFileSync('chmod', ['755', installed])
+  const found = await doctor({
+    under: ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
+    cli: join(installed, 'node_modules', 'pageout', 'dist', 'cli.js'),
+    env: { PAGEOUT_SCRATCH_DIR: join(directory, 'new') },
+    args: ['--no-speed'],
+  })
+  t.deepEqual(
+    found.scratch?.refused.map(({ path, reason }) => [path, reason.code, reason.syscall]),
+    [[join(directory, 'new'), 'EACCES', 'mkdir']],
+  )
+  t.regex(findingsOf(found, 'scratch-refused')[0]?.advice ?? '', /^Give the user of this process the right to write/)
 })
 
 inMounts('a full disk has no room, which is a problem although the directory is good', async t => {
@@ -321,7 +342,7 @@ test('diagnose leaves nothing open, prints nothing and adds no listeners', async
   t.deepEqual(readdirSync(directory), [])
 })
 
-test('many at once do not disturb each other, and work goes on meanwhile', async t => {
+test.serial('many at once do not disturb each other, and work goes on meanwhile', async t => {
   const directory = newDirectory(t)
   let isDone = false
   const all = Promise.all(Array.from({ length: 4 }, () => diagnose({ scratchDir: join(directory, 'new') })))
@@ -334,6 +355,24 @@ test('many at once do not disturb each other, and work goes on meanwhile', async
     t.deepEqual([canServe, speed === undefined, speedError], [true, false, undefined])
   }
   t.deepEqual(readdirSync(directory), [])
+})
+
+test.serial('a directory that does not answer, and an addon that fails, are findings', async t => {
+  const { native } = (await import(`${'../dist/addon/load.js'}`)) as { native: { examine: unknown } }
+  const { factsOf } = (await import(`${'../dist/doctor/facts.js'}`)) as {
+    factsOf(request: object, patienceMs: number): Promise<Facts>
+  }
+  const { examine } = native
+  t.teardown(() => {
+    native.examine = examine
+  })
+  native.examine = () => new Promise(() => {})
+  const { error, scratch } = await factsOf({ scratchDir: '/a', allowRamBacked: false, measuresSpeed: true }, 20)
+  t.deepEqual([error?.code, scratch], ['ETIMEDOUT', undefined])
+  t.is(error?.message, 'There is no answer after 0.02 s, most likely from /a')
+  native.examine = () => Promise.reject(new Error('a job panicked'))
+  const failed = await factsOf({ scratchDir: undefined, allowRamBacked: false, measuresSpeed: true }, 10_000)
+  t.deepEqual([failed.error?.code, failed.error?.message.includes('a job panicked')], ['ERR_PAGEOUT_INTERNAL', true])
 })
 
 test('in a worker it is the environment of the worker that counts', async t => {

@@ -15,15 +15,17 @@ async function main(): Promise<void> {
   else if (command.kind === 'version') print(`${search().version}\n`)
   else {
     const diagnosis = await diagnose(command.options)
-    print(command.isJson ? `${JSON.stringify(diagnosis, undefined, 2)}\n` : textOf(diagnosis))
     if (!diagnosis.canServe) process.exitCode = 1
+    const text = command.isJson ? `${JSON.stringify(diagnosis, undefined, 2)}\n` : textOf(diagnosis)
+    // What hangs would keep the process.
+    print(text, diagnosis.error && (() => process.exit()))
   }
 }
 
 /** Whoever reads may stop to, as `head` does. */
-function print(text: string): void {
+function print(text: string, done?: () => void): void {
   process.stdout.on('error', () => {})
-  process.stdout.write(text)
+  process.stdout.write(text, done)
 }
 
 main()

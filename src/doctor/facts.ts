@@ -3,7 +3,7 @@
 import { type Search, search } from '../addon/search.js'
 import { DOCTOR, fromNative, type PageoutError } from '../model/errors.js'
 import { os, workers } from '../runtime/node.js'
-import type { Facts, InstallationFacts, Reason, ScratchFacts } from './types.js'
+import { type Facts, type InstallationFacts, NO_ANSWER, type Reason, type ScratchFacts } from './types.js'
 
 /** What to look at. */
 export interface Request {
@@ -12,16 +12,41 @@ export interface Request {
   readonly measuresSpeed: boolean
 }
 
-/** Gathers all there is. It does not reject. */
-export async function factsOf(request: Request): Promise<Facts> {
+/** A directory of a file system that hangs, as one of a network may, answers never. */
+const PATIENCE_MS = 30_000
+
+/** Gathers all there is. It does not reject, and waits no longer than `patienceMs`. */
+export async function factsOf(request: Request, patienceMs = PATIENCE_MS): Promise<Facts> {
   const found = search()
   const installation = installationOf(found)
   if (!found.addon) return { installation }
   try {
-    return { installation, ...(await machineOf(found.addon, request)) }
+    const machine = await withinTime(machineOf(found.addon, request), patienceMs)
+    return { installation, ...(machine ?? { error: noAnswer(patienceMs, request) }) }
   } catch (thrown) {
     return { installation, error: reasonOf(fromNative(thrown)) }
   }
+}
+
+/** What comes of a promise; nothing where it takes longer. */
+async function withinTime<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
+  const { promise: end, stop } = after(limitMs)
+  return Promise.race([promise, end]).finally(stop)
+}
+
+function after(ms: number): { promise: Promise<undefined>; stop: () => void } {
+  let timer: NodeJS.Timeout | undefined
+  const promise = new Promise<undefined>(resolve => {
+    timer = setTimeout(resolve, ms, undefined)
+  })
+  return { promise, stop: () => clearTimeout(timer) }
+}
+
+function noAnswer(patienceMs: number, { scratchDir }: Request): Reason {
+  const { PAGEOUT_SCRATCH_DIR: preferred } = process.env
+  const searched = [...(preferred ? [preferred] : []), os.tmpdir(), '/var/tmp']
+  const names = (scratchDir === undefined ? searched : [scratchDir]).join(', ')
+  return { code: NO_ANSWER, message: `There is no answer after ${patienceMs / 1000} s, most likely from ${names}` }
 }
 
 function installationOf({ version, nodes, platform, looks, addon, error }: Search): InstallationFacts {

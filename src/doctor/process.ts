@@ -17,12 +17,14 @@ export function processFindings(facts: ProcessFacts): Finding[] {
   return [descriptors(facts), fileLength(fileBytes), ...memory]
 }
 
-function descriptors({ descriptors: { soft, used = 0 }, pagerDescriptors }: ProcessFacts): Finding {
+function descriptors({ descriptors: { soft, hard, used = 0 }, pagerDescriptors }: ProcessFacts): Finding {
   const ok = { section, code: 'descriptors', level: 'ok' } as const
   if (soft === undefined) return { ...ok, message: `No limit of descriptors, ${used} in use` }
   const message = `Descriptors: at most ${soft}, ${used} in use; a pager needs up to ${pagerDescriptors}`
   if (soft - used >= pagerDescriptors) return { ...ok, message }
-  const advice = `Raise the limit to ${used + 2 * pagerDescriptors} or more: ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of Docker. With fewer, payloads of several sizes fail with EMFILE.`
+  const wanted = used + 2 * pagerDescriptors
+  const bound = hard !== undefined && hard < wanted ? ` (${hard} without the rights of root)` : ''
+  const advice = `Raise the limit to ${wanted} or more${bound}: ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of Docker. With fewer, payloads of several sizes fail with EMFILE.`
   return { ...ok, level: 'note', message, advice }
 }
 

@@ -59,14 +59,14 @@ function adviceAbout({ code }: RefusedFacts['reason']): string {
 }
 
 function nowhere({ named }: ScratchFacts): Finding {
-  return {
-    section,
-    code: 'scratch-missing',
-    level: 'problem',
-    message: named === undefined ? 'No directory can hold scratch files' : 'This directory cannot hold scratch files',
-    advice:
-      'One of these steps is enough. In a container mount a volume, say at /scratch, and set PAGEOUT_SCRATCH_DIR=/scratch.',
+  const problem = { section, code: 'scratch-missing', level: 'problem' } as const
+  if (named !== undefined) {
+    const advice = 'Do what is said above, or name another directory.'
+    return { ...problem, message: 'This directory cannot hold scratch files', advice }
   }
+  const advice =
+    'One of these steps is enough. In a container mount a volume, say at /scratch, and set PAGEOUT_SCRATCH_DIR=/scratch.'
+  return { ...problem, message: 'No directory can hold scratch files', advice }
 }
 
 function serves({ path, fileSystem, mountPoint, mountSource, isNew }: ScratchDirFacts): Finding {

@@ -20,6 +20,9 @@ export interface Finding {
   readonly advice?: string
 }
 
+/** @internal Code of the reason for which nothing could be found out where a file system hangs. */
+export const NO_ANSWER = 'ETIMEDOUT'
+
 /** Options of `diagnose`. */
 export interface DiagnoseOptions {
   /** The directory to look at, as `scratchDir` of a pager. Default: the search of a pager that names none. */
@@ -49,7 +52,7 @@ export interface Facts {
   readonly speed?: SpeedFacts
   /** Why the speed could not be measured. */
   readonly speedError?: Reason
-  /** Why nothing could be found out although the addon is there: a bug of the package. */
+  /** Why nothing could be found out although the addon is there: a file system that hangs (ETIMEDOUT), or a bug of the package. */
   readonly error?: Reason
 }
 
