@@ -1,7 +1,6 @@
 //! Looking for a scratch directory as a pager does, in order to tell what became of it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -191,13 +190,14 @@ fn mount_of(directory: &Path) -> Option<(PathBuf, OsString)> {
     {
         use std::os::fd::AsFd;
 
-        let mount = crate::sys::mountinfo::Mount::of(File::open(directory).ok()?.as_fd())?;
+        let directory = std::fs::File::open(directory).ok()?;
+        let mount = crate::sys::mountinfo::Mount::of(directory.as_fd())?;
         Some((mount.point, mount.source))
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = directory;
-        None::<File>.map(|_| Default::default())
+        None
     }
 }
 
