@@ -138,7 +138,8 @@ export declare function endExposure(pager: PagerRef, ticket: number): void
 
 /**
  * Gathers what there is to know about a pager with these options, off the JavaScript thread. `environment` is as for
- * `useEnvironment`. Opens nothing that stays open, and leaves nothing behind.
+ * `useEnvironment`. Leaves nothing behind; of files, only those that tell of memory limits stay open once the speed was
+ * measured, which the pagers of the process share.
  */
 export declare function examine(scratchDir: string | undefined | null, allowRamBacked: boolean, measuresSpeed: boolean, environment?: Array<string> | undefined | null): Promise<NativeFacts>
 

@@ -100,18 +100,18 @@ Memory
   ok       residentBytes: 'auto' would begin with 11.4 GiB
 
 Swap space
-  note     No swap space: the swap backend frees nothing
-           > Nothing has to be done for the file backend, which is the default.
-             Do not use backend: 'swap' here.
+  note     No swap space: the swap backend would free nothing
+           > It matters only to pagers with backend: 'swap': let them use the
+             file backend, the default.
 
 Limits of the process
-  ok       Descriptors: at most 20000, 21 in use; a pager needs up to 113
+  ok       Open files: at most 20000, 21 open; a pager opens up to 113
   ok       No limit on the length of files
 
 Speed
   ok       64 payloads of 1 MiB through the page cache:
-           - out 3729 MB/s (1.5 x a copy), longest call 0.5 ms
-           - back 8604 MB/s (0.7 x a copy), longest call 0.85 ms
+           - out 3729 MB/s (1.5 x the time of a copy), longest call 0.5 ms
+           - back 8604 MB/s (0.7 x the time of a copy), longest call 0.85 ms
            - copy in memory 5631 MB/s
   ok       The device, past the page cache:
            - writes 539 MB/s, longest call 46.1 ms
@@ -163,7 +163,7 @@ test('an addon that the environment names is worth a note', t => {
 
 test('the same advice is given once, and then pointed to', t => {
   const text = textOf(diagnosisOf(recorded('read-only')))
-  t.is(text.split('Mount a volume that can be written to there').length, 2)
+  t.is(text.split('Mount a volume there that can be written to').length, 2)
   t.is(text.split('> As above.').length, 3)
 })
 
@@ -226,9 +226,14 @@ for (const [capacityBytes, level] of [
   })
 }
 
-test('a limit of the environment is named with the room', t => {
-  const facts = { ...plain, scratch: { ...plain.scratch, variables: { capacityBytes: '5000' } } }
-  t.true(only(facts, 'room').message.includes('PAGEOUT_CAPACITY_BYTES=5000'))
+test('a limit of the environment is named with the room, and is what to raise where it is what counts', t => {
+  const room = (capacityBytes: number) => {
+    const { scratch, ...facts } = withChosen({ capacityBytes })
+    return only({ ...facts, scratch: { ...plain.scratch, ...scratch, variables: { capacityBytes: '5000' } } }, 'room')
+  }
+  t.true(room(5000).message.includes('PAGEOUT_CAPACITY_BYTES=5000'))
+  t.is(room(5000).advice, 'Raise PAGEOUT_CAPACITY_BYTES, or unset it.')
+  t.regex(room(4999).advice ?? '', /^Make room on this disk/)
 })
 
 test('what a file system lacks is a note, with what follows from it', t => {
@@ -300,9 +305,10 @@ test('a slow device is a note, and a trial that fails is a problem', t => {
   t.is(only({ ...plain, speed: stuck }, 'device-speed').level, 'note')
   const { speed: _, ...unmeasured } = plain
   t.deepEqual(concerns(diagnosisOf(unmeasured)), ['note swap'])
-  const speedError = { code: 'EIO', message: 'EIO: input/output error, pwrite' }
+  const speedError = { code: 'EMFILE', message: 'EMFILE: too many open files, openat' }
   const failed = diagnosisOf({ ...unmeasured, speedError })
   t.deepEqual([failed.canServe, concerns(failed)], [false, ['note swap', 'problem speed-failed']])
+  t.regex(only({ ...unmeasured, speedError }, 'speed-failed').advice ?? '', /^Raise the limit of open files/)
 })
 
 test('a defect of the package is told as one', t => {

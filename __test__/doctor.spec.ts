@@ -141,7 +141,7 @@ inMounts('where every candidate is read-only, no directory serves', async t => {
   )
   const [first] = findingsOf(found, 'scratch-refused')
   t.true(first?.message.includes('which PAGEOUT_SCRATCH_DIR names'), first?.message)
-  t.true(first?.advice?.startsWith('Mount a volume that can be written to there'), first?.advice)
+  t.true(first?.advice?.startsWith('Mount a volume there that can be written to'), first?.advice)
 })
 
 const canLower =
@@ -312,7 +312,7 @@ test('a directory that is named is looked at, and no other', async t => {
   const directory = newDirectory(t)
   writeFileSync(join(directory, 'file'), '')
   const found = await diagnose({ scratchDir: join(directory, 'file'), speed: false })
-  t.false(found.canServe)
+  t.deepEqual([found.canServe, findingsOf(found, 'scratch-missing')], [false, []], 'the refusal says it all')
   t.deepEqual([found.scratch?.named, found.scratch?.untried], [join(directory, 'file'), []])
   t.deepEqual(
     found.scratch?.refused.map(({ reason }) => reason.code),
@@ -322,7 +322,7 @@ test('a directory that is named is looked at, and no other', async t => {
   t.deepEqual(readdirSync(directory), ['file'])
 })
 
-test('diagnose leaves nothing open, prints nothing and adds no listeners', async t => {
+test('diagnose leaves no directory open, prints nothing and adds no listeners', async t => {
   const directory = newDirectory(t)
   const folder = JSON.stringify(directory)
   const program = `

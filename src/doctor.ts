@@ -35,8 +35,8 @@ export type {
  * Looks at the installation, scratch directories, memory, limits and speed. It is a promise, because directories are asked, which
  * may take as long as a network does, and the speed is measured for about a second: both off the JavaScript thread.
  *
- * What it is there to find out is a finding and no rejection: a missing addon, no usable directory. It prints nothing, opens
- * nothing that stays open, and leaves nothing behind.
+ * What it is there to find out is a finding and no rejection: a missing addon, no usable directory. It prints nothing, and leaves
+ * nothing behind: of files, only those that tell of memory limits stay open, which the process's pagers share.
  *
  * @example
  * const { canServe, findings } = await diagnose({ speed: false })

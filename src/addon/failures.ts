@@ -52,8 +52,8 @@ export function otherVersion(place: Place, { origin, name }: Found, version: str
 
 /** The file is there, and the system or Node refuses it. */
 export function notLoaded(place: Place, { origin, name }: Found, error: unknown): PageoutError {
-  // Lines about who required it follow the first.
-  const [reason = ''] = (error as Error).message.split(/\.?(?:\n|$)/, 1)
+  // Lines about who required it follow the first, and where a package lacks its file, advice for those who make packages.
+  const [reason = ''] = (error as Error).message.split(/\.?(?:\n|$)|\. Please verify/, 1)
   const advice = adviceFor(error as NodeJS.ErrnoException, reason, place.platform) ?? `${DAMAGED}. ${REPLACE[origin]}`
   return unusable(place, `${name} does not load: ${reason}. ${advice}`, error)
 }

@@ -30,16 +30,11 @@ export async function factsOf(request: Request, patienceMs = PATIENCE_MS): Promi
 
 /** What comes of a promise; nothing where it takes longer. */
 async function withinTime<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
-  const { promise: end, stop } = after(limitMs)
-  return Promise.race([promise, end]).finally(stop)
-}
-
-function after(ms: number): { promise: Promise<undefined>; stop: () => void } {
   let timer: NodeJS.Timeout | undefined
-  const promise = new Promise<undefined>(resolve => {
-    timer = setTimeout(resolve, ms, undefined)
+  const end = new Promise<undefined>(resolve => {
+    timer = setTimeout(resolve, limitMs, undefined)
   })
-  return { promise, stop: () => clearTimeout(timer) }
+  return Promise.race([promise, end]).finally(() => clearTimeout(timer))
 }
 
 function noAnswer(patienceMs: number, { scratchDir }: Request): Reason {

@@ -32,7 +32,7 @@ function groups({ limitBytes, groupFreeBytes, groups }: MemoryFacts): Finding {
   if (limitBytes === undefined) return { ...ok, message: 'No memory group (cgroup) limits this process' }
   const details = groups.filter(({ limitBytes, highBytes }) => (limitBytes ?? highBytes) !== undefined).map(described)
   const left = groupFreeBytes ?? 0
-  const message = `Memory limit ${bytes(limitBytes)} (cgroup), ${bytes(left)} left beside what cannot be dropped`
+  const message = `Memory limit ${bytes(limitBytes)} (cgroup), ${bytes(left)} left (page cache counts as free)`
   if (left >= limitBytes / LITTLE_DIVISOR) return { ...ok, message, details }
   const advice = 'The limit is near: page more out, lower residentBytes, or raise the limit.'
   return { ...ok, level: 'note', message, details, advice }
@@ -43,7 +43,7 @@ function described({ version, directory, limitBytes, highBytes, usedBytes, heldB
     ['limit', limitBytes],
     ['throttled from', highBytes],
     ['used', usedBytes],
-    ['of that not to be dropped', heldBytes],
+    ['without page cache', heldBytes],
   ] as const
   const told = numbers.flatMap(([name, count]) => (count === undefined ? [] : [`${name} ${bytes(count)}`]))
   return `${directory} (version ${version}): ${told.join(', ')}`
@@ -61,10 +61,10 @@ function swap({ swapBytes, swapFreeBytes, groups }: MemoryFacts): Finding {
   const allowed = groups.flatMap(({ swapLimitBytes }) => (swapLimitBytes === undefined ? [] : [swapLimitBytes]))
   const mayUse = Math.min(swapBytes, ...allowed)
   const note = { section: 'swap', code: 'swap', level: 'note' } as const
-  const advice = "Nothing has to be done for the file backend, which is the default. Do not use backend: 'swap' here."
-  if (swapBytes === 0) return { ...note, message: 'No swap space: the swap backend frees nothing', advice }
+  const advice = "It matters only to pagers with backend: 'swap': let them use the file backend, the default."
+  if (swapBytes === 0) return { ...note, message: 'No swap space: the swap backend would free nothing', advice }
   if (mayUse === 0) {
-    return { ...note, message: 'The memory group may not use swap space: the swap backend frees nothing', advice }
+    return { ...note, message: 'The memory group may not use swap space: the swap backend would free nothing', advice }
   }
   const limit = mayUse < swapBytes ? `, of which the memory group may use ${bytes(mayUse)}` : ''
   const message = `Swap space: ${bytes(swapBytes)}, ${bytes(swapFreeBytes)} free${limit}`

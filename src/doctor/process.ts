@@ -19,12 +19,12 @@ export function processFindings(facts: ProcessFacts): Finding[] {
 
 function descriptors({ descriptors: { soft, hard, used = 0 }, pagerDescriptors }: ProcessFacts): Finding {
   const ok = { section, code: 'descriptors', level: 'ok' } as const
-  if (soft === undefined) return { ...ok, message: `No limit of descriptors, ${used} in use` }
-  const message = `Descriptors: at most ${soft}, ${used} in use; a pager needs up to ${pagerDescriptors}`
+  if (soft === undefined) return { ...ok, message: `No limit of open files, ${used} open` }
+  const message = `Open files: at most ${soft}, ${used} open; a pager opens up to ${pagerDescriptors}`
   if (soft - used >= pagerDescriptors) return { ...ok, message }
   const wanted = used + 2 * pagerDescriptors
-  const bound = hard !== undefined && hard < wanted ? ` (${hard} without the rights of root)` : ''
-  const advice = `Raise the limit to ${wanted} or more${bound}: ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of Docker. With fewer, payloads of several sizes fail with EMFILE.`
+  const bound = hard !== undefined && hard < wanted ? ` Only root may raise it past ${hard}.` : ''
+  const advice = `Raise the limit to ${wanted} or more: ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of Docker.${bound} Until then paging out may fail with EMFILE.`
   return { ...ok, level: 'note', message, advice }
 }
 

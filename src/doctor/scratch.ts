@@ -1,6 +1,6 @@
 /** What was found out about scratch directories means: pure. */
 
-import type { Finding, RefusedFacts, ScratchDirFacts, ScratchFacts } from './types.js'
+import type { Finding, Reason, RefusedFacts, ScratchDirFacts, ScratchFacts } from './types.js'
 import { bytes } from './words.js'
 
 const section = 'scratch'
@@ -16,7 +16,7 @@ export function scratchFindings(facts: ScratchFacts): Finding[] {
   const findings = refused.map(directory => refusal(directory, facts))
   return chosen
     ? [...findings, serves(chosen), ...notesAbout(chosen), room(chosen, facts), abilities(chosen)]
-    : [...findings, nowhere(facts)]
+    : [...findings, ...(facts.named === undefined ? [NOWHERE] : [])]
 }
 
 function noPager(message: string): Finding {
@@ -42,31 +42,30 @@ const ELSEWHERE = 'name another directory, on a disk, in PAGEOUT_SCRATCH_DIR or 
 const ADVICE: Readonly<Record<string, string>> = {
   ERR_PAGEOUT_RAM_BACKED: `Mount a disk or a volume there, or ${ELSEWHERE}. In Kubernetes: an emptyDir without "medium: Memory". The option allowRamBacked allows memory all the same.`,
   ERR_PAGEOUT_SCRATCH_DIR: `Give the directory to the user of this process, or take the right to write away from all others (chmod o-w), or ${ELSEWHERE}.`,
-  EROFS: `Mount a volume that can be written to there, or ${ELSEWHERE}.`,
+  EROFS: `Mount a volume there that can be written to (in Kubernetes an emptyDir), or ${ELSEWHERE}.`,
   EACCES: `Give the user of this process the right to write there, or ${ELSEWHERE}.`,
   EPERM: `Give the user of this process the right to write there, or ${ELSEWHERE}.`,
   ENOTDIR: `What has this name, or one on the way there, is no directory: remove it, or ${ELSEWHERE}.`,
   ENOSPC: `Make room on this disk, for files too (df -i), or ${ELSEWHERE}.`,
   EDQUOT: `Make room within the quota, or ${ELSEWHERE}.`,
-  EMFILE: 'Raise the limit of open descriptors (ulimit -n).',
-  ENFILE: 'The machine has no descriptor left: raise fs.file-max.',
+  EMFILE: 'Raise the limit of open files of this process (ulimit -n).',
+  ENFILE: 'The machine may open no more files: raise fs.file-max (sysctl).',
   EFBIG: 'Raise the limit on the length of files (ulimit -f), which is below 4 KiB.',
   EIO: `The device fails, which the log of the kernel (dmesg) may explain: ${ELSEWHERE}.`,
 }
 
-function adviceAbout({ code }: RefusedFacts['reason']): string {
+export function adviceAbout({ code }: Reason): string {
   return ADVICE[code] ?? `${ELSEWHERE.replace('name', 'Name')}.`
 }
 
-function nowhere({ named }: ScratchFacts): Finding {
-  const problem = { section, code: 'scratch-missing', level: 'problem' } as const
-  if (named !== undefined) {
-    const advice = 'Do what is said above, or name another directory.'
-    return { ...problem, message: 'This directory cannot hold scratch files', advice }
-  }
-  const advice =
-    'One of these steps is enough. In a container mount a volume, say at /scratch, and set PAGEOUT_SCRATCH_DIR=/scratch.'
-  return { ...problem, message: 'No directory can hold scratch files', advice }
+/** What several refusals come to. */
+const NOWHERE: Finding = {
+  section,
+  code: 'scratch-missing',
+  level: 'problem',
+  message: 'No directory can hold scratch files',
+  advice:
+    'One of these steps is enough. In a container mount a volume, say at /scratch, and set PAGEOUT_SCRATCH_DIR=/scratch.',
 }
 
 function serves({ path, fileSystem, mountPoint, mountSource, isNew }: ScratchDirFacts): Finding {
@@ -102,8 +101,10 @@ function room({ freeBytes, totalBytes, capacityBytes }: ScratchDirFacts, { varia
   const message = `Room: ${free}${of} free; a pager may use ${bytes(capacityBytes)} (${because})`
   if (capacityBytes >= LITTLE_ROOM_BYTES) return { section, code: 'room', level: 'ok', message }
   const level = capacityBytes < SLOT_BYTES ? 'problem' : 'note'
-  const larger = limit === undefined ? '' : ' Or raise PAGEOUT_CAPACITY_BYTES.'
-  const advice = `Make room on this disk, or name a directory of a larger one in PAGEOUT_SCRATCH_DIR.${larger} A pager with capacityBytes of its own may use the last tenth as well.`
+  const advice =
+    capacityBytes === Number(limit)
+      ? 'Raise PAGEOUT_CAPACITY_BYTES, or unset it.'
+      : 'Make room on this disk, or name a directory of a larger one in PAGEOUT_SCRATCH_DIR. A pager with capacityBytes of its own may use the last tenth as well.'
   return { section, code: 'room', level, message, advice }
 }
 

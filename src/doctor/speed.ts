@@ -1,5 +1,6 @@
 /** What the measured speed means: pure. */
 
+import { adviceAbout } from './scratch.js'
 import type { Finding, Reason, SpeedFacts, TransferFacts } from './types.js'
 import { bytes, milliseconds, speed } from './words.js'
 
@@ -14,16 +15,15 @@ export function speedFindings(facts: SpeedFacts | undefined, error: Reason | und
 }
 
 /** The directory was good when it was looked at. */
-function failed({ message }: Reason): Finding {
-  const advice =
-    'Paging out fails here. The message says what the system refused; make that possible, or name another directory.'
-  return { section, code: 'speed-failed', level: 'problem', message: `A trial failed: ${message}`, advice }
+function failed(error: Reason): Finding {
+  const message = `Paging out for a trial failed: ${error.message}`
+  return { section, code: 'speed-failed', level: 'problem', message, advice: adviceAbout(error) }
 }
 
 function cached({ payloadBytes, out, back, copy }: SpeedFacts): Finding {
   const row = (name: string, transfer: TransferFacts) => {
     const ratio = Number((copy.bytesPerSecond / transfer.bytesPerSecond).toFixed(1))
-    return `${name} ${speed(transfer.bytesPerSecond)} (${ratio} x a copy), longest call ${milliseconds(transfer.longestMs)}`
+    return `${name} ${speed(transfer.bytesPerSecond)} (${ratio} x the time of a copy), longest call ${milliseconds(transfer.longestMs)}`
   }
   return {
     section,

@@ -132,7 +132,8 @@ pub struct NativeFacts {
 }
 
 /// Gathers what there is to know about a pager with these options, off the JavaScript thread. `environment` is as for
-/// `useEnvironment`. Opens nothing that stays open, and leaves nothing behind.
+/// `useEnvironment`. Leaves nothing behind; of files, only those that tell of memory limits stay open once the speed was
+/// measured, which the pagers of the process share.
 #[napi(catch_unwind, ts_return_type = "Promise<NativeFacts>")]
 pub fn examine(
     scratch_dir: Option<String>,

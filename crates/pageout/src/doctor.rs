@@ -2,7 +2,8 @@
 //! tells of the npm package is made of them.
 //!
 //! Nothing here changes a pager that exists, prints, or leaves anything behind; a directory that is not there yet is not made. It
-//! takes some milliseconds, [`speed`] about a second.
+//! takes some milliseconds, [`speed`] about a second: of files, only those that tell of memory limits stay open
+//! after that, which the pagers of the process share.
 //!
 //! ```
 //! use pageout::{Pager, doctor};
@@ -29,7 +30,7 @@ use crate::error::Error;
 use crate::pager::{Examined, PagerBuilder};
 
 /// Descriptors that a pager needs at most while no file of it is full or has failed: its directory, a file for each class of
-/// slots and each of four groups of threads.
+/// slots and each of four groups of threads. The process has a few more, once, for what tells of its memory.
 pub const PAGER_DESCRIPTORS: u64 = crate::store::FILES_MAX + 1;
 
 /// Looks for a scratch directory as a pager with these options does, with the same checks and reasons.

@@ -74,7 +74,7 @@ impl Examined {
         let environment = known(lock(&pager.shared.opening).as_ref());
         let facts = ScratchFacts { refused: Vec::new(), chosen: None, untried: Vec::new(), error: None };
         let mut this = Self { pager, facts, place: None };
-        for path in candidates(named, &environment) {
+        for path in named.map_or_else(|| environment.candidates(), |path| vec![path]) {
             if this.place.is_some() {
                 this.facts.untried.push(path);
                 continue;
@@ -105,13 +105,6 @@ impl Examined {
     pub(crate) fn measured_file(&self) -> Option<OwnedFd> {
         self.pager.shared.store.get()?.measured_file()
     }
-}
-
-/// The directory that was named, or those of the default search, each once.
-fn candidates(named: Option<PathBuf>, environment: &Environment) -> Vec<PathBuf> {
-    let paths: Vec<_> = named.map_or_else(|| environment.clone().candidates().collect(), |path| vec![path]);
-    let is_first = |position: usize| !paths[..position].contains(&paths[position]);
-    (0..paths.len()).filter(|&position| is_first(position)).map(|position| paths[position].clone()).collect()
 }
 
 /// A directory to look at, and where that is done. One that is not there is not made, since somebody else may make it at the same
@@ -256,13 +249,5 @@ mod tests {
             assert_ne!(before, after);
         }
         assert_eq!(place.tell(Error::Closed).code(), Error::Closed.code());
-    }
-
-    #[test]
-    fn a_directory_is_looked_at_once() {
-        let environment =
-            Environment { scratch_dir: Some("/var/tmp".into()), temporary_dir: "/tmp".into(), capacity_bytes: None };
-        assert_eq!(candidates(None, &environment), [Path::new("/var/tmp"), Path::new("/tmp")]);
-        assert_eq!(candidates(Some("/a".into()), &environment), [Path::new("/a")]);
     }
 }

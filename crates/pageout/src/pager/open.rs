@@ -67,10 +67,7 @@ impl Pager {
 
     fn open_first_usable(&self, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
         let mut tried: Vec<RefusedDir> = Vec::new();
-        for path in environment.clone().candidates() {
-            if tried.iter().any(|refused| refused.path == path) {
-                continue;
-            }
+        for path in environment.candidates() {
             match self.open(&path, environment) {
                 Ok(store) => return Ok(store),
                 // That is no fault of the directory.
