@@ -286,7 +286,6 @@ export interface NativeScratchDir {
   unnamedFiles: boolean
   reservedSpace: boolean
   holes: boolean
-  directIo?: boolean
 }
 
 /** How fast payloads go out and come back, and the device beneath. */

@@ -91,8 +91,7 @@ Scratch directory
   ok       /tmp serves: ext4 on /dev/vda, mounted at /
   ok       Room: 39.8 GiB of 252 GiB free; a pager may use 14.6 GiB (a tenth
            stays free)
-  ok       The file system has unnamed files, reserved space, holes; direct I/O
-           too, which pageout does not use
+  ok       The file system has unnamed files, reserved space, holes
 
 Memory
   ok       Machine: 23.5 GiB, 22.8 GiB available
@@ -237,7 +236,7 @@ test('a limit of the environment is named with the room, and is what to raise wh
 })
 
 test('what a file system lacks is a note, with what follows from it', t => {
-  const { level, message } = only(withChosen({ reservedSpace: false, holes: false, directIo: false }), 'file-system')
+  const { level, message } = only(withChosen({ reservedSpace: false, holes: false }), 'file-system')
   t.is(level, 'note')
   t.true(message.includes('has unnamed files.') && message.includes('a full disk may be reported by a write'), message)
   t.is(only(withChosen({}), 'file-system').level, 'ok')

@@ -108,7 +108,7 @@ function room({ freeBytes, totalBytes, capacityBytes }: ScratchDirFacts, { varia
   return { section, code: 'room', level, message, advice }
 }
 
-function abilities({ unnamedFiles, reservedSpace, holes, directIo }: ScratchDirFacts): Finding {
+function abilities({ unnamedFiles, reservedSpace, holes }: ScratchDirFacts): Finding {
   const named = [
     ['unnamed files', unnamedFiles, 'a file has a name for an instant'],
     ['reserved space', reservedSpace, 'a full disk may be reported by a write'],
@@ -117,8 +117,7 @@ function abilities({ unnamedFiles, reservedSpace, holes, directIo }: ScratchDirF
   const has = named.filter(([, has]) => has).map(([name]) => name)
   const lacks = named.filter(([, has]) => !has).map(([name, , then]) => `${name} (without: ${then})`)
   const can = has.join(', ') || 'none of what pageout uses where it is there'
-  const direct = directIo ? '; direct I/O too, which pageout does not use' : ''
-  const ok: Finding = { section, code: 'file-system', level: 'ok', message: `The file system has ${can}${direct}` }
+  const ok: Finding = { section, code: 'file-system', level: 'ok', message: `The file system has ${can}` }
   if (lacks.length === 0) return ok
   const advice = 'Nothing has to be done: pageout does without. On Linux a local ext4, xfs or btrfs has all of it.'
   return { ...ok, level: 'note', message: `${ok.message}. It lacks ${lacks.join(', ')}`, advice }

@@ -137,8 +137,6 @@ export interface ScratchDirFacts {
   readonly reservedSpace: boolean
   /** Whether space can be given back from the middle of a file (`FALLOC_FL_PUNCH_HOLE`). */
   readonly holes: boolean
-  /** Whether files can be read and written past the page cache (`O_DIRECT`), which pageout does not do. */
-  readonly directIo?: boolean
 }
 
 /** What the process may use of the memory. */

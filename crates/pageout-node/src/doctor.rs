@@ -45,7 +45,6 @@ pub struct NativeScratchDir {
     pub unnamed_files: bool,
     pub reserved_space: bool,
     pub holes: bool,
-    pub direct_io: Option<bool>,
 }
 
 /// Where a pager would have its scratch files.
@@ -209,7 +208,6 @@ impl From<ScratchDir> for NativeScratchDir {
             unnamed_files: directory.abilities.unnamed_files,
             reserved_space: directory.abilities.reserved_space,
             holes: directory.abilities.holes,
-            direct_io: directory.abilities.direct_io,
         }
     }
 }

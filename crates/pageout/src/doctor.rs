@@ -2,8 +2,8 @@
 //! tells of the npm package is made of them.
 //!
 //! Nothing here changes a pager that exists, prints, or leaves anything behind; a directory that is not there yet is not made. It
-//! takes some milliseconds, [`speed`] about a second: of files, only those that tell of memory limits stay open
-//! after that, which the pagers of the process share.
+//! takes some milliseconds, [`speed`] about a second. Of files, only those that tell of memory limits stay open after
+//! that, which the pagers of the process share.
 //!
 //! ```
 //! use pageout::{Pager, doctor};

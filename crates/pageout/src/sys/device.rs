@@ -138,8 +138,6 @@ pub struct Abilities {
     /// Space that is given back from the middle of a file (`FALLOC_FL_PUNCH_HOLE`). Else what is free below the last payload of
     /// a file stays with it.
     pub holes: bool,
-    /// Transfers past the page cache (`O_DIRECT`). Pagers do not use them. `None` where the system does not say.
-    pub direct_io: Option<bool>,
 }
 
 impl Abilities {

@@ -76,8 +76,7 @@ impl Directory for LinuxDirectory {
 
     fn abilities(&self) -> Outcome<Abilities> {
         let file = LinuxFile::new(self.create()?);
-        let direct_io = Some(calls::allows_direct_io(file.portable.as_fd()));
-        Ok(Abilities { unnamed_files: self.unnamed.load(Relaxed), direct_io, ..Abilities::of(&file) })
+        Ok(Abilities { unnamed_files: self.unnamed.load(Relaxed), ..Abilities::of(&file) })
     }
 
     fn measured_file(&self) -> Option<OwnedFd> {

@@ -97,12 +97,6 @@ pub(in crate::sys) fn sync_data(file: BorrowedFd<'_>) -> Outcome<()> {
     retried_int("fdatasync", || unsafe { libc::fdatasync(file.as_raw_fd()) }).map(drop)
 }
 
-/// Whether a file can be read and written past the page cache. It can from then on.
-pub(super) fn allows_direct_io(file: BorrowedFd<'_>) -> bool {
-    // SAFETY: `file` is open for the call; F_SETFL takes an int.
-    retried_int("fcntl", || unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_DIRECT) }).is_ok()
-}
-
 /// Reserves disk space for a range and lengthens the file to it.
 pub(super) fn reserve(file: BorrowedFd<'_>, offset: u64, len_bytes: u64) -> Outcome<()> {
     fallocate(file, 0, offset, len_bytes)
