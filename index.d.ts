@@ -136,6 +136,13 @@ export declare function discardPages(view: ArrayBufferView): void
 /** Ends an exposure: nobody but the package can reach the memory any more, which is where it was or where `relocate` said. */
 export declare function endExposure(pager: PagerRef, ticket: number): void
 
+/**
+ * Gathers what there is to know about a pager with these options, off the JavaScript thread. `environment` is as for
+ * `useEnvironment`. Leaves nothing behind; of files, only those that tell of memory limits stay open once the speed was
+ * measured, which the pagers of the process share.
+ */
+export declare function examine(scratchDir: string | undefined | null, allowRamBacked: boolean, measuresSpeed: boolean, environment?: Array<string> | undefined | null): Promise<NativeFacts>
+
 /** Keeps every page that a view's memory touches out of core dumps. */
 export declare function excludeFromCoreDumps(view: ArrayBufferView): void
 
@@ -192,6 +199,112 @@ export declare function makeBudget(limitBytes?: number | undefined | null): Budg
 
 /** Something to stop a pageout with. */
 export declare function makeStop(): StopRef
+
+/** All of it. Of the speed either the numbers, or why there are none, or neither where it was not asked for or has no room. */
+export interface NativeFacts {
+  scratch: NativeScratch
+  memory: NativeMemory
+  process: NativeProcess
+  speed?: NativeSpeed
+  speedError?: NativeReason
+}
+
+/** A limit of the process. */
+export interface NativeLimit {
+  soft?: number
+  hard?: number
+  used?: number
+}
+
+/** What the process may use of the memory. */
+export interface NativeMemory {
+  physicalBytes?: number
+  availableBytes?: number
+  limitBytes?: number
+  groupFreeBytes?: number
+  autoBytes: number
+  swapBytes: number
+  swapFreeBytes: number
+  groups: Array<NativeMemoryGroup>
+}
+
+/** A memory group around the process. */
+export interface NativeMemoryGroup {
+  version: number
+  directory: string
+  limitBytes?: number
+  highBytes?: number
+  usedBytes?: number
+  heldBytes?: number
+  swapLimitBytes?: number
+  swapUsedBytes?: number
+}
+
+/** What the system lets the process have, and the descriptors that a pager needs at most. */
+export interface NativeProcess {
+  addressSpaceBytes: NativeLimit
+  dataBytes: NativeLimit
+  fileBytes: NativeLimit
+  descriptors: NativeLimit
+  pagerDescriptors: number
+}
+
+/** A failure in words. */
+export interface NativeReason {
+  code: string
+  message: string
+  syscall?: string
+  fileSystem?: string
+}
+
+/** A directory that was refused. */
+export interface NativeRefused {
+  path: string
+  reason: NativeReason
+}
+
+/** Where a pager would have its scratch files. */
+export interface NativeScratch {
+  refused: Array<NativeRefused>
+  chosen?: NativeScratchDir
+  untried: Array<string>
+  error?: NativeReason
+}
+
+/** A directory that serves. */
+export interface NativeScratchDir {
+  path: string
+  isNew: boolean
+  fileSystem: string
+  mountPoint?: string
+  mountSource?: string
+  isInMemory: boolean
+  isRemote: boolean
+  freeBytes?: number
+  totalBytes?: number
+  capacityBytes: number
+  unnamedFiles: boolean
+  reservedSpace: boolean
+  holes: boolean
+}
+
+/** How fast payloads go out and come back, and the device beneath. */
+export interface NativeSpeed {
+  payloadBytes: number
+  out: NativeTransfer
+  back: NativeTransfer
+  copy: NativeTransfer
+  deviceWrite?: NativeTransfer
+  deviceRead?: NativeTransfer
+}
+
+/** Transfers of one kind. */
+export interface NativeTransfer {
+  calls: number
+  bytes: number
+  bytesPerSecond: number
+  longestMs: number
+}
 
 /**
  * The key of memory that is to be freed now, negative where it did not leave to make room for others; 0 where there is none. Says

@@ -55,13 +55,14 @@ for (const [name, version] of COMPILERS) {
 test('the compiler sees all of the consumer project', async t => {
   const listing = [compiler('typescript'), '--listFilesOnly', '--project', CONSUMER]
   const files = await output(process.execPath, listing)
-  for (const file of ['main.ts', 'promises.ts', 'without-node.ts']) t.true(files.includes(join('consumer', file)), file)
+  for (const file of ['doctor.ts', 'main.ts', 'promises.ts', 'without-node.ts'])
+    t.true(files.includes(join('consumer', file)), file)
 })
 
 test('the public types never say any', t => {
   const dist = readdirSync(join(ROOT, 'dist'), { recursive: true, encoding: 'utf8' })
   const declarations = dist.filter(name => name.endsWith('.d.ts')).map(name => join('dist', name))
-  t.true(declarations.includes(join('dist', 'promises.d.ts')))
+  t.true(['promises', 'doctor'].every(entry => declarations.includes(join('dist', `${entry}.d.ts`))))
   for (const path of ['index.d.ts', ...declarations]) {
     const code = readFileSync(join(ROOT, path), 'utf8').replace(/\/\*.*?\*\/|\/\/[^\n]*/gs, '')
     t.regex(code, /\bexport\b/, path)

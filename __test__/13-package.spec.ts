@@ -15,6 +15,7 @@ const node = (...args: string[]) => output(process.execPath, args, { cwd: ROOT }
 interface Manifest {
   readonly name: string
   readonly version: string
+  readonly bin: Record<string, string>
   readonly exports: Record<string, string | Record<'import' | 'require', { types: string; default: string }>>
 }
 const manifest = JSON.parse(text('package.json')) as Manifest
@@ -73,6 +74,8 @@ test('nothing but the entry points can be imported', async t => {
     'dist/index.mjs',
     'dist/model/handle.js',
     'dist/addon/load.js',
+    'dist/cli.js',
+    'dist/doctor/findings.js',
     'dist/pager/core.js',
     'src/index.ts',
   ]) {
@@ -89,6 +92,7 @@ test('every entry point has a face for import and a module for require, each wit
   for (const [entry, name] of [
     ['.', 'index'],
     ['./promises', 'promises'],
+    ['./doctor', 'doctor'],
   ] as const) {
     t.deepEqual(manifest.exports[entry], {
       import: { types: `./dist/${name}.d.mts`, default: `./dist/${name}.mjs` },
@@ -97,7 +101,7 @@ test('every entry point has a face for import and a module for require, each wit
   }
 })
 
-for (const name of ['index', 'promises']) {
+for (const name of ['index', 'promises', 'doctor']) {
   test(`the face of ${name} exports what the module exports, values and types`, t => {
     const [face, types] = [`dist/${name}.mjs`, `dist/${name}.d.mts`].map(text)
     const required = createRequire(import.meta.url)(join(ROOT, 'dist', `${name}.js`)) as object
@@ -118,6 +122,11 @@ function namesIn(code = '', lists: RegExp): string[] {
     .filter(name => name !== '')
     .sort()
 }
+
+test('the command is a program that Node runs', async t => {
+  t.deepEqual(manifest.bin, { pageout: './dist/cli.js' })
+  t.true(text('dist/cli.js').startsWith('#!/usr/bin/env node\n'))
+})
 
 test('require gives the same package as import', async t => {
   const script = `

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import * as pageout from 'pageout'
+import * as doctor from 'pageout/doctor'
 import * as promises from 'pageout/promises'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -124,7 +125,7 @@ function missing(names: readonly string[]): string[] {
 }
 
 test('docs/api.md names every export', t => {
-  t.deepEqual(missing([...Object.keys(pageout), ...Object.keys(promises)]), [])
+  t.deepEqual(missing([pageout, promises, doctor].flatMap(Object.keys)), [])
 })
 
 /** Names of what a class and its instances can do. */
@@ -153,29 +154,45 @@ test('docs/api.md names every member of Borrow', t => {
 })
 
 test('docs/api.md names every type', t => {
-  for (const entry of ['dist/index.d.ts', 'dist/promises.d.ts']) {
+  for (const entry of ['dist/index.d.ts', 'dist/promises.d.ts', 'dist/doctor.d.ts']) {
     const lists = [...text(entry).matchAll(/^export (?:type )?\{(.*?)\}/gms)].map(([, list = '']) => list)
     t.deepEqual(missing(lists.flatMap(list => list.replaceAll('type ', '').match(/\w+/g) ?? [])), [], entry)
   }
 })
 
 const FIELDS = [
-  ['PagerOptions', 'types'],
-  ['PageoutOptions', 'types'],
-  ['TargetOptions', 'types'],
-  ['StreamOptions', 'types'],
-  ['PagerStats', 'types'],
-  ['SignalOptions', 'types'],
-  ['BorrowOptions', 'types'],
-  ['TraceContext', 'types'],
-  ['PageoutError', 'errors'],
-  ['RefusedDir', 'errors'],
+  ['PagerOptions', 'model/types'],
+  ['PageoutOptions', 'model/types'],
+  ['TargetOptions', 'model/types'],
+  ['StreamOptions', 'model/types'],
+  ['PagerStats', 'model/types'],
+  ['SignalOptions', 'model/types'],
+  ['BorrowOptions', 'model/types'],
+  ['TraceContext', 'model/types'],
+  ['PageoutError', 'model/errors'],
+  ['RefusedDir', 'model/errors'],
+  ['DiagnoseOptions', 'doctor/types'],
+  ['Diagnosis', 'doctor/types'],
+  ['Facts', 'doctor/types'],
+  ['Finding', 'doctor/types'],
+  ['Reason', 'doctor/types'],
+  ['InstallationFacts', 'doctor/types'],
+  ['AddonLook', 'doctor/types'],
+  ['ScratchFacts', 'doctor/types'],
+  ['RefusedFacts', 'doctor/types'],
+  ['ScratchDirFacts', 'doctor/types'],
+  ['MemoryFacts', 'doctor/types'],
+  ['MemoryGroupFacts', 'doctor/types'],
+  ['ProcessFacts', 'doctor/types'],
+  ['LimitFacts', 'doctor/types'],
+  ['SpeedFacts', 'doctor/types'],
+  ['TransferFacts', 'doctor/types'],
 ] as const
 
 for (const [type, file] of FIELDS) {
   test(`docs/api.md names every field of ${type}`, t => {
     const [, body = ''] =
-      new RegExp(`^export [^\n]*\\b${type}\\b[^\n]*\\{(.*?)^\\}`, 'ms').exec(text(`dist/model/${file}.d.ts`)) ?? []
+      new RegExp(`^export [^\n]*\\b${type}\\b[^\n]*\\{(.*?)^\\}`, 'ms').exec(text(`dist/${file}.d.ts`)) ?? []
     const fields = [...body.matchAll(/^ +(?:readonly )?(\w+)\??:/gm)].map(([, field = '']) => field)
     t.deepEqual(missing(fields), [])
   })

@@ -63,6 +63,7 @@ function program(folder: string, loader: string): string {
 function failed(t: ExecutionContext, seen: Imported, platform: string, says: readonly string[]): void {
   t.deepEqual([seen.name, seen.code, seen.platform], ['PageoutError', 'ERR_PAGEOUT_ADDON', platform])
   for (const part of [platform, NODE, ...says]) t.true(seen.message?.includes(part), `${part} in: ${seen.message}`)
+  t.true(seen.message?.endsWith('run `npx pageout doctor`'), seen.message)
 }
 
 test('an installed package is imported', async t => {
@@ -119,8 +120,10 @@ for (const [what, addon] of [
     const seen = await importIn(installation(t, { [PLATFORM]: addon }))
     t.truthy(seen.cause?.message)
     t.is(seen.cause?.code, addon === undefined ? 'MODULE_NOT_FOUND' : 'ERR_DLOPEN_FAILED')
-    const [reason = ''] = seen.cause?.message.split('\n') ?? []
+    // What follows is for those who make packages.
+    const [reason = ''] = seen.cause?.message.split(/\n|\. Please verify/) ?? []
     failed(t, seen, PLATFORM, [`@pageout/${PLATFORM} does not load`, reason, 'Install pageout again'])
+    t.notRegex(seen.message ?? '', /Please verify/)
     t.is(seen.packageName, `@pageout/${PLATFORM}`)
   })
 }
@@ -203,7 +206,7 @@ test('in an isolated node_modules the message is for pnpm', async t => {
 
 /** Makes one file of the package, as bundlers do, and asks it for the addon. */
 function bundle(folder: string): string {
-  const ofAddon = ['load', 'failures', 'entry', 'platform'].map(name => `/addon/${name}.js`)
+  const ofAddon = ['load', 'search', 'failures', 'entry', 'platform'].map(name => `/addon/${name}.js`)
   const modules = [...ofAddon, '/model/errors.js', '/runtime/signal.js', '/runtime/captured.js', '/runtime/node.js']
   const bodies = modules.map(name => {
     return `${JSON.stringify(name)}: (exports, require) => {\n${text(join('dist', name))}\n},\n`
@@ -484,7 +487,7 @@ test('npm holds what the build tool makes of package.json', async t => {
 })
 
 test('the platforms of the loader are those that are published, and their packages are written out for tools', t => {
-  const written = [...text('dist/addon/load.js').matchAll(/join\(__dirname, '\.\.\/\.\.\/\.\.\/([^']+)'\)/g)].map(
+  const written = [...text('dist/addon/search.js').matchAll(/join\(__dirname, '\.\.\/\.\.\/\.\.\/([^']+)'\)/g)].map(
     ([, name]) => name,
   )
   t.deepEqual(
@@ -494,7 +497,7 @@ test('the platforms of the loader are those that are published, and their packag
 })
 
 test('the loader says the version and the Node of package.json', t => {
-  const constants = [...text('src/addon/load.ts').matchAll(/^const (VERSION|NODES) = '(.*)'$/gm)].map(
+  const constants = [...text('src/addon/search.ts').matchAll(/^const (VERSION|NODES) = '(.*)'$/gm)].map(
     ([, , value]) => value,
   )
   t.deepEqual(constants, [manifest.version, manifest.engines.node])
@@ -514,7 +517,7 @@ test('what is published runs nothing when it is installed, and holds what it nee
 })
 
 test('the types of the entry points need none of the addon', t => {
-  const reached = new Set(['index.d.mts', 'promises.d.mts', 'index.d.ts', 'promises.d.ts'])
+  const reached = new Set(['index', 'promises', 'doctor'].flatMap(entry => [`${entry}.d.mts`, `${entry}.d.ts`]))
   for (const name of reached) {
     for (const [, from = ''] of text(join('dist', name)).matchAll(/(?:from|import) '([^']+)'/g)) {
       t.regex(from, /^\.{1,2}\/[\w/-]+\.m?js$/, name)

@@ -15,6 +15,11 @@ const PROMISES = `
   if (bytes[0] !== 7) throw new Error('the byte did not come back')
   console.log('promises: works')
 `
+const DIAGNOSIS = `
+  import { diagnose } from 'pageout/doctor'
+  const { canServe, findings } = await diagnose()
+  console.log(canServe ? 'doctor: works' : findings.filter(({ level }) => level === 'problem').map(({ code }) => code).join())
+`
 
 /** What a user runs, by the name of its file. */
 function programs() {
@@ -24,6 +29,7 @@ function programs() {
     'import.mjs': `import { pageout, take } from 'pageout'\nconst how = 'import'\n${USE}`,
     'require.cjs': `const { pageout, take } = require('pageout')\nconst how = 'require'\n${USE}`,
     'promises.mjs': PROMISES,
+    'doctor.mjs': DIAGNOSIS,
     'quick-start.mjs': quickStart[1],
     'smoke.mjs': readFileSync(`${ROOT}__test__/smoke/smoke.mjs`, 'utf8'),
   }
@@ -89,6 +95,10 @@ export function consume(place, registry, foreign) {
       writeFileSync(join(folder, name), source)
       said[name] = await node('--expose-gc', name)
     }
+    expectSaid('the doctor', said['doctor.mjs'], 'doctor: works')
+    // As npx does.
+    const report = JSON.parse(await node('node_modules/.bin/pageout', 'doctor', '--json', '--no-speed'))
+    if (!report.canServe) throw new Error(`the command finds problems: ${JSON.stringify(report.findings)}`)
     if (foreign) {
       cpSync(foreign, join(folder, 'node_modules', packageOf(place.suffix), `pageout.${place.suffix}.node`))
       await expectImport(node, 'ERR_PAGEOUT_ADDON ERR_DLOPEN_FAILED')
@@ -101,7 +111,11 @@ export function consume(place, registry, foreign) {
 /** Installs without what is optional, which the addon is, and without scripts, of which there are none. */
 export async function consumeOtherwise(place, registry) {
   const expecting = outcome => (_, node) => expectImport(node, outcome)
-  await installed(place, registry, ['--omit=optional'], expecting('ERR_PAGEOUT_ADDON MODULE_NOT_FOUND'))
+  await installed(place, registry, ['--omit=optional'], async (folder, node) => {
+    await expecting('ERR_PAGEOUT_ADDON MODULE_NOT_FOUND')(folder, node)
+    writeFileSync(join(folder, 'doctor.mjs'), DIAGNOSIS)
+    expectSaid('the doctor', await node('doctor.mjs'), 'addon')
+  })
   await installed(place, registry, ['--ignore-scripts'], expecting('loaded'))
 }
 
@@ -109,8 +123,11 @@ export async function consumeOtherwise(place, registry) {
 async function expectImport(node, outcome) {
   const print =
     "import('pageout').then(() => console.log('loaded'), error => console.log(error.code, error.cause?.code))"
-  const said = (await node('--eval', print)).trim()
-  if (said !== outcome) throw new Error(`importing the package came to ${said}, not ${outcome}`)
+  expectSaid('importing the package', await node('--eval', print), outcome)
+}
+
+function expectSaid(what, said, wanted) {
+  if (said.trim() !== wanted) throw new Error(`${what} came to ${said.trim()}, not ${wanted}`)
 }
 
 /** The packages of a scope. */

@@ -39,7 +39,7 @@ try {
   registry = await serve(folder)
   const { packages, files, bytes, smoke } = await consume(place, registry.origin)
   console.log(`${place.name}, npm install pageout: ${packages} packages, ${files} files, ${bytes} bytes, no scripts`)
-  console.log(`import, require, promises, quick start: work; smoke checks: ${smoke}`)
+  console.log(`import, require, promises, doctor, quick start: work; smoke checks: ${smoke}`)
   await consumeOtherwise(place, registry.origin)
   console.log('--omit=optional: refused by name; --ignore-scripts: works')
 } finally {

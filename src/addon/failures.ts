@@ -1,6 +1,6 @@
 /** What is said where the addon cannot be loaded: ERR_PAGEOUT_ADDON, with what to do. */
 
-import { PageoutError } from '../model/errors.js'
+import { DOCTOR, PageoutError } from '../model/errors.js'
 
 /** What asks for the addon, and where it runs. */
 export interface Place {
@@ -37,12 +37,12 @@ const EXTERNAL =
 export function oldNode(version: string, nodes: string): PageoutError {
   const { platform, arch, versions } = process
   const message = `pageout ${version} needs Node ${nodes}, and this is Node ${versions.node}: use a newer Node`
-  return new PageoutError('ERR_PAGEOUT_ADDON', message, { platform: `${platform}-${arch}` })
+  return notHere(message, { platform: `${platform}-${arch}` })
 }
 
 export function notSupported({ platform }: Place, platforms: readonly string[]): PageoutError {
   const message = `pageout does not run under ${here(platform)}, only on ${platforms.join(', ')}. On Windows, use WSL. On 64-bit hardware, install the 64-bit Node`
-  return new PageoutError('ERR_PAGEOUT_ADDON', message, { platform })
+  return notHere(message, { platform })
 }
 
 export function otherVersion(place: Place, { origin, name }: Found, version: string | undefined): PageoutError {
@@ -52,8 +52,8 @@ export function otherVersion(place: Place, { origin, name }: Found, version: str
 
 /** The file is there, and the system or Node refuses it. */
 export function notLoaded(place: Place, { origin, name }: Found, error: unknown): PageoutError {
-  // Lines about who required it follow the first.
-  const [reason = ''] = (error as Error).message.split(/\.?(?:\n|$)/, 1)
+  // Lines about who required it follow the first, and where a package lacks its file, advice for those who make packages.
+  const [reason = ''] = (error as Error).message.split(/\.?(?:\n|$)|\. Please verify/, 1)
   const advice = adviceFor(error as NodeJS.ErrnoException, reason, place.platform) ?? `${DAMAGED}. ${REPLACE[origin]}`
   return unusable(place, `${name} does not load: ${reason}. ${advice}`, error)
 }
@@ -186,5 +186,9 @@ function here(platform: string): string {
 
 function unusable({ platform, packageName }: Place, message: string, cause?: unknown): PageoutError {
   const options = cause === undefined ? {} : { cause }
-  return new PageoutError('ERR_PAGEOUT_ADDON', `${message} (${here(platform)})`, { platform, packageName }, options)
+  return notHere(`${message} (${here(platform)})`, { platform, packageName }, options)
+}
+
+function notHere(message: string, details: object, options?: ErrorOptions): PageoutError {
+  return new PageoutError('ERR_PAGEOUT_ADDON', `${message}${DOCTOR}`, details, options)
 }

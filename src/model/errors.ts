@@ -4,6 +4,9 @@ import { util } from '../runtime/node.js'
 import { abortReason } from '../runtime/signal.js'
 import type { Chunk } from './types.js'
 
+/** How the message of an error ends whose cause lies outside of the program. */
+export const DOCTOR = '. To find out more, run `npx pageout doctor`'
+
 /** A directory that could not serve as scratch directory, and why. */
 export interface RefusedDir {
   readonly path: string
@@ -112,7 +115,8 @@ function translated(thrown: unknown): PageoutError {
   const [only] = refused.length === 1 ? refused : []
   const { errno, syscall } = only?.error ?? {}
   const place = only && { path: only.path, ...(errno !== undefined && { errno, syscall }) }
-  return new PageoutError(code, message, { ...details, ...place, tried: refused }, { cause: refused.at(-1)?.error })
+  const all = { ...details, ...place, tried: refused }
+  return new PageoutError(code, `${message}${DOCTOR}`, all, { cause: refused.at(-1)?.error })
 }
 
 /** Calls the addon; what it throws becomes an error of this package. */

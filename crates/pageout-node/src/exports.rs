@@ -271,7 +271,7 @@ fn read_ranges(
     handle.pager().read_into(&handle, ranges, target.bytes_mut()).map_err(|error| throw(env, &error))
 }
 
-fn environment_of(values: Vec<String>) -> Result<Environment> {
+pub fn environment_of(values: Vec<String>) -> Result<Environment> {
     let [scratch_dir, temporary_dir, capacity_bytes] =
         <[String; 3]>::try_from(values).map_err(|_| internal("an environment has three values"))?;
     let filled = |value: String| Some(value).filter(|value| !value.is_empty());

@@ -15,6 +15,7 @@ mod asynchronous;
 mod collect;
 #[allow(unsafe_code, reason = "reads memory that JavaScript lends")]
 mod departures;
+mod doctor;
 #[allow(unsafe_code, reason = "throws what it has made")]
 mod error;
 mod exports;

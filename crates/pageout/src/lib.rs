@@ -53,7 +53,8 @@
 //!
 //! # Where the bytes go
 //! Without [`PagerBuilder::scratch_dir`] or [`set_scratch_dir`], to the first usable of `$PAGEOUT_SCRATCH_DIR`, the system's
-//! temporary directory and `/var/tmp`. A directory in memory is refused unless it is allowed by option.
+//! temporary directory and `/var/tmp`. A directory in memory is refused unless it is allowed by option. What a machine has, and lacks,
+//! is told by [`doctor`].
 //!
 //! Without [`PagerBuilder::capacity_bytes`] a pager leaves a tenth of the file system free, whoever else writes to it. A pageout that
 //! is refused leaves the disk as full as it was. Disk space that no payload uses goes back by itself within seconds: what stays is
@@ -141,6 +142,7 @@ compile_error!("pageout supports 64-bit targets only: its payloads may be longer
 
 mod block;
 mod budget;
+pub mod doctor;
 mod error;
 mod global;
 mod keeper;

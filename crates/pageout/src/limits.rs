@@ -28,6 +28,8 @@ mod pressure {
     }
 }
 
+mod survey;
+
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -43,6 +45,8 @@ use crate::units::{MIB, to_u64};
 pub(crate) use auto::Auto;
 use groups::{Events, Version};
 use pressure::Watch;
+pub(crate) use survey::memory as survey;
+pub use survey::{MemoryFacts, MemoryGroup};
 
 /// Memory is looked at again when so much more was written, by all pagers of the process together.
 const REFRESH_BYTES: u64 = 64 * MIB;

@@ -46,6 +46,11 @@ impl Auto {
         self.after(super::look(), memory::physical_bytes(), resident_bytes)
     }
 
+    /// The first limit of a budget in a process of which `sample` is known.
+    pub(super) fn first(sample: MemorySample, physical_bytes: u64) -> u64 {
+        Self::default().after(Look { sample, pressures: 0 }, physical_bytes, 0)
+    }
+
     fn after(&mut self, look: Look, physical_bytes: u64, resident_bytes: u64) -> u64 {
         // In a forked child the count begins again.
         let is_pressed = self.pressures.replace(look.pressures).is_some_and(|before| look.pressures > before);

@@ -9,14 +9,14 @@ use tempfile::TempDir;
 
 use super::*;
 
-const V1: &str = "33 25 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
-const V2: &str = "31 24 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+pub(super) const V1: &str = "33 25 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+pub(super) const V2: &str = "31 24 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
 
 /// A directory with what Linux shows below `/proc` and `/sys`.
-struct Machine(TempDir);
+pub(super) struct Machine(TempDir);
 
 impl Machine {
-    fn new(membership: &str, mounts: impl AsRef<[u8]>) -> Self {
+    pub(super) fn new(membership: &str, mounts: impl AsRef<[u8]>) -> Self {
         let this = Self(tempfile::tempdir().expect("a temporary directory"));
         this.write("proc/self/cgroup", membership);
         this.write("proc/self/mountinfo", mounts);
@@ -24,14 +24,14 @@ impl Machine {
         this
     }
 
-    fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().expect("a directory")).expect("new directories");
         fs::write(path, text).expect("a file");
     }
 
     /// A group of version 2: both limits and its anonymous memory.
-    fn group(&self, group: &str, max: &str, high: &str, anon: u64) {
+    pub(super) fn group(&self, group: &str, max: &str, high: &str, anon: u64) {
         let directory = format!("sys/fs/cgroup{group}");
         self.write(&format!("{directory}/memory.max"), format!("{max}\n"));
         self.write(&format!("{directory}/memory.high"), format!("{high}\n"));
@@ -43,6 +43,10 @@ impl Machine {
     fn events(&self, group: &str, high: u64, max: u64, oom: u64) {
         let text = format!("low 9\nhigh {high}\nmax {max}\noom {oom}\noom_kill 0\noom_group_kill 0\n");
         self.write(&format!("sys/fs/cgroup{group}/memory.events.local"), text);
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.0.path()
     }
 
     fn limits(&self) -> Limits {

@@ -180,6 +180,12 @@ impl PagerBuilder {
         Ok(pager)
     }
 
+    /// The same without the directory that was named, and that directory.
+    pub(super) fn without_scratch_dir(mut self) -> (Self, Option<PathBuf>) {
+        let scratch_dir = self.scratch_dir.take();
+        (self, scratch_dir)
+    }
+
     fn assemble(self) -> Pager {
         let budget = match self.resident {
             Resident::Bytes(0) => None,

@@ -34,9 +34,15 @@ impl Environment {
         }
     }
 
-    /// The directories of the default search, in its order.
-    pub(super) fn candidates(self) -> impl Iterator<Item = PathBuf> {
-        self.scratch_dir.into_iter().chain([self.temporary_dir, PathBuf::from("/var/tmp")])
+    /// The directories of the default search, in its order, each once.
+    pub(super) fn candidates(&self) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for path in self.scratch_dir.iter().chain([&self.temporary_dir, &PathBuf::from("/var/tmp")]) {
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+        paths
     }
 
     /// The default capacity.
@@ -50,5 +56,17 @@ impl Environment {
             name: CAPACITY_VARIABLE,
             problem: format!("must be a number of bytes, at least 1, not '{}'", value.display()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_looked_at_once() {
+        let environment =
+            Environment { scratch_dir: Some("/var/tmp".into()), temporary_dir: "/tmp".into(), capacity_bytes: None };
+        assert_eq!(environment.candidates(), ["/var/tmp", "/tmp"].map(PathBuf::from));
     }
 }

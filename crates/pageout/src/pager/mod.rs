@@ -9,6 +9,7 @@ mod borrowed;
 mod builder;
 mod collector;
 mod environment;
+mod examined;
 mod handle;
 #[cfg(feature = "addon-internals")]
 mod lent;
@@ -32,6 +33,8 @@ pub use borrowed::Borrowed;
 pub use builder::PagerBuilder;
 pub use collector::Collector;
 pub use environment::Environment;
+pub(crate) use examined::Examined;
+pub use examined::{ScratchDir, ScratchFacts};
 pub use handle::{Handle, TakeError};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]

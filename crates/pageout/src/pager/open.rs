@@ -36,7 +36,7 @@ impl Pager {
         }
     }
 
-    fn open(&self, root: &Path, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
+    pub(super) fn open(&self, root: &Path, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
         let mut options = self.shared.store_options;
         if options.capacity_bytes.is_none() {
             options.default_up_to = environment.capacity()?;
@@ -67,10 +67,7 @@ impl Pager {
 
     fn open_first_usable(&self, environment: &Environment) -> Result<UnsizedArc<Store>, Error> {
         let mut tried: Vec<RefusedDir> = Vec::new();
-        for path in environment.clone().candidates() {
-            if tried.iter().any(|refused| refused.path == path) {
-                continue;
-            }
+        for path in environment.candidates() {
             match self.open(&path, environment) {
                 Ok(store) => return Ok(store),
                 // That is no fault of the directory.
@@ -83,7 +80,7 @@ impl Pager {
 }
 
 /// The environment that counts: what was chosen, else the process's own as it is now.
-fn known(chosen: Option<&Environment>) -> Environment {
+pub(super) fn known(chosen: Option<&Environment>) -> Environment {
     chosen.cloned().unwrap_or_else(Environment::of_process)
 }
 

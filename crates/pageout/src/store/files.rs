@@ -9,11 +9,15 @@ use crate::error::Error;
 use crate::slots::{CLASS_COUNT, Class};
 use crate::sync::{Arc, Mutex, UnsizedArc, lock};
 use crate::sys::Device;
+use crate::units::to_u64;
 
 /// Files of each class that threads are spread over. Four, also with fewer cores: a thread that is preempted while it holds a
 /// file's lock stops only those that share the file (8 threads on 2 cores: up to 1.5 x of the throughput with two). More gain
 /// nothing, since writers are limited by memory bandwidth before.
 pub(super) const SHARDS: usize = 4;
+
+/// Files that serve at a time, at most.
+pub(crate) const FILES_MAX: u64 = to_u64(CLASS_COUNT * SHARDS);
 
 /// The files of one process. A forked child has files of its own, and only reads these.
 #[derive(Debug)]

@@ -23,6 +23,7 @@
 //!   child may read.
 
 mod claim;
+mod examined;
 mod files;
 mod growth;
 #[cfg(all(test, pageout_loom))]
@@ -37,6 +38,7 @@ mod write_behind;
 use std::path::Path;
 use std::sync::Weak;
 
+pub(crate) use files::FILES_MAX;
 pub(crate) use place::{Place, Segment};
 pub(crate) use slot::Slot;
 

@@ -1,13 +1,14 @@
 //! The scratch directory of a store: opened with all checks, and again when it was removed or replaced.
 
 use std::io::IoSlice;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::slots::slot_bytes_for;
 use crate::sync::{Mutex, UnsizedArc, lock};
-use crate::sys::device::{DirectoryFacts, Failure};
+use crate::sys::device::{Abilities, DirectoryFacts, Failure};
 use crate::sys::{Device, Directory, ScratchFile, destination};
 
 /// File systems are waited for this often at most: calls that are refused again and again shall be refused soon.
@@ -72,6 +73,19 @@ impl Root {
     /// The call that failed.
     pub(super) fn facts(&self) -> Result<DirectoryFacts, Error> {
         self.current()?.directory.facts().map_err(|failure| self.error(failure))
+    }
+
+    /// What can be done in the directory.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub(super) fn abilities(&self) -> Result<Abilities, Error> {
+        self.current()?.directory.abilities().map_err(|failure| self.error(failure))
+    }
+
+    /// A file there that shows how fast the device is, if there is one.
+    pub(super) fn measured_file(&self) -> Option<OwnedFd> {
+        self.current().ok()?.directory.measured_file()
     }
 
     /// A new scratch file. Where the path leads to another directory by now, or to none, that one is opened, or made, with all

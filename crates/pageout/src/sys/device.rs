@@ -7,6 +7,7 @@
 
 use std::fmt::Debug;
 use std::io::IoSlice;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -109,6 +110,45 @@ pub trait Directory: Debug + Send + Sync {
     /// Waits until space that was freed shows as room, where the file system sees to that later. May take as long as writing
     /// what is dirty does. By default space shows at once.
     fn settle(&self) {}
+
+    /// What can be done here of what scratch files use where they can. By default what a file shows.
+    ///
+    /// # Errors
+    /// The call that failed. No file and no name is left.
+    fn abilities(&self) -> Outcome<Abilities> {
+        self.create_file().map(|file| Abilities::of(&*file))
+    }
+
+    /// A file as those of [`Self::create_file`] for calls that the device does not make, which are made to learn how fast it
+    /// is. `None`, the default, where there is no such file.
+    fn measured_file(&self) -> Option<OwnedFd> {
+        None
+    }
+}
+
+/// What a directory and its file system can do of what scratch files use where they can. Where something is lacking, pagers do
+/// without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Abilities {
+    /// Files that never have a name (`O_TMPFILE`). Else a file has one for an instant.
+    pub unnamed_files: bool,
+    /// Space that is reserved before it is written (`fallocate`). Else a full disk may be reported by a write.
+    pub reserved_space: bool,
+    /// Space that is given back from the middle of a file (`FALLOC_FL_PUNCH_HOLE`). Else what is free below the last payload of
+    /// a file stays with it.
+    pub holes: bool,
+}
+
+impl Abilities {
+    /// What an empty file shows.
+    pub(crate) fn of(file: &dyn ScratchFile) -> Self {
+        /// Of the smallest slots.
+        const LEN_BYTES: u64 = 4096;
+        // A full disk is able to.
+        let is_able = |outcome: Outcome<()>| outcome.err().is_none_or(Failure::is_out_of_space);
+        Self { reserved_space: is_able(file.reserve(0, LEN_BYTES)), holes: is_able(file.punch(0, LEN_BYTES)), ..Self::default() }
+    }
 }
 
 /// What keeps the space of a file whose descriptor is closed; dropped, it gives the space back, which takes long for large

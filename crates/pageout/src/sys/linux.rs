@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) use calls::{evict, sync_data, write_back};
 
 use super::Destination;
-use super::device::{Device, Directory, DirectoryFacts, Failure, Outcome, Remainder, Room, ScratchFile};
+use super::device::{Abilities, Device, Directory, DirectoryFacts, Failure, Outcome, Remainder, Room, ScratchFile};
 use super::directory::{self, OpenDirectory};
 use super::file;
 use super::in_memory;
@@ -72,6 +72,15 @@ impl Directory for LinuxDirectory {
             }
             _ => (),
         }
+    }
+
+    fn abilities(&self) -> Outcome<Abilities> {
+        let file = LinuxFile::new(self.create()?);
+        Ok(Abilities { unnamed_files: self.unnamed.load(Relaxed), ..Abilities::of(&file) })
+    }
+
+    fn measured_file(&self) -> Option<OwnedFd> {
+        self.create().ok()
     }
 }
 

@@ -4,7 +4,7 @@
 //! read only what is in memory.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +45,10 @@ impl Directory for MacOsDirectory {
 
     fn is_current(&self) -> bool {
         self.directory.is_current()
+    }
+
+    fn measured_file(&self) -> Option<OwnedFd> {
+        self.directory.create_named().ok()
     }
 }
 

@@ -25,10 +25,12 @@ pub mod memory;
 pub(crate) mod mountinfo;
 mod named;
 pub(crate) mod nh;
+pub(crate) mod page_cache;
 mod plain_vec;
 mod portable;
 #[cfg(target_os = "linux")]
 pub(crate) mod pressure;
+pub(crate) mod process_limits;
 mod random;
 pub(crate) mod thread;
 
@@ -40,6 +42,7 @@ pub(crate) use file::above_standard_streams;
 pub(crate) use linux::Linux as Native;
 #[cfg(target_os = "macos")]
 pub(crate) use macos::MacOs as Native;
+pub(crate) use named::random_name;
 pub(crate) use plain_vec::PlainVec;
 #[cfg(feature = "addon-internals")]
 pub(crate) use portable::Portable;

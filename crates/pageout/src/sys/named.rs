@@ -140,7 +140,7 @@ fn move_out(directory: BorrowedFd<'_>, private: BorrowedFd<'_>) -> Option<CStrin
 }
 
 /// `.pageout-` and 128 random bits in hexadecimal.
-fn random_name() -> Outcome<CString> {
+pub(crate) fn random_name() -> Outcome<CString> {
     let mut bits = [0; 16];
     random::fill(&mut bits)?;
     let name = format!(".pageout-{:032x}", u128::from_le_bytes(bits));

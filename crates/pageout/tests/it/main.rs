@@ -14,6 +14,7 @@ mod corruption;
 mod crash;
 #[cfg(target_os = "linux")]
 mod directories;
+mod doctor;
 mod failed_files;
 mod faults;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,219 @@
+/** What a diagnosis consists of. What nobody knows, and a limit that there is not, is left out. */
+
+/** Of a finding: as it should be; something to know, or to improve; something that keeps pageout from serving. */
+export type Level = 'ok' | 'note' | 'problem'
+
+/** What a finding is about. */
+export type Section = 'installation' | 'scratch' | 'memory' | 'swap' | 'process' | 'speed'
+
+/** One thing that was found out. */
+export interface Finding {
+  readonly section: Section
+  /** A name that stays the same in later versions, such as `scratch-refused`. */
+  readonly code: string
+  readonly level: Level
+  /** In words. They may change. */
+  readonly message: string
+  /** More of it, line by line. */
+  readonly details?: readonly string[]
+  /** What to do. */
+  readonly advice?: string
+}
+
+/** @internal Code of the reason for which nothing could be found out where a file system hangs. */
+export const NO_ANSWER = 'ETIMEDOUT'
+
+/** Options of `diagnose`. */
+export interface DiagnoseOptions {
+  /** The directory to look at, as `scratchDir` of a pager. Default: the search of a pager that names none. */
+  scratchDir?: string | undefined
+  /** As `allowRamBacked` of a pager. */
+  allowRamBacked?: boolean | undefined
+  /** Whether to measure how fast it is, which takes about a second. Default: true. */
+  speed?: boolean | undefined
+}
+
+/** What was found out: the facts, and what they mean. */
+export interface Diagnosis extends Facts {
+  /** Of this shape: a field may be added without a new number, none is renamed or removed. */
+  readonly format: 1
+  /** Whether pageout can serve: no finding is a problem. */
+  readonly canServe: boolean
+  readonly findings: readonly Finding[]
+}
+
+/** What was found out, without a judgement. All but the first are left out where the addon cannot be loaded. */
+export interface Facts {
+  readonly installation: InstallationFacts
+  readonly scratch?: ScratchFacts
+  readonly memory?: MemoryFacts
+  readonly process?: ProcessFacts
+  /** Left out also where it was not measured, there is no directory, or not the room. */
+  readonly speed?: SpeedFacts
+  /** Why the speed could not be measured. */
+  readonly speedError?: Reason
+  /** Why nothing could be found out although the addon is there: a file system that hangs (ETIMEDOUT), or a bug of the package. */
+  readonly error?: Reason
+}
+
+/** A failure in words. */
+export interface Reason {
+  /** As `code` of a `PageoutError`. */
+  readonly code: string
+  readonly message: string
+  /** The system call that failed. */
+  readonly syscall?: string
+}
+
+/** What is installed. */
+export interface InstallationFacts {
+  /** Of the package, and of its addon. */
+  readonly version: string
+  readonly node: string
+  /** The Nodes that are supported, as a range of versions. */
+  readonly supportedNodes: string
+  /** What the process runs on, with the C library of Linux: `linux-x64-musl`. */
+  readonly platform: string
+  /** The file of the addon that was loaded. */
+  readonly addon?: string
+  /** Where it was looked for, in that order. */
+  readonly looks: readonly AddonLook[]
+  /** Why there is none. */
+  readonly error?: Reason
+}
+
+/** A place where the addon was looked for. */
+export interface AddonLook {
+  /** A clone of the repository, a package of the platform, a file beside a bundle, the variable PAGEOUT_ADDON. */
+  readonly origin: 'clone' | 'package' | 'bundle' | 'environment'
+  /** The path of the file, or the name of the package. */
+  readonly name: string
+  readonly outcome: 'loaded' | 'missing' | 'refused'
+  /** What the system or Node said, where it was refused. */
+  readonly message?: string
+}
+
+/** Where a pager has its scratch files. */
+export interface ScratchFacts {
+  /** The directory that was named in the options. */
+  readonly named?: string
+  /** The values of the variables `PAGEOUT_SCRATCH_DIR` and `PAGEOUT_CAPACITY_BYTES`. */
+  readonly variables: { readonly scratchDir?: string; readonly capacityBytes?: string }
+  /** The directories that cannot serve, in the order in which they were tried. */
+  readonly refused: readonly RefusedFacts[]
+  readonly chosen?: ScratchDirFacts
+  /** The directories that a pager would try next. */
+  readonly untried: readonly string[]
+  /** Why no pager can be opened, whatever the directory. */
+  readonly error?: Reason
+}
+
+/** A directory that cannot serve. */
+export interface RefusedFacts {
+  readonly path: string
+  readonly reason: Reason & { readonly fileSystem?: string }
+}
+
+/** The directory that serves. */
+export interface ScratchDirFacts {
+  readonly path: string
+  /** Whether it is not there yet: the first pageout makes it. */
+  readonly isNew: boolean
+  readonly fileSystem: string
+  readonly mountPoint?: string
+  /** What is mounted there, often the path of a device. */
+  readonly mountSource?: string
+  /** Whether it is in memory, which an option allowed. */
+  readonly isInMemory: boolean
+  /** Whether it is on another machine. */
+  readonly isRemote: boolean
+  readonly freeBytes?: number
+  readonly totalBytes?: number
+  /** What a pager may have of it now. */
+  readonly capacityBytes: number
+  /** Whether there are files without a name (`O_TMPFILE`). */
+  readonly unnamedFiles: boolean
+  /** Whether space can be reserved (`fallocate`). */
+  readonly reservedSpace: boolean
+  /** Whether space can be given back from the middle of a file (`FALLOC_FL_PUNCH_HOLE`). */
+  readonly holes: boolean
+}
+
+/** What the process may use of the memory. */
+export interface MemoryFacts {
+  readonly physicalBytes?: number
+  /** What the machine has available, page cache that can be dropped included. */
+  readonly availableBytes?: number
+  /** The smallest limit of the memory groups around the process. */
+  readonly limitBytes?: number
+  /** What the tightest of them leaves beside what cannot be dropped. */
+  readonly groupFreeBytes?: number
+  /** What a budget of `residentBytes: 'auto'` begins with. */
+  readonly autoBytes: number
+  readonly swapBytes: number
+  readonly swapFreeBytes: number
+  /** The memory groups (cgroups) around the process, its own one first. */
+  readonly groups: readonly MemoryGroupFacts[]
+}
+
+/** A memory group around the process. */
+export interface MemoryGroupFacts {
+  /** Of control groups: 1 or 2. */
+  readonly version: number
+  readonly directory: string
+  /** Past this the kernel ends processes. */
+  readonly limitBytes?: number
+  /** Past this it slows them down (`memory.high`). */
+  readonly highBytes?: number
+  /** What is in memory, page cache included. */
+  readonly usedBytes?: number
+  /** The part of it that cannot be dropped. */
+  readonly heldBytes?: number
+  readonly swapLimitBytes?: number
+  readonly swapUsedBytes?: number
+}
+
+/** What the system lets the process have. */
+export interface ProcessFacts {
+  /** `ulimit -v` */
+  readonly addressSpaceBytes: LimitFacts
+  /** `ulimit -d` */
+  readonly dataBytes: LimitFacts
+  /** The length of a file: `ulimit -f` */
+  readonly fileBytes: LimitFacts
+  /** `ulimit -n` */
+  readonly descriptors: LimitFacts
+  /** Descriptors that a pager needs at most, as long as no file of it is full or has failed. */
+  readonly pagerDescriptors: number
+}
+
+/** A limit of the process. */
+export interface LimitFacts {
+  readonly soft?: number
+  readonly hard?: number
+  readonly used?: number
+}
+
+/** How fast payloads of `payloadBytes` bytes go out and come back. */
+export interface SpeedFacts {
+  readonly payloadBytes: number
+  /** Into the page cache. */
+  readonly out: TransferFacts
+  /** Out of the page cache. */
+  readonly back: TransferFacts
+  /** Copies of as many bytes in memory, to compare with. */
+  readonly copy: TransferFacts
+  /** Writes to the device, waiting until it has each. */
+  readonly deviceWrite?: TransferFacts
+  /** Reads from the device. */
+  readonly deviceRead?: TransferFacts
+}
+
+/** Transfers of one kind. */
+export interface TransferFacts {
+  readonly calls: number
+  readonly bytes: number
+  readonly bytesPerSecond: number
+  /** The longest call, in milliseconds. */
+  readonly longestMs: number
+}
