@@ -1,0 +1,103 @@
+/** Borrowing several payloads, all of them or none, and what is done with them. */
+
+import type { Borrow } from '../borrows/borrow.js'
+import { whenThereIsRoom } from '../borrows/waiting.js'
+import type { BorrowArguments } from '../chunks/arguments.js'
+import { bufferOf } from '../chunks/classes.js'
+import { PageoutError } from '../model/errors.js'
+import type { Handle } from '../model/handle.js'
+import type { Chunk } from '../model/types.js'
+import type { PagerCore } from '../pager/core.js'
+import { borrow, borrowLater } from './borrow.js'
+import { refusePromise, refuseView } from './work.js'
+
+type Handles = readonly Handle<Chunk>[]
+
+/** What is done with borrowed arrays. */
+export type WorkOnAll = (...values: Chunk[]) => unknown
+
+/** What a payload takes of a memory budget at least: as PAYLOAD_BYTES_MIN of the core. */
+const PAYLOAD_BYTES_MIN = 1024
+
+/** Borrows payloads for `work`. */
+export function borrowAll(pager: PagerCore, handles: Handles, work: WorkOnAll): unknown {
+  const borrows: Borrow[] = []
+  try {
+    for (const handle of handles) borrows.push(borrow(pager, handle, []) as Borrow)
+  } catch (error) {
+    releaseAll(borrows)
+    throw ofAll(error, handles)
+  }
+  let buffers: Buffers = []
+  let result: unknown
+  try {
+    const values = borrows.map(({ value }) => value)
+    buffers = values.map(bufferOf)
+    result = work(...values)
+  } finally {
+    releaseAll(borrows)
+  }
+  for (const buffer of buffers) refuseView(result, buffer)
+  refusePromise(result, 'work', 'the borrows end when it returns')
+  return result
+}
+
+/** The same, whose bytes come into memory off the JavaScript thread. Where there is no room it holds nothing while it waits. */
+export async function borrowAllLater(
+  pager: PagerCore,
+  handles: Handles,
+  work: WorkOnAll,
+  { signal, wait }: Pick<BorrowArguments, 'signal' | 'wait'>,
+): Promise<unknown> {
+  const once = () => openAllLater(pager, handles, signal)
+  const borrows = await (wait ? whenThereIsRoom(pager, once, signal) : once())
+  let buffers: Buffers = []
+  let result: unknown
+  try {
+    // The pager may have been closed since.
+    pager.refuseClosed()
+    const values = borrows.map(({ value }) => value)
+    buffers = values.map(bufferOf)
+    result = await work(...values)
+  } finally {
+    releaseAll(borrows)
+  }
+  for (const buffer of buffers) refuseView(result, buffer)
+  return result
+}
+
+type Buffers = readonly (ArrayBufferLike | undefined)[]
+
+async function openAllLater(pager: PagerCore, handles: Handles, signal: AbortSignal | undefined): Promise<Borrow[]> {
+  const options = signal && { signal }
+  const outcomes = await Promise.allSettled(handles.map(handle => borrowLater(pager, handle, [options])))
+  const borrows = outcomes.flatMap(outcome => (outcome.status === 'fulfilled' ? [outcome.value as Borrow] : []))
+  const failed = outcomes.find(outcome => outcome.status === 'rejected')
+  if (!failed) return borrows
+  releaseAll(borrows)
+  throw ofAll(failed.reason, handles)
+}
+
+/** Releases all, also where one of the releases fails. */
+function releaseAll(borrows: readonly Borrow[]): void {
+  const errors: unknown[] = []
+  for (const borrow of borrows) {
+    try {
+      borrow.release()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
+}
+
+/** Where one payload found no room because of the others, and all together never will: the error that says so. */
+function ofAll(error: unknown, handles: Handles): unknown {
+  if (!(error instanceof PageoutError) || error.code !== 'ERR_PAGEOUT_BUDGET') return error
+  const { borrowedBytes, residentBytes, limitBytes = Number.POSITIVE_INFINITY } = error
+  const bytes = [...new Set(handles)].map(({ byteLength }) => Math.max(byteLength, PAYLOAD_BYTES_MIN))
+  const requestedBytes = bytes.reduce((sum, more) => sum + more, 0)
+  if (requestedBytes <= limitBytes) return error
+  const message = `No room in the memory budget: ${requestedBytes} bytes asked for in one step, of ${limitBytes}`
+  return new PageoutError('ERR_PAGEOUT_BUDGET', message, { requestedBytes, borrowedBytes, residentBytes, limitBytes })
+}
