@@ -104,14 +104,13 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
     workFunction(work)
     const given = borrowArguments([options])
     this.#core.refuseClosed()
-    for (let busy = this.#busyOne(list); busy >= 0; busy = this.#busyOne(list)) {
-      await this.#turns.visit(list[busy] as K, given.signal, async () => {})
-    }
-    const entries = list.map(key => this.#entries.use(key)).filter(entry => entry !== undefined)
-    if (entries.length < list.length) return undefined
-    const handles = entries.map(({ handle }) => handle)
-    const use = () => borrowAllLater(this.#core, handles, work as unknown as WorkOnAll, given)
-    return (await this.#borrowing(entries, use)) as R
+    return (await this.#whenFree(new Set(list), given.signal, async () => {
+      const entries = list.map(key => this.#entries.use(key)).filter(entry => entry !== undefined)
+      if (entries.length < list.length) return undefined
+      const handles = entries.map(({ handle }) => handle)
+      const use = () => borrowAllLater(this.#core, handles, work as unknown as WorkOnAll, given)
+      return await this.#borrowing(entries, use)
+    })) as R | undefined
   }
 
   async readAt(
@@ -203,9 +202,19 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
     })
   }
 
-  /** Which of the keys a call is changing; -1 where none is. */
-  #busyOne(keys: readonly K[]): number {
-    return keys.findIndex(key => this.#turns.isBusy(key))
+  /** Begins a step when no call is changing one of the keys. While it waits for one of them, calls of the others go on. */
+  async #whenFree<T>(keys: ReadonlySet<K>, signal: Signal, step: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const busy = [...keys].filter(key => this.#turns.isBusy(key))
+      if (busy.length === 0) return await step()
+      const others = new Set(keys)
+      const [key] = busy as [K]
+      others.delete(key)
+      const isFree = () => [...others].every(other => !this.#turns.isBusy(other))
+      const begin = async () => (isFree() ? { result: await step() } : undefined)
+      const begun = await this.#turns.visit(key, signal, begin)
+      if (begun) return begun.result
+    }
   }
 
   /** Keeps the values of entries while they are about to be borrowed, whatever becomes of their keys. */
