@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import * as pageout from 'pageout'
+import * as map from 'pageout/map'
+import * as mapPromises from 'pageout/map/promises'
 import * as promises from 'pageout/promises'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -124,7 +126,8 @@ function missing(names: readonly string[]): string[] {
 }
 
 test('docs/api.md names every export', t => {
-  t.deepEqual(missing([...Object.keys(pageout), ...Object.keys(promises)]), [])
+  const entries = [pageout, promises, map, mapPromises]
+  t.deepEqual(missing(entries.flatMap(entry => Object.keys(entry))), [])
 })
 
 /** Names of what a class and its instances can do. */
@@ -138,7 +141,13 @@ function membersOf(Class: { readonly prototype: object }): string[] {
   return [...ofItself, ...names.filter(name => name !== 'constructor')]
 }
 
-for (const [name, Class] of Object.entries({ Pager: pageout.Pager, 'Pager of promises': promises.Pager })) {
+const CLASSES = {
+  Pager: pageout.Pager,
+  'Pager of promises': promises.Pager,
+  PagedMap: map.PagedMap,
+  'PagedMap of promises': mapPromises.PagedMap,
+}
+for (const [name, Class] of Object.entries(CLASSES)) {
   test(`docs/api.md names every member of ${name}`, t => {
     t.deepEqual(missing(membersOf(Class)), [])
   })
@@ -153,7 +162,7 @@ test('docs/api.md names every member of Borrow', t => {
 })
 
 test('docs/api.md names every type', t => {
-  for (const entry of ['dist/index.d.ts', 'dist/promises.d.ts']) {
+  for (const entry of ['dist/index.d.ts', 'dist/promises.d.ts', 'dist/map.d.ts', 'dist/map-promises.d.ts']) {
     const lists = [...text(entry).matchAll(/^export (?:type )?\{(.*?)\}/gms)].map(([, list = '']) => list)
     t.deepEqual(missing(lists.flatMap(list => list.replaceAll('type ', '').match(/\w+/g) ?? [])), [], entry)
   }
@@ -170,6 +179,8 @@ const FIELDS = [
   ['TraceContext', 'types'],
   ['PageoutError', 'errors'],
   ['RefusedDir', 'errors'],
+  ['MapOptions', '../map/verbs'],
+  ['PagedMapOptions', '../map/verbs'],
 ] as const
 
 for (const [type, file] of FIELDS) {

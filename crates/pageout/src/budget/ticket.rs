@@ -1,5 +1,7 @@
 //! What a handle holds of an entry, and what its verbs do with it.
 
+mod lend_all;
+
 use bytemuck::Pod;
 
 use super::account::count;
@@ -54,6 +56,9 @@ impl Payload for Look {
         }
     }
 }
+
+/// Gives room for so many bytes.
+type Claim<'a> = dyn FnMut(u64) -> Result<Room, Error> + 'a;
 
 /// That an entry is borrowed, until it is dropped.
 pub(crate) struct Loan {
@@ -198,6 +203,11 @@ impl Ticket {
     /// # Errors
     /// [`Error::Budget`], those of a read, and those of a background write where payloads that could not be written fill the budget.
     pub(crate) fn lend<T: Pod>(&self) -> Result<(Loan, UnsizedArc<ResidentMemory>), Error> {
+        self.lend_within::<T>(&mut |len_bytes| self.budget().room_or_wait(&self.account, len_bytes))
+    }
+
+    /// The same, where `claim` gives the room for a payload that is read in.
+    fn lend_within<T: Pod>(&self, claim: &mut Claim<'_>) -> Result<(Loan, UnsizedArc<ResidentMemory>), Error> {
         let read = |stored: &Stored, len_bytes| ResidentMemory::read::<T>(stored, len_bytes, self.account.exclude);
         let (mut is_shared, mut is_counted) = (false, false);
         loop {
@@ -215,7 +225,7 @@ impl Ticket {
                 return Ok((Loan { account: UnsizedArc::clone(&self.account), id: self.id }, memory));
             }
             is_shared = true;
-            if let Some(loaned) = self.bring_in(ledger, &mut is_counted, read)? {
+            if let Some(loaned) = self.bring_in(ledger, &mut is_counted, claim, read)? {
                 return Ok(loaned);
             }
         }
@@ -226,6 +236,7 @@ impl Ticket {
         &self,
         mut ledger: MutexGuard<'_, Ledger>,
         is_counted: &mut bool,
+        claim: &mut Claim<'_>,
         read: impl FnOnce(&Stored, u64) -> Result<Memory, Error>,
     ) -> Result<Option<(Loan, UnsizedArc<ResidentMemory>)>, Error> {
         let entry = ledger.entry(self.id);
@@ -241,7 +252,7 @@ impl Ticket {
         entry.set(Flag::Arriving, true);
         entry.set(Flag::Uncounted, false);
         drop(ledger);
-        let arrived = self.budget().room_or_wait(&self.account, len_bytes).and_then(|room| {
+        let arrived = claim(len_bytes).and_then(|room| {
             let memory = read(&stored, len_bytes)?;
             Ok(UnsizedArc::new(ResidentMemory::new(memory, room)))
         });

@@ -1,0 +1,85 @@
+//! Lending several payloads, all or none.
+
+use bytemuck::Pod;
+
+use super::{Loan, Room, Ticket};
+use crate::budget::{Budget, PAYLOAD_BYTES_MIN, ResidentMemory};
+use crate::error::Error;
+use crate::sync::UnsizedArc;
+
+/// What is there of several payloads that are about to be lent.
+struct Gathered {
+    /// Keeps those in memory that are there.
+    _present: Vec<Loan>,
+    /// For the others.
+    room: Option<Room>,
+}
+
+/// That this thread is gathering, until it is dropped. Two at a time could keep from each other what they need.
+struct Gathering<'a>(&'a Budget);
+
+impl<'a> Gathering<'a> {
+    fn begin(budget: &'a Budget) -> Self {
+        let mut ledger = budget.lock();
+        while !ledger.begin_gathering() {
+            ledger = budget.wait(ledger);
+        }
+        Self(budget)
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.0.lock().end_gathering();
+        self.0.tell();
+    }
+}
+
+impl Ticket {
+    /// Lends payloads of one pager, in their order; one may be named more than once. Room for those that are not in memory is claimed in
+    /// one step, before anything is read: so those who need several find room for all, or leave what there is to others.
+    ///
+    /// # Errors
+    /// As [`Self::lend`]; nothing is lent then.
+    pub(crate) fn lend_all<T: Pod>(tickets: &[&Self]) -> Result<Vec<(Loan, UnsizedArc<ResidentMemory>)>, Error> {
+        let Some(first) = tickets.first() else { return Ok(Vec::new()) };
+        let Gathered { _present, mut room } = first.gather(tickets)?;
+        let lend = |ticket: &&Self| ticket.lend_within::<T>(&mut |len_bytes| ticket.part_of(&mut room, len_bytes));
+        tickets.iter().map(lend).collect()
+    }
+
+    fn gather(&self, tickets: &[&Self]) -> Result<Gathered, Error> {
+        let _gathering = Gathering::begin(self.budget());
+        let (present, missing_bytes) = self.keep_present(tickets);
+        let room = match missing_bytes {
+            0 => None,
+            bytes => Some(self.budget().room_or_wait(&self.account, bytes)?),
+        };
+        Ok(Gathered { _present: present, room })
+    }
+
+    /// Borrows those that are in memory; gives that, and what the others need.
+    fn keep_present(&self, tickets: &[&Self]) -> (Vec<Loan>, u64) {
+        let mut ledger = self.budget().lock();
+        let (mut present, mut missing) = (Vec::new(), Vec::new());
+        for ticket in tickets {
+            if ledger.entry(ticket.id).memory.is_some() {
+                ledger.borrow(ticket.id);
+                present.push(Loan { account: UnsizedArc::clone(&ticket.account), id: ticket.id });
+            } else {
+                missing.push(ticket.id);
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        let bytes_of = |id| ledger.entry(id).copy.stored().map_or(0, |stored| stored.len_bytes().max(PAYLOAD_BYTES_MIN));
+        let missing_bytes = missing.into_iter().map(bytes_of).sum();
+        (present, missing_bytes)
+    }
+
+    /// Room of what was claimed for all; new room for what another thread has let leave meanwhile.
+    fn part_of(&self, claimed: &mut Option<Room>, len_bytes: u64) -> Result<Room, Error> {
+        let part = claimed.as_mut().and_then(|room| room.split(len_bytes.max(PAYLOAD_BYTES_MIN)));
+        part.map_or_else(|| self.budget().room_or_wait(&self.account, len_bytes), Ok)
+    }
+}
