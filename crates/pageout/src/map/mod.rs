@@ -131,12 +131,11 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
     /// [`Error::OverLimit`] for a vector that is longer than the limit. The error holds the vector, and the map is as it was.
     pub fn set(&self, key: K, vec: Vec<T>) -> Result<(), PageoutError<Vec<T>>> {
         let began = self.begin(&key).and_then(|table| table.victims(&key, bytes_of(&vec)).map(|_| table));
-        match began {
-            Ok(mut table) => table.begin_change(key.clone(), thread_number()),
+        let change = match began {
+            Ok(table) => self.change(table, key),
             Err(error) => return Err(PageoutError::new(error, vec)),
-        }
-        let change = Change { map: self, key: &key };
-        let stored = self.store(&key, vec);
+        };
+        let stored = self.store(&change.key, vec);
         drop(change);
         self.evict(stored?);
         Ok(())
@@ -235,11 +234,9 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
     {
         let mut table = self.begin(key)?;
         let Some((key, value)) = table.take_value(key)? else { return Ok(None) };
-        table.begin_change(key.clone(), thread_number());
-        drop(table);
-        let _change = Change { map: self, key: &key };
-        let vec = self.take_out(&key, value)?;
-        lock(&self.table).remove::<K>(&key);
+        let change = self.change(table, key);
+        let vec = self.take_out(&change.key, value)?;
+        lock(&self.table).remove::<K>(&change.key);
         Ok(Some(vec))
     }
 
@@ -252,13 +249,13 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
     /// [`Error::Borrowed`], those of a read, [`Error::InUpdate`]: then the map is as it was, and the error holds nothing. As [`Self::set`]
     /// where what `work` left cannot be set: the error holds that, and the key is not there any more.
     pub fn update<R>(&self, key: K, work: impl FnOnce(&mut Option<Vec<T>>) -> R) -> Result<R, PageoutError<Option<Vec<T>>>> {
-        let (mut vec, change) = self.begin_update(&key).map_err(|error| PageoutError::new(error, None))?;
+        let (mut vec, change) = self.begin_update(key).map_err(|error| PageoutError::new(error, None))?;
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut vec)));
         let stored = match vec {
-            Some(vec) => self.store(&key, vec),
+            Some(vec) => self.store(&change.key, vec),
             None => Ok(Vec::new()),
         };
-        self.remove_without_value(&key);
+        self.remove_without_value(&change.key);
         drop(change);
         let result = outcome.unwrap_or_else(|panic| resume_unwind(panic));
         match stored {
@@ -408,14 +405,19 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
         })
     }
 
-    /// Takes the value of a key that is to be updated, if it is there.
-    fn begin_update<'a>(&'a self, key: &'a K) -> Result<(Option<Vec<T>>, Change<'a, K, T>), Error> {
-        let mut table = self.begin(key)?;
-        let taken = table.take_value(key)?;
+    /// Begins to change a key that nobody is changing.
+    fn change(&self, mut table: MutexGuard<'_, Table<K, T>>, key: K) -> Change<'_, K, T> {
         table.begin_change(key.clone(), thread_number());
         drop(table);
-        let change = Change { map: self, key };
-        let vec = taken.map(|(_, value)| self.take_out(key, value)).transpose()?;
+        Change { map: self, key }
+    }
+
+    /// Takes the value of a key that is to be updated, if it is there.
+    fn begin_update(&self, key: K) -> Result<Update<'_, K, T>, Error> {
+        let mut table = self.begin(&key)?;
+        let taken = table.take_value(&key)?;
+        let change = self.change(table, key);
+        let vec = taken.map(|(_, value)| self.take_out(&change.key, value)).transpose()?;
         Ok((vec, change))
     }
 
@@ -511,12 +513,15 @@ impl<T> fmt::Debug for Evicted<T> {
 /// That a key is being changed, until it is dropped.
 struct Change<'a, K: Eq + Hash + Clone, T: Pod> {
     map: &'a PagedMap<K, T>,
-    key: &'a K,
+    key: K,
 }
+
+/// What an update begins with.
+type Update<'a, K, T> = (Option<Vec<T>>, Change<'a, K, T>);
 
 impl<K: Eq + Hash + Clone, T: Pod> Drop for Change<'_, K, T> {
     fn drop(&mut self) {
-        lock(&self.map.table).end_change(self.key);
+        lock(&self.map.table).end_change(&self.key);
         self.map.settled.notify_all();
     }
 }

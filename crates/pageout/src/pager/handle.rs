@@ -423,11 +423,11 @@ impl<T: Pod> Handle<T> {
     /// Lends payloads of one pager, all or none.
     pub(crate) fn borrow_all(handles: &[&Self]) -> Result<Vec<Borrowed<T>>, Error> {
         let tickets: Vec<&Ticket> = handles.iter().filter_map(|handle| handle.ticket()).collect();
-        let mut lent = Ticket::lend_all::<T>(&tickets)?.into_iter();
+        let mut loans = Ticket::lend_all::<T>(&tickets)?.into_iter();
         let lend = |handle: &&Self| {
             handle.membership.pager.check_open()?;
             // Payloads without elements are in no budget.
-            let Some((loan, memory)) = handle.ticket().and_then(|_| lent.next()) else { return handle.borrow() };
+            let Some((loan, memory)) = handle.ticket().and_then(|_| loans.next()) else { return handle.borrow() };
             Ok(Borrowed::new(memory, Some(loan), Arc::clone(&handle.membership.pager)))
         };
         handles.iter().map(lend).collect()

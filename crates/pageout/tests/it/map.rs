@@ -119,8 +119,8 @@ fn a_take_of_what_is_in_memory_gives_the_same_allocation() {
 
 #[test]
 fn what_is_replaced_deleted_or_cleared_stays_with_its_borrowers() {
-    let map = new_map();
     type End = fn(&PagedMap<u32, u8>);
+    let map = new_map();
     let ends: [End; 3] = [
         |map| map.set(1, vec![9; 100]).expect("a set"),
         |map| assert!(map.delete(&1).expect("a delete")),
