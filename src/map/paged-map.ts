@@ -62,7 +62,7 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
       inspectChunk(chunk, 'chunk')
       victims = this.#store(key, chunk)
     } catch (error) {
-      throw withChunks(error, () => [chunk])
+      throw withChunks(error, [chunk])
     }
     this.#evict(victims)
     return this

@@ -4,10 +4,10 @@ import type { Destination } from '../api/verbs.js'
 import type { Borrow } from '../borrows/borrow.js'
 import { abortSignal, borrowArguments, destined } from '../chunks/arguments.js'
 import { inspectChunk } from '../chunks/classes.js'
-import { takePrivate } from '../chunks/request.js'
+import { chunksAgain, takePrivate } from '../chunks/request.js'
 import { closed, withChunks } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
-import type { BorrowOptions, Chunk, Range, SignalOptions, Stored } from '../model/types.js'
+import type { BorrowOptions, Chunk, Range, SignalOptions, Stored, TargetOptions } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
 import { borrowLater } from '../verbs/borrow.js'
 import { borrowAllLater, type WorkOnAll } from '../verbs/borrow-all.js'
@@ -23,9 +23,8 @@ import type { PromiseMapVerbs, PromisePagedMapOptions } from './verbs.js'
 type OnEvict = (key: unknown, take: () => Promise<Chunk>) => unknown
 type Signal = AbortSignal | undefined
 type Work = (value: Chunk | undefined) => unknown
-
-/** No target and no signal. */
-const NEW_MEMORY = destined(undefined)
+/** Target and signal, read once. */
+type Goal = TargetOptions<Chunk> & SignalOptions
 
 /**
  * A map of arrays within a memory budget, whose functions return promises: what is used stays in memory as long as there is room, and the
@@ -78,7 +77,7 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
       }
       victims = await this.#turns.take(key, signal, () => this.#store(key, own, signal))
     } catch (error) {
-      throw withChunks(error, chunks)
+      throw withChunks(error, chunks())
     }
     await this.#evict(victims)
     return this
@@ -120,9 +119,9 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
     target?: Destination<C>,
     options?: SignalOptions,
   ): Promise<Stored<C> | undefined> {
-    const goal = destined(target, options)
+    const goal = destined(target, options) as Goal
     const request = (handle: Handle<Chunk>) => rangeRequest(this.#core, handle, offset, length)
-    const read = async ({ handle }: Entry<K>) => await promise.read(request(handle), goal)
+    const read = async ({ handle }: Entry<K>) => await promise.read(() => request(handle), goal, undefined)
     return (await this.#visit(key, goal.signal, read)) as Stored<C> | undefined
   }
 
@@ -132,20 +131,21 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
     target?: Destination<C>,
     options?: SignalOptions,
   ): Promise<Stored<C> | undefined> {
-    const goal = destined(target, options)
+    const goal = destined(target, options) as Goal
     const request = (handle: Handle<Chunk>) => rangesRequest(this.#core, handle, ranges)
-    const read = async ({ handle }: Entry<K>) => await promise.read(request(handle), goal)
+    const read = async ({ handle }: Entry<K>) => await promise.read(() => request(handle), goal, undefined)
     return (await this.#visit(key, goal.signal, read)) as Stored<C> | undefined
   }
 
   async read(key: K, target?: Destination<C>, options?: SignalOptions): Promise<Stored<C> | undefined> {
-    const goal = destined(target, options)
-    const read = async ({ handle }: Entry<K>) => await promise.read(wholeRequest(this.#core, handle), goal)
+    const goal = destined(target, options) as Goal
+    const read = async ({ handle }: Entry<K>) =>
+      await promise.read(() => wholeRequest(this.#core, handle), goal, undefined)
     return (await this.#visit(key, goal.signal, read)) as Stored<C> | undefined
   }
 
   async take(key: K, target?: Destination<C>, options?: SignalOptions): Promise<Stored<C> | undefined> {
-    const goal = destined(target, options)
+    const goal = destined(target, options) as Goal
     this.#core.refuseClosed()
     return await this.#turns.take(key, goal.signal, async () => {
       const entry = this.#entries.use(key)
@@ -229,9 +229,10 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
 
   /** Takes a chunk out of the caller's reach that has to wait for its turn. */
   #takePrivate(chunk: Chunk): { own: Chunk; chunks: () => readonly unknown[] } {
-    const request = pageoutRequest(this.#core, { chunks: chunk, list: [chunk], options: undefined })
-    const { buffers, chunks } = takePrivate(request)
-    return { own: request.chunkClass.over(buffers[0] as ArrayBuffer, 0, request.byteLength), chunks }
+    const request = pageoutRequest(this.#core, chunk, [chunk], undefined, undefined)
+    const memory = takePrivate(request)
+    const own = request.chunkClass.over(memory.buffers[0] as ArrayBuffer, 0, request.byteLength)
+    return { own, chunks: () => chunksAgain(memory) }
   }
 
   /** Makes a chunk the value of a key. What has to go for it is in the map no more, and is to be evicted. */
@@ -241,19 +242,19 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
     try {
       victims = this.#entries.victims(key, handle.byteLength)
     } catch (error) {
-      const again = await promise.take(this.#core, handle, NEW_MEMORY)
-      throw withChunks(error, () => [again])
+      const again = await promise.take(this.#core, handle, undefined, undefined)
+      throw withChunks(error, [again])
     }
     // What was paged out while the pager closed is freed by that.
     if (!this.#core.isClosed) this.#entries.put(key, handle, victims)
     return victims
   }
 
-  async #takeOut(entry: Entry<K>, goal: ReturnType<typeof destined>): Promise<Chunk> {
+  async #takeOut(entry: Entry<K>, goal: Goal): Promise<Chunk> {
     refuseBorrowed(entry)
     entry.isBusy = true
     try {
-      return await promise.take(this.#core, entry.handle, goal)
+      return await promise.take(this.#core, entry.handle, goal, undefined)
     } catch (error) {
       entry.isBusy = false
       throw error
@@ -263,7 +264,7 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   async #change(key: K, work: Work, signal: Signal): Promise<readonly Entry<K>[]> {
     const entry = this.#entries.use(key)
     if (!entry) return await this.#storeResult(key, await work(undefined))
-    const taken = await this.#takeOut(entry, { target: undefined, signal })
+    const taken = await this.#takeOut(entry, { signal })
     try {
       return await this.#storeResult(key, await work(taken))
     } catch (error) {
@@ -300,7 +301,7 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   async #tell({ key, handle }: Entry<K>): Promise<void> {
     const onEvict = this.#onEvict
     try {
-      await onEvict?.(key, async () => await promise.take(this.#core, handle, NEW_MEMORY))
+      await onEvict?.(key, async () => await promise.take(this.#core, handle, undefined, undefined))
     } finally {
       handle.release()
     }
