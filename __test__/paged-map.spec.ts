@@ -288,9 +288,11 @@ for (const [form, open] of Object.entries(forms)) {
     t.deepEqual([error.code, error.requestedBytes, error.limitBytes], ['ERR_PAGEOUT_BUDGET', 17 * PIECE, BUDGET])
     t.is(map.stats().borrowedBytes, 0)
     const held = (await map.borrow(20)) as Borrow
+    const { residentMisses } = map.stats()
     const all = Array.from({ length: 16 }, (_, key) => key)
     t.is((await failureOf(() => map.borrowAll(all, () => t.fail('called')))).code, 'ERR_PAGEOUT_BUDGET')
     t.is(map.stats().borrowedBytes, PIECE, 'what was held meanwhile is not')
+    t.is(map.stats().residentMisses, residentMisses, 'and nothing was read: room for all is found before')
     held.release()
     const thrown = new Error('mine')
     const throws = () => {

@@ -1,5 +1,6 @@
 /** Borrowing several payloads, all of them or none, and what is done with them. */
 
+import { endGathering, type Gathered, gather, gatherLater, inRoomOf } from '../backends/resident.js'
 import type { Borrow } from '../borrows/borrow.js'
 import { whenThereIsRoom } from '../borrows/waiting.js'
 import type { BorrowArguments } from '../chunks/arguments.js'
@@ -8,6 +9,7 @@ import { PageoutError } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import type { Chunk } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
+import { unlessAborted } from '../threads/abort.js'
 import { borrow, borrowLater } from './borrow.js'
 import { refusePromise, refuseView } from './work.js'
 
@@ -21,13 +23,7 @@ const PAYLOAD_BYTES_MIN = 1024
 
 /** Borrows payloads for `work`. */
 export function borrowAll(pager: PagerCore, handles: Handles, work: WorkOnAll): unknown {
-  const borrows: Borrow[] = []
-  try {
-    for (const handle of handles) borrows.push(borrow(pager, handle, []) as Borrow)
-  } catch (error) {
-    releaseAll(borrows)
-    throw ofAll(error, handles)
-  }
+  const borrows = openAll(pager, handles)
   let buffers: Buffers = []
   let result: unknown
   try {
@@ -68,14 +64,58 @@ export async function borrowAllLater(
 
 type Buffers = readonly (ArrayBufferLike | undefined)[]
 
+/** Room for all is found in one step: who needs several has it, or leaves what there is to others. */
+function openAll(pager: PagerCore, handles: Handles): Borrow[] {
+  const borrows: Borrow[] = []
+  let room: Gathered | undefined
+  try {
+    room = gather(
+      pager,
+      handles.map(handle => pager.payload(handle)),
+    )
+    for (const handle of handles) borrows.push(inRoomOf(room, () => borrow(pager, handle, []) as Borrow))
+    return borrows
+  } catch (error) {
+    releaseAll(borrows)
+    throw ofAll(error, handles)
+  } finally {
+    endGathering(room)
+  }
+}
+
 async function openAllLater(pager: PagerCore, handles: Handles, signal: AbortSignal | undefined): Promise<Borrow[]> {
-  const options = signal && { signal }
-  const outcomes = await Promise.allSettled(handles.map(handle => borrowLater(pager, handle, [options])))
-  const borrows = outcomes.flatMap(outcome => (outcome.status === 'fulfilled' ? [outcome.value as Borrow] : []))
-  const failed = outcomes.find(outcome => outcome.status === 'rejected')
-  if (!failed) return borrows
-  releaseAll(borrows)
-  throw ofAll(failed.reason, handles)
+  const room = await roomLater(pager, handles, signal)
+  try {
+    const options = signal && { signal }
+    // The first part of each is done at once.
+    const pending = inRoomOf(room, () => handles.map(handle => borrowLater(pager, handle, [options])))
+    const outcomes = await Promise.allSettled(pending)
+    const borrows = outcomes.flatMap(outcome => (outcome.status === 'fulfilled' ? [outcome.value as Borrow] : []))
+    const failed = outcomes.find(outcome => outcome.status === 'rejected')
+    if (!failed) return borrows
+    releaseAll(borrows)
+    throw ofAll(failed.reason, handles)
+  } finally {
+    endGathering(room)
+  }
+}
+
+async function roomLater(
+  pager: PagerCore,
+  handles: Handles,
+  signal: AbortSignal | undefined,
+): Promise<Gathered | undefined> {
+  const room = gatherLater(
+    pager,
+    handles.map(handle => pager.payload(handle)),
+  )
+  try {
+    return await unlessAborted(room, signal)
+  } catch (error) {
+    // After an abort it may still come.
+    room.then(endGathering, () => {})
+    throw ofAll(error, handles)
+  }
 }
 
 /** Releases all, also where one of the releases fails. */

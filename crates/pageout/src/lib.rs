@@ -162,7 +162,7 @@ mod units;
 pub use budget::{Brought, Purpose, WeakBudget};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use pager::{BatchRead, Claimed, Claiming, Environment, Hold, LentRoom, read_batch};
+pub use pager::{BatchRead, Claimed, Claiming, Environment, Hold, LentGathered, LentRoom, read_batch};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
 pub use payload::Chunk;

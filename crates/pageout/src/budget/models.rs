@@ -412,7 +412,7 @@ fn what_moves_away_while_it_is_read_in_has_no_memory_then() {
         let bringing = {
             let (handle, is_seen) = (Arc::clone(&handle), Arc::clone(&is_seen));
             thread::spawn(move || {
-                let brought = handle.bring_lent(&mut [0; 8], Purpose::Held, |room| lent(&is_seen, room));
+                let brought = handle.bring_lent(&mut [0; 8], Purpose::Held, None, |room| lent(&is_seen, room));
                 let (brought, hold) = brought.expect("room");
                 assert_eq!(brought == Brought::Here, hold.is_some());
             })

@@ -3,6 +3,8 @@
 mod lend_all;
 
 use bytemuck::Pod;
+#[cfg(feature = "addon-internals")]
+pub(crate) use lend_all::Gathered;
 
 use super::account::count;
 use super::entry::{Entry, Flag, OnDisk};
@@ -14,7 +16,7 @@ use crate::error::Error;
 use crate::payload::{Extents, Memory, Payload, Stored};
 use crate::store::Place;
 #[cfg(feature = "addon-internals")]
-use crate::sync::yield_now;
+use crate::sync::{Mutex, lock, yield_now};
 use crate::sync::{MutexGuard, UnsizedArc};
 use crate::sys::Destination;
 #[cfg(feature = "addon-internals")]
@@ -457,7 +459,7 @@ impl Ticket {
     }
 
     /// Brings a payload that is on disk into `target`, lent memory of exactly its length, which `lend` then stands for, in the room
-    /// that it is given.
+    /// that it is given: of what was gathered, or new room.
     ///
     /// # Errors
     /// As [`Self::lend`].
@@ -465,6 +467,7 @@ impl Ticket {
         &self,
         target: &mut [u8],
         purpose: Purpose,
+        gathered: Option<&Mutex<Gathered>>,
         lend: impl FnOnce(Room) -> Box<dyn Chunk>,
     ) -> Result<(Brought, Option<Loan>), Error> {
         let budget = self.budget();
@@ -490,7 +493,9 @@ impl Ticket {
         entry.set(Flag::Arriving, true);
         entry.set(Flag::Uncounted, purpose == Purpose::Ahead);
         drop(ledger);
-        let filled = budget.room_or_departing(&self.account, len_bytes).and_then(|room| {
+        let part = gathered.and_then(|gathered| lock(gathered).part(len_bytes));
+        let room = part.map_or_else(|| budget.room_or_departing(&self.account, len_bytes), |part| Ok(Some(part)));
+        let filled = room.and_then(|room| {
             let Some(room) = room else { return Ok(None) };
             destination::overwrite(target, |whole| stored.read(&Extents::whole(len_bytes), whole))?;
             Ok(Some(room))

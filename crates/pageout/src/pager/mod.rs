@@ -35,7 +35,7 @@ pub use environment::Environment;
 pub use handle::{Handle, TakeError};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use lent::{Claimed, Claiming, Hold, LentRoom};
+pub use lent::{Claimed, Claiming, Hold, LentGathered, LentRoom};
 pub use pageout_error::PageoutError;
 pub use reader::Reader;
 pub use stats::PagerStats;

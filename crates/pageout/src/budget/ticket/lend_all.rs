@@ -7,12 +7,19 @@ use crate::budget::{Budget, PAYLOAD_BYTES_MIN, ResidentMemory};
 use crate::error::Error;
 use crate::sync::UnsizedArc;
 
-/// What is there of several payloads that are about to be lent.
-struct Gathered {
+/// What is there of several payloads that are about to be lent, until it is dropped.
+pub(crate) struct Gathered {
     /// Keeps those in memory that are there.
     _present: Vec<Loan>,
     /// For the others.
     room: Option<Room>,
+}
+
+impl Gathered {
+    /// Room for one of them.
+    pub(super) fn part(&mut self, len_bytes: u64) -> Option<Room> {
+        self.room.as_mut().and_then(|room| room.split(len_bytes.max(PAYLOAD_BYTES_MIN)))
+    }
 }
 
 /// That this thread is gathering, until it is dropped. Two at a time could keep from each other what they need.
@@ -43,19 +50,38 @@ impl Ticket {
     /// As [`Self::lend`]; nothing is lent then.
     pub(crate) fn lend_all<T: Pod>(tickets: &[&Self]) -> Result<Vec<(Loan, UnsizedArc<ResidentMemory>)>, Error> {
         let Some(first) = tickets.first() else { return Ok(Vec::new()) };
-        let Gathered { _present, mut room } = first.gather(tickets)?;
-        let lend = |ticket: &&Self| ticket.lend_within::<T>(&mut |len_bytes| ticket.part_of(&mut room, len_bytes));
-        tickets.iter().map(lend).collect()
+        let budget = first.budget();
+        let mut gathered = first.gather(tickets, |bytes| budget.room_or_wait(&first.account, bytes).map(Some))?;
+        let mut room = |len_bytes| {
+            let part = gathered.as_mut().and_then(|gathered| gathered.part(len_bytes));
+            // Another thread may have let one leave meanwhile that was in memory.
+            part.map_or_else(|| budget.room_or_wait(&first.account, len_bytes), Ok)
+        };
+        tickets.iter().map(|ticket| ticket.lend_within::<T>(&mut room)).collect()
     }
 
-    fn gather(&self, tickets: &[&Self]) -> Result<Gathered, Error> {
+    /// Finds room for several payloads, and keeps those that are in memory. Nothing where there will be room as soon as the owners of memory
+    /// that has left have freed it.
+    ///
+    /// # Errors
+    /// As [`Self::lend`].
+    #[cfg(feature = "addon-internals")]
+    pub(crate) fn gather_all(tickets: &[&Self]) -> Result<Option<Gathered>, Error> {
+        let Some(first) = tickets.first() else { return Ok(Some(Gathered { _present: Vec::new(), room: None })) };
+        first.gather(tickets, |bytes| first.budget().room_or_departing(&first.account, bytes))
+    }
+
+    fn gather(
+        &self,
+        tickets: &[&Self],
+        claim: impl FnOnce(u64) -> Result<Option<Room>, Error>,
+    ) -> Result<Option<Gathered>, Error> {
         let _gathering = Gathering::begin(self.budget());
         let (present, missing_bytes) = self.keep_present(tickets);
-        let room = match missing_bytes {
-            0 => None,
-            bytes => Some(self.budget().room_or_wait(&self.account, bytes)?),
-        };
-        Ok(Gathered { _present: present, room })
+        if missing_bytes == 0 {
+            return Ok(Some(Gathered { _present: present, room: None }));
+        }
+        Ok(claim(missing_bytes)?.map(|room| Gathered { _present: present, room: Some(room) }))
     }
 
     /// Borrows those that are in memory; gives that, and what the others need.
@@ -75,11 +101,5 @@ impl Ticket {
         let bytes_of = |id| ledger.entry(id).copy.stored().map_or(0, |stored| stored.len_bytes().max(PAYLOAD_BYTES_MIN));
         let missing_bytes = missing.into_iter().map(bytes_of).sum();
         (present, missing_bytes)
-    }
-
-    /// Room of what was claimed for all; new room for what another thread has let leave meanwhile.
-    fn part_of(&self, claimed: &mut Option<Room>, len_bytes: u64) -> Result<Room, Error> {
-        let part = claimed.as_mut().and_then(|room| room.split(len_bytes.max(PAYLOAD_BYTES_MIN)));
-        part.map_or_else(|| self.budget().room_or_wait(&self.account, len_bytes), Ok)
     }
 }
