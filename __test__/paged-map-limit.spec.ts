@@ -233,6 +233,7 @@ test('what is being updated does not go', async t => {
   await map.set(1, pattern(BYTES, 1))
   await map.set(2, pattern(BYTES, 2))
   const updated = map.update(1, async value => {
+    await map.read(2)
     await map.set(3, pattern(BYTES, 3))
     return value
   })
@@ -241,6 +242,7 @@ test('what is being updated does not go', async t => {
   const sync = newMap(t, { maxBytes: 2 * BYTES })
   sync.set(1, pattern(BYTES, 1)).set(2, pattern(BYTES, 2))
   sync.update(1, value => {
+    sync.read(2)
     sync.set(3, pattern(BYTES, 3))
     return value
   })
