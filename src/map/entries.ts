@@ -108,8 +108,8 @@ export class Entries<K> {
     this.#byKey.set(key, entry)
     this.#byUse?.add(entry)
     this.#byteLength += byteLength
-    if (old) this.free(old)
     for (const victim of victims) this.remove(victim)
+    if (old) this.free(old)
   }
 
   /** Removes an entry, whose payload is the caller's affair. Says whether it was there. */
