@@ -9,6 +9,7 @@ import { PagedMap } from 'pageout/map'
 import { PagedMap as PromisePagedMap } from 'pageout/map/promises'
 import { watchWarnings } from './helpers/borrows.js'
 import { chunkOf, classOf, KIB, kinds, lengthOf, MIB, pattern, sameBytes } from './helpers/chunks.js'
+import { collectUntil } from './helpers/collect.js'
 import { BUDGET, chunkOfError, failureOf, forms, newMap, PIECE, setOnDisk, untilEmpty } from './helpers/maps.js'
 import { newDirectory } from './helpers/places.js'
 import { until } from './helpers/until.js'
@@ -213,6 +214,7 @@ for (const [form, open] of Object.entries(forms)) {
       await map.set('key', pattern(1000))
       await (async () => void (await map.borrow('key')))()
       await map.delete('key')
+      t.true(await collectUntil(() => map.stats().borrowedBytes === 0))
       t.true(await arrived(1))
       await untilEmpty(t, map)
     },
