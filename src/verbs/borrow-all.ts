@@ -5,7 +5,6 @@ import type { Borrow } from '../borrows/borrow.js'
 import { whenThereIsRoom } from '../borrows/waiting.js'
 import type { BorrowArguments } from '../chunks/arguments.js'
 import { bufferOf } from '../chunks/classes.js'
-import { PageoutError } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import type { Chunk } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
@@ -17,9 +16,6 @@ type Handles = readonly Handle<Chunk>[]
 
 /** What is done with borrowed arrays. */
 export type WorkOnAll = (...values: Chunk[]) => unknown
-
-/** What a payload takes of a memory budget at least: as PAYLOAD_BYTES_MIN of the core. */
-const PAYLOAD_BYTES_MIN = 1024
 
 /** Borrows payloads for `work`. */
 export function borrowAll(pager: PagerCore, handles: Handles, work: WorkOnAll): unknown {
@@ -77,7 +73,7 @@ function openAll(pager: PagerCore, handles: Handles): Borrow[] {
     return borrows
   } catch (error) {
     releaseAll(borrows)
-    throw ofAll(error, handles)
+    throw error
   } finally {
     endGathering(room)
   }
@@ -94,7 +90,7 @@ async function openAllLater(pager: PagerCore, handles: Handles, signal: AbortSig
     const failed = outcomes.find(outcome => outcome.status === 'rejected')
     if (!failed) return borrows
     releaseAll(borrows)
-    throw ofAll(failed.reason, handles)
+    throw failed.reason
   } finally {
     endGathering(room)
   }
@@ -114,7 +110,7 @@ async function roomLater(
   } catch (error) {
     // After an abort it may still come.
     room.then(endGathering, () => {})
-    throw ofAll(error, handles)
+    throw error
   }
 }
 
@@ -129,15 +125,4 @@ function releaseAll(borrows: readonly Borrow[]): void {
     }
   }
   if (errors.length > 0) throw errors[0]
-}
-
-/** Where one payload found no room because of the others, and all together never will: the error that says so. */
-function ofAll(error: unknown, handles: Handles): unknown {
-  if (!(error instanceof PageoutError) || error.code !== 'ERR_PAGEOUT_BUDGET') return error
-  const { borrowedBytes, residentBytes, limitBytes = Number.POSITIVE_INFINITY } = error
-  const bytes = [...new Set(handles)].map(({ byteLength }) => Math.max(byteLength, PAYLOAD_BYTES_MIN))
-  const requestedBytes = bytes.reduce((sum, more) => sum + more, 0)
-  if (requestedBytes <= limitBytes) return error
-  const message = `No room in the memory budget: ${requestedBytes} bytes asked for in one step, of ${limitBytes}`
-  return new PageoutError('ERR_PAGEOUT_BUDGET', message, { requestedBytes, borrowedBytes, residentBytes, limitBytes })
 }

@@ -4,7 +4,7 @@ use bytemuck::Pod;
 
 use super::{Loan, Room, Ticket};
 use crate::budget::{Budget, PAYLOAD_BYTES_MIN, ResidentMemory};
-use crate::error::Error;
+use crate::error::{BudgetFacts, Error};
 use crate::sync::UnsizedArc;
 
 /// What is there of several payloads that are about to be lent, until it is dropped.
@@ -77,29 +77,41 @@ impl Ticket {
         claim: impl FnOnce(u64) -> Result<Option<Room>, Error>,
     ) -> Result<Option<Gathered>, Error> {
         let _gathering = Gathering::begin(self.budget());
-        let (present, missing_bytes) = self.keep_present(tickets);
+        let mut ids: Vec<u32> = tickets.iter().map(|ticket| ticket.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let (present, present_bytes, missing_bytes) = self.keep_present(ids);
         if missing_bytes == 0 {
             return Ok(Some(Gathered { _present: present, room: None }));
         }
-        Ok(claim(missing_bytes)?.map(|room| Gathered { _present: present, room: Some(room) }))
+        let room = claim(missing_bytes).map_err(|error| of_all(error, present_bytes + missing_bytes))?;
+        Ok(room.map(|room| Gathered { _present: present, room: Some(room) }))
     }
 
-    /// Borrows those that are in memory; gives that, and what the others need.
-    fn keep_present(&self, tickets: &[&Self]) -> (Vec<Loan>, u64) {
+    /// Borrows those that are in memory; gives that, their bytes, and what the others need.
+    fn keep_present(&self, ids: Vec<u32>) -> (Vec<Loan>, u64, u64) {
         let mut ledger = self.budget().lock();
-        let (mut present, mut missing) = (Vec::new(), Vec::new());
-        for ticket in tickets {
-            if ledger.entry(ticket.id).memory.is_some() {
-                ledger.borrow(ticket.id);
-                present.push(Loan { account: UnsizedArc::clone(&ticket.account), id: ticket.id });
+        let (mut present, mut present_bytes, mut missing_bytes) = (Vec::new(), 0, 0);
+        for id in ids {
+            let entry = ledger.entry(id);
+            if entry.memory.is_some() {
+                present_bytes += entry.bytes();
+                ledger.borrow(id);
+                present.push(Loan { account: UnsizedArc::clone(&self.account), id });
             } else {
-                missing.push(ticket.id);
+                missing_bytes += entry.copy.stored().map_or(0, |stored| stored.len_bytes().max(PAYLOAD_BYTES_MIN));
             }
         }
-        missing.sort_unstable();
-        missing.dedup();
-        let bytes_of = |id| ledger.entry(id).copy.stored().map_or(0, |stored| stored.len_bytes().max(PAYLOAD_BYTES_MIN));
-        let missing_bytes = missing.into_iter().map(bytes_of).sum();
-        (present, missing_bytes)
+        (present, present_bytes, missing_bytes)
+    }
+}
+
+/// The error of a claim for those that are missing: where all together never have room, it says what they need.
+fn of_all(error: Error, requested_bytes: u64) -> Error {
+    match error {
+        Error::Budget(facts) if requested_bytes > facts.limit_bytes => {
+            Error::Budget(Box::new(BudgetFacts { requested_bytes, ..*facts }))
+        }
+        other => other,
     }
 }
