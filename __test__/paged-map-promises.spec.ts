@@ -98,6 +98,30 @@ test('calls of a key wait for its update, those of others do not', async t => {
   t.deepEqual([...map.keys()], ['other'])
 })
 
+test('a clear takes effect at once, and on a key that is being updated after that', async t => {
+  const map = newPromiseMap(t)
+  for (const key of ['old', 'new']) {
+    await map.set('old', pattern(10))
+    const { opened, open } = gate()
+    const begun = gate()
+    const updated = map.update(key, async value => {
+      begun.open()
+      await opened
+      return value ?? pattern(10)
+    })
+    await begun.opened
+    const cleared = map.clear()
+    t.deepEqual([...map.keys()], key === 'old' ? ['old'] : [])
+    await map.set('later', pattern(10))
+    const after = map.update(key, value => value ?? pattern(20))
+    open()
+    await Promise.all([updated, cleared, after])
+    t.deepEqual([map.size, map.byteLength], [2, 30], 'what came before the clear is gone, what came behind it is not')
+    await Promise.all([map.set('set', pattern(20)), map.clear()])
+    t.deepEqual([map.size, map.stats().handles], [0, 0])
+  }
+})
+
 test('a call of the same key within an update waits for it, where the update does not wait for the call', async t => {
   const map = newPromiseMap(t)
   await map.set('key', pattern(10))

@@ -164,7 +164,11 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
   /** Removes a key. Says whether it was there. Borrowers keep the value until the last of them has released it. */
   delete(key: K): boolean
 
-  /** Removes all keys, as {@link delete} does. `onEvict` is not called. */
+  /**
+   * Removes all keys, as {@link delete} does. `onEvict` is not called.
+   *
+   * @throws ERR_PAGEOUT_RELEASED within an update of any key: then nothing is removed
+   */
   clear(): void
 
   /** Ends all borrows and frees everything. Later calls throw ERR_PAGEOUT_CLOSED; closing again does nothing. */
@@ -253,7 +257,9 @@ export interface PromiseMapVerbs<K, C extends Chunk = Chunk> extends MapControls
   /** Removes a key, as {@link MapVerbs.delete} does. */
   delete(key: K, options?: SignalOptions): Promise<boolean>
 
-  /** Removes all keys, also those that are being set, as {@link MapVerbs.clear} does. */
+  /**
+   * Removes all keys, as {@link MapVerbs.clear} does: those that are being set, taken or updated when that is over, the others at once.
+   */
   clear(options?: SignalOptions): Promise<void>
 
   /**

@@ -9,6 +9,7 @@
 
 mod table;
 
+use std::any::Any;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
@@ -23,6 +24,9 @@ use crate::pager::{Backend, Borrowed, Handle, PageoutError, Pager, PagerBuilder,
 use crate::sync::{Condvar, Mutex, MutexGuard, UnsizedArc, lock, thread_number, wait};
 use crate::units;
 use table::{Left, Table, Value};
+
+/// What a function of the caller panicked with.
+type Panic = Box<dyn Any + Send>;
 
 /// What is called for a key that goes.
 type OnEvict<K, T> = Box<dyn Fn(K, Evicted<T>) + Send + Sync>;
@@ -76,7 +80,7 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
 
     /// A map that has at most `max_bytes` of values, in memory or not. Past that the keys go that were used longest ago; what is
     /// borrowed stays. `on_evict` is called for each key that goes, by the thread whose [`set`](Self::set) or [`update`](Self::update)
-    /// made it go, once that is done; it may call the map. Where it panics, that call does, and what was set stands.
+    /// made it go, once that is done; it may call the map. Where it panics, that call does when all have been told, and what was set stands.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -243,7 +247,8 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
     /// Changes a value: takes it, calls `work` with it, and sets what `work` leaves. `None` begins as a key that is not there, and is
     /// left to delete the key. Meanwhile other threads wait with calls of this key.
     ///
-    /// Where `work` panics, what it leaves is set as well, and the panic goes on.
+    /// Where `work` panics, what it leaves is set as well, and the panic goes on. What cannot be set then is dropped, and the key is not
+    /// there any more: a panic has no error to hold it.
     ///
     /// # Errors
     /// [`Error::Borrowed`], those of a read, [`Error::InUpdate`]: then the map is as it was, and the error holds nothing. As [`Self::set`]
@@ -257,15 +262,21 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
         };
         self.remove_without_value(&change.key);
         drop(change);
-        let result = outcome.unwrap_or_else(|panic| resume_unwind(panic));
-        match stored {
-            Ok(gone) => self.evict(gone),
-            Err(failed) => {
+        match (outcome, stored) {
+            (Ok(result), Ok(gone)) => {
+                self.evict(gone);
+                Ok(result)
+            }
+            (Ok(_), Err(failed)) => {
                 let error = failed.error().clone();
-                return Err(PageoutError::new(error, Some(failed.into_inner())));
+                Err(PageoutError::new(error, Some(failed.into_inner())))
+            }
+            (Err(panic), stored) => {
+                // Those that went are told; the panic that came first goes on.
+                drop(self.tell(stored.unwrap_or_default()));
+                resume_unwind(panic)
             }
         }
-        Ok(result)
     }
 
     /// Whether a key is there.
@@ -291,16 +302,17 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
         Ok(removed.is_some())
     }
 
-    /// Removes all keys, as [`Self::delete`] does. Keys that another thread is changing at this moment stay, as if that came later.
+    /// Removes all keys, as [`Self::delete`] does: those that another thread is changing at this moment when that is settled.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`]; [`Error::InUpdate`] within an update of any key, and nothing is removed then.
     pub fn clear(&self) -> Result<(), Error> {
         let mut table = self.open_table()?;
+        let changing = table.changed_by_others(thread_number())?;
         let removed = table.clear();
         drop(table);
         drop(removed);
-        Ok(())
+        changing.iter().try_for_each(|key| self.delete::<K>(key).map(drop))
     }
 
     /// The keys, in no order.
@@ -451,11 +463,16 @@ impl<K: Eq + Hash + Clone, T: Pod> PagedMap<K, T> {
     }
 
     fn evict(&self, gone: Vec<Left<K, T>>) {
-        for (key, value) in gone {
-            if let Some(on_evict) = &self.on_evict {
-                on_evict(key, Evicted(value));
-            }
+        if let Some(panic) = self.tell(gone) {
+            resume_unwind(panic);
         }
+    }
+
+    /// Calls `on_evict` for all that have gone. Gives the first of its panics.
+    fn tell(&self, gone: Vec<Left<K, T>>) -> Option<Panic> {
+        let on_evict = self.on_evict.as_ref()?;
+        let tell = |(key, value)| catch_unwind(AssertUnwindSafe(|| on_evict(key, Evicted(value)))).err();
+        gone.into_iter().map(tell).fold(None, Option::or)
     }
 }
 

@@ -105,6 +105,17 @@ impl<K: Eq + Hash + Clone, T: Pod> Table<K, T> {
         self.changing.get(key).copied()
     }
 
+    /// The keys that other threads are changing.
+    ///
+    /// # Errors
+    /// [`Error::InUpdate`] where this one is changing a key.
+    pub(super) fn changed_by_others(&self, thread: usize) -> Result<Vec<K>, Error> {
+        if self.changing.values().any(|changer| *changer == thread) {
+            return Err(Error::InUpdate);
+        }
+        Ok(self.changing.keys().cloned().collect())
+    }
+
     pub(super) fn begin_change(&mut self, key: K, thread: usize) {
         self.changing.insert(key, thread);
     }
@@ -207,9 +218,10 @@ impl<K: Eq + Hash + Clone, T: Pod> Table<K, T> {
         if kept_bytes + len_bytes <= max_bytes { Ok(victims) } else { Err(self.full(len_bytes, max_bytes)) }
     }
 
+    /// Whether the value of a key may go: what is being taken or updated has none.
     fn may_go(&self, key: &K) -> bool {
         let value = self.slots.get::<K>(key).and_then(|slot| slot.value.as_ref());
-        value.is_some_and(|value| !value.is_borrowed()) && !self.changing.contains_key(key)
+        value.is_some_and(|value| !value.is_borrowed())
     }
 
     fn full(&self, requested_bytes: u64, limit_bytes: u64) -> Error {

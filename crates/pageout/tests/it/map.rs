@@ -1,5 +1,6 @@
 //! Maps of vectors within a memory budget: what they have, what threads do to each other, limits, and random calls beside a plain map.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -177,7 +178,7 @@ fn several_are_borrowed_in_order_all_or_none() {
     drop(held);
     let more: Vec<u32> = (0..17).collect();
     match map.borrow_all(&more) {
-        Err(Error::Budget(facts)) => assert!(facts.requested_bytes > 0 && facts.limit_bytes == BUDGET),
+        Err(Error::Budget(facts)) => assert_eq!((facts.requested_bytes, facts.limit_bytes), (17 * PIECE as u64, BUDGET)),
         other => panic!("{:?}", other.map(|_| ())),
     }
     assert_eq!(map.borrow_all::<u32>([]).expect("nothing").map(|none| none.len()), Some(0));
@@ -297,8 +298,8 @@ fn within_an_update_the_same_thread_cannot_use_the_key() {
             assert!(matches!(map.update(key, |_| ()).expect_err("not now").error(), Error::InUpdate));
             map.set(3, vec![3]).expect("another key");
             map.prefetch(&key);
-            map.clear().expect("all others");
-            assert!(!map.has(&3));
+            assert!(matches!(map.clear(), Err(Error::InUpdate)));
+            assert!(map.has(&3), "nothing was removed");
             *value = Some(vec![5]);
         })
         .expect("an update");
@@ -331,6 +332,30 @@ fn other_threads_wait_for_an_update_of_their_key_alone() {
 }
 
 #[test]
+fn a_clear_removes_what_another_thread_is_changing_when_that_is_settled() {
+    let map = Arc::new(new_map());
+    for key in [1, 2] {
+        map.set(key, vec![1]).expect("a set");
+    }
+    for changed in [1, 3] {
+        let clearer = map.update(changed, |value| {
+            value.get_or_insert_default().push(7);
+            let other = Arc::clone(&map);
+            let clearer = thread::spawn(move || other.clear());
+            while map.has(&2) {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(20));
+            assert!(!clearer.is_finished(), "it waits");
+            clearer
+        });
+        clearer.expect("an update").join().expect("no panic").expect("a clear");
+        assert_empty(&map);
+        map.set(2, vec![1]).expect("a set");
+    }
+}
+
+#[test]
 fn a_vector_that_cannot_be_set_comes_back() {
     let scratch = scratch();
     let map = PagedMap::new(builder(scratch.path()).resident_bytes(8 << 10).capacity_bytes(64 << 10)).expect("a map");
@@ -342,6 +367,16 @@ fn a_vector_that_cannot_be_set_comes_back() {
     let failed = map.update(1, |value| value.as_mut().expect("it is there").resize(200 << 10, 3)).expect_err("there is no room");
     assert!(matches!(failed.error(), Error::Capacity(_)), "{failed:?}");
     assert_eq!(failed.into_inner().expect("it comes back").len(), 200 << 10);
+    assert!(!map.has(&1));
+    assert_eq!((map.len_bytes(), map.stats().handles), (0, 0));
+    let panics = || {
+        map.update(1, |value| {
+            *value = Some(vec![4; 200 << 10]);
+            panic!("mine");
+        })
+    };
+    let panic = catch_unwind(AssertUnwindSafe(panics)).expect_err("the panic goes on");
+    assert_eq!(panic.downcast_ref(), Some(&"mine"));
     assert!(!map.has(&1));
     assert_eq!((map.len_bytes(), map.stats().handles), (0, 0));
 }
@@ -469,6 +504,51 @@ fn what_is_borrowed_does_not_go_and_where_nothing_can_the_vector_comes_back() {
     drop(borrowed);
     map.set(4, vec![4; 3000]).expect("a set");
     assert_eq!((map.keys(), map.len_bytes()), (vec![4], 3000));
+}
+
+#[test]
+fn what_is_being_updated_does_not_go() {
+    let (gone, log) = channel();
+    let map = limited(2000, told(gone));
+    map.set(1, vec![1; 1000]).expect("a set");
+    map.set(2, vec![2; 1000]).expect("a set");
+    map.update(1, |_| {
+        map.read(&2, ..1).expect("a read");
+        map.set(3, vec![3; 1000]).expect("a set");
+        let failed = map.set(4, vec![4; 2000]).expect_err("nothing else can go");
+        assert!(matches!(failed.error(), Error::Budget(_)), "{failed:?}");
+    })
+    .expect("an update");
+    assert_eq!(log.try_iter().collect::<Vec<_>>(), [(2, 1000)]);
+    assert_eq!((map.has(&1), map.has(&3), map.len_bytes()), (true, true, 2000));
+}
+
+#[test]
+fn all_that_go_are_told_also_where_somebody_panics() {
+    let (gone, log) = channel();
+    let map = limited(2000, move |key, _| {
+        gone.send(key).expect("somebody listens");
+        assert!(key > 1, "told of {key}");
+    });
+    let message = |panic: Box<dyn Any + Send>| *panic.downcast::<String>().expect("a message");
+    for key in 0..2 {
+        map.set(key, vec![1; 1000]).expect("a set");
+    }
+    let panic = catch_unwind(AssertUnwindSafe(|| map.set(2, vec![1; 2000]))).expect_err("the first panic goes on");
+    assert_eq!((message(panic).as_str(), log.try_iter().collect::<Vec<_>>()), ("told of 0", vec![0, 1]));
+    map.clear().expect("a clear");
+    for key in [0, 3, 4] {
+        map.set(key, vec![1; 500]).expect("a set");
+    }
+    let panics = || {
+        map.update(5, |value| {
+            *value = Some(vec![1; 2000]);
+            panic!("{}", "mine".to_owned());
+        })
+    };
+    let panic = catch_unwind(AssertUnwindSafe(panics)).expect_err("that of work goes on");
+    assert_eq!((message(panic).as_str(), log.try_iter().collect::<Vec<_>>()), ("mine", vec![0, 3, 4]));
+    assert_eq!((map.keys(), map.len_bytes()), (vec![5], 2000), "what it left was set");
 }
 
 #[test]
