@@ -40,15 +40,15 @@ export declare function admitOne(pager: PagerRef, departures: DeparturesRef, key
 /**
  * Reads a payload that is on disk into a whole private buffer, which is its memory from then on, under `key`, and exposed: 0. 1 where
  * there will be room once what left is drained; 2 where somebody else was reading it, who has counted for both; 3 where it is in
- * memory already.
+ * memory already. In room that was gathered for it, where `gathered` is the ticket of that.
  */
-export declare function bring(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): number
+export declare function bring(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView, gathered?: number | undefined | null): number
 
 /**
  * As `bring`, off the JavaScript thread. Nothing is exposed: where `isHeld` the ticket stands from then on for the payload staying in
  * memory, unless the result is 1, and is to be freed.
  */
-export declare function bringAsync(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: Uint8Array, isHeld: boolean): Promise<number>
+export declare function bringAsync(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: Uint8Array, isHeld: boolean, gathered?: number | undefined | null): Promise<number>
 
 /** The limit of a budget, and the bytes in memory, borrowed ones included. */
 export declare function budgetBytes(budget: BudgetRef): [limitBytes: number, residentBytes: number]
@@ -157,6 +157,15 @@ export declare function finishTake(pager: PagerRef, ticket: number): void
 
 /** Frees a payload; false when it was freed before. */
 export declare function free(pager: PagerRef, ticket: number): boolean
+
+/**
+ * Finds room for several payloads in one step, and keeps those that are in memory, until the ticket that this gives is freed. -1 where
+ * there will be room once what left is drained.
+ */
+export declare function gather(pager: PagerRef, tickets: Array<number>): number
+
+/** As `gather`, off the JavaScript thread. */
+export declare function gatherAsync(pager: PagerRef, tickets: Array<number>): Promise<number>
 
 /** Says that a view's memory will not be used for a while, so that the operating system swaps it out first. */
 export declare function hintCold(view: ArrayBufferView): void

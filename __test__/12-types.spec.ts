@@ -55,7 +55,7 @@ for (const [name, version] of COMPILERS) {
 test('the compiler sees all of the consumer project', async t => {
   const listing = [compiler('typescript'), '--listFilesOnly', '--project', CONSUMER]
   const files = await output(process.execPath, listing)
-  for (const file of ['doctor.ts', 'main.ts', 'promises.ts', 'without-node.ts'])
+  for (const file of ['doctor.ts', 'main.ts', 'promises.ts', 'map.ts', 'without-node.ts'])
     t.true(files.includes(join('consumer', file)), file)
 })
 

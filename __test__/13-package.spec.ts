@@ -93,6 +93,8 @@ test('every entry point has a face for import and a module for require, each wit
     ['.', 'index'],
     ['./promises', 'promises'],
     ['./doctor', 'doctor'],
+    ['./map', 'map'],
+    ['./map/promises', 'map-promises'],
   ] as const) {
     t.deepEqual(manifest.exports[entry], {
       import: { types: `./dist/${name}.d.mts`, default: `./dist/${name}.mjs` },
@@ -101,7 +103,7 @@ test('every entry point has a face for import and a module for require, each wit
   }
 })
 
-for (const name of ['index', 'promises', 'doctor']) {
+for (const name of ['index', 'promises', 'map', 'map-promises', 'doctor']) {
   test(`the face of ${name} exports what the module exports, values and types`, t => {
     const [face, types] = [`dist/${name}.mjs`, `dist/${name}.d.mts`].map(text)
     const required = createRequire(import.meta.url)(join(ROOT, 'dist', `${name}.js`)) as object
@@ -154,6 +156,26 @@ test('both entry points, imported and required, are one copy of the code', async
     console.log(JSON.stringify({ one: ['Handle', 'PageoutError', 'stats'].filter(isOne), bytes: bytes.map(([byte]) => byte) }))`
   const printed = await node('--input-type=module', '--eval', script)
   t.deepEqual(JSON.parse(printed), { one: ['Handle', 'PageoutError', 'stats'], bytes: [7, 7, 7, 7] })
+})
+
+test('maps of both forms, imported and required, are one copy of the code', async t => {
+  const script = `
+    import { createRequire } from 'node:module'
+    import { PageoutError } from 'pageout'
+    import * as map from 'pageout/map'
+    import * as promises from 'pageout/map/promises'
+    const require = createRequire(process.cwd() + '/')
+    const required = [require('pageout/map'), require('pageout/map/promises')]
+    const isOne = required[0].PagedMap === map.PagedMap && required[1].PagedMap === promises.PagedMap
+    const columns = new map.PagedMap({ residentBytes: 2 ** 20 })
+    columns.set('key', Uint8Array.of(7))
+    columns.close()
+    let isOurs = false
+    try { columns.read('key') } catch (error) { isOurs = error instanceof PageoutError }
+    const names = [map, promises].map(entry => Object.keys(entry).join())
+    console.log(JSON.stringify({ isOne, isOurs, names }))`
+  const printed = await node('--input-type=module', '--eval', script)
+  t.deepEqual(JSON.parse(printed), { isOne: true, isOurs: true, names: ['PagedMap', 'PagedMap'] })
 })
 
 test('the package prints nothing and keeps no process alive', async t => {

@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import * as pageout from 'pageout'
 import * as doctor from 'pageout/doctor'
+import * as map from 'pageout/map'
+import * as mapPromises from 'pageout/map/promises'
 import * as promises from 'pageout/promises'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -125,7 +127,8 @@ function missing(names: readonly string[]): string[] {
 }
 
 test('docs/api.md names every export', t => {
-  t.deepEqual(missing([pageout, promises, doctor].flatMap(Object.keys)), [])
+  const entries = [pageout, promises, map, mapPromises, doctor]
+  t.deepEqual(missing(entries.flatMap(entry => Object.keys(entry))), [])
 })
 
 /** Names of what a class and its instances can do. */
@@ -139,7 +142,13 @@ function membersOf(Class: { readonly prototype: object }): string[] {
   return [...ofItself, ...names.filter(name => name !== 'constructor')]
 }
 
-for (const [name, Class] of Object.entries({ Pager: pageout.Pager, 'Pager of promises': promises.Pager })) {
+const CLASSES = {
+  Pager: pageout.Pager,
+  'Pager of promises': promises.Pager,
+  PagedMap: map.PagedMap,
+  'PagedMap of promises': mapPromises.PagedMap,
+}
+for (const [name, Class] of Object.entries(CLASSES)) {
   test(`docs/api.md names every member of ${name}`, t => {
     t.deepEqual(missing(membersOf(Class)), [])
   })
@@ -154,7 +163,8 @@ test('docs/api.md names every member of Borrow', t => {
 })
 
 test('docs/api.md names every type', t => {
-  for (const entry of ['dist/index.d.ts', 'dist/promises.d.ts', 'dist/doctor.d.ts']) {
+  const names = ['index', 'promises', 'map', 'map-promises', 'doctor']
+  for (const entry of names.map(name => `dist/${name}.d.ts`)) {
     const lists = [...text(entry).matchAll(/^export (?:type )?\{(.*?)\}/gms)].map(([, list = '']) => list)
     t.deepEqual(missing(lists.flatMap(list => list.replaceAll('type ', '').match(/\w+/g) ?? [])), [], entry)
   }
@@ -187,6 +197,8 @@ const FIELDS = [
   ['LimitFacts', 'doctor/types'],
   ['SpeedFacts', 'doctor/types'],
   ['TransferFacts', 'doctor/types'],
+  ['MapOptions', 'map/verbs'],
+  ['PagedMapOptions', 'map/verbs'],
 ] as const
 
 for (const [type, file] of FIELDS) {

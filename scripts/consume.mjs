@@ -21,6 +21,14 @@ const DIAGNOSIS = `
   console.log(canServe ? 'doctor: works' : findings.filter(({ level }) => level === 'problem').map(({ code }) => code).join())
 `
 
+const MAP = `
+  const map = new PagedMap({ residentBytes: 2 ** 20 })
+  await map.set('key', Uint8Array.of(7))
+  if ((await map.borrow('key', value => value[0])) !== 7) throw new Error('the byte is not there')
+  await map.close()
+  console.log('map: works')
+`
+
 /** What a user runs, by the name of its file. */
 function programs() {
   const quickStart = /^```js\n(.*?)^```$/ms.exec(readFileSync(`${ROOT}README.md`, 'utf8'))
@@ -30,6 +38,9 @@ function programs() {
     'require.cjs': `const { pageout, take } = require('pageout')\nconst how = 'require'\n${USE}`,
     'promises.mjs': PROMISES,
     'doctor.mjs': DIAGNOSIS,
+    'map.mjs': `import { PagedMap } from 'pageout/map'\n${MAP}`,
+    'map-promises.mjs': `import { PagedMap } from 'pageout/map/promises'\n${MAP}`,
+    'map.cjs': `const { PagedMap } = require('pageout/map')\nvoid (async () => {${MAP}})()`,
     'quick-start.mjs': quickStart[1],
     'smoke.mjs': readFileSync(`${ROOT}__test__/smoke/smoke.mjs`, 'utf8'),
   }

@@ -200,13 +200,76 @@ function join(payload: Payload, buffers: readonly ArrayBuffer[]): ArrayBuffer {
   return joined
 }
 
+/** Room that was found for several payloads. */
+export interface Gathered {
+  readonly owner: Owner
+  /** Stands for it in the addon, until it is freed. */
+  readonly ticket: number
+}
+
+/** What payloads come into memory with that are brought now. */
+let gathered: Gathered | undefined
+
+/** Begins something that brings payloads into memory: in room that was found for them. */
+export function inRoomOf<T>(room: Gathered | undefined, begin: () => T): T {
+  gathered = room
+  try {
+    return begin()
+  } finally {
+    gathered = undefined
+  }
+}
+
+/** Finds room for several payloads in one step, and keeps those that are in memory. Nothing where none of them needs room. */
+export function gather(owner: Owner, payloads: readonly Payload[]): Gathered | undefined {
+  const tickets = ticketsOf(owner, payloads)
+  if (tickets.length === 0) return undefined
+  for (let tries = 0; tries < BRINGS_MAX; tries++) {
+    drainIfDue()
+    const ticket = guarded(() => native.gather(owner.ref, tickets))
+    if (ticket >= 0) return { owner, ticket }
+  }
+  throw noRoomYet(owner, tickets[0] as number)
+}
+
+/** The same, off the JavaScript thread. */
+export async function gatherLater(owner: Owner, payloads: readonly Payload[]): Promise<Gathered | undefined> {
+  const tickets = ticketsOf(owner, payloads)
+  if (tickets.length === 0) return undefined
+  owner.began()
+  try {
+    for (let tries = 0; tries < BRINGS_MAX; tries++) {
+      drain()
+      const ticket = await run(() => fromAddon(native.gatherAsync(owner.ref, tickets)), undefined)
+      if (ticket >= 0) return { owner, ticket }
+    }
+    throw noRoomYet(owner, tickets[0] as number)
+  } finally {
+    owner.ended()
+  }
+}
+
+/** Payloads without bytes need no room, and without a budget none does. */
+function ticketsOf(owner: Owner, payloads: readonly Payload[]): number[] {
+  const some = payloads.filter(({ backend, byteLength }) => backend === 'file' && byteLength > 0)
+  return owner.hasBudget ? some.map(({ ticket }) => ticket) : []
+}
+
+/** Gives back what was found and not used. */
+export function endGathering(room: Gathered | undefined): void {
+  if (!room) return
+  native.free(room.owner.ref, room.ticket)
+  drainIfDue()
+  tellRoom()
+}
+
 /** Reads the payload into new memory, and exposes it; nothing where somebody else was faster. */
 function bringNow(payload: Payload): ArrayBuffer | undefined {
   const { owner, ticket } = payload
   const [key, buffer] = [newKey(), privateMemory(payload.byteLength, payload.owner.excludes)]
   park(key, residenceOf(owner, [buffer]))
   const view = new Uint8Array(buffer)
-  const bring = () => native.bring(owner.ref, departuresOf(), ticket, key, view)
+  const bring = () => native.bring(owner.ref, departuresOf(), ticket, key, view, gathered?.ticket)
   let outcome = NOT_YET
   try {
     for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
@@ -249,7 +312,8 @@ async function bringLater(owner: Owner, ticket: number, byteLength: number, isHe
   const [key, buffer] = [newKey(), privateMemory(byteLength, owner.excludes)]
   park(key, residenceOf(owner, [buffer]))
   const view = new Uint8Array(buffer)
-  const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isHeld))
+  const room = gathered?.ticket
+  const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isHeld, room))
   let outcome = NOT_YET
   try {
     for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {

@@ -161,6 +161,7 @@ export class Loan implements Lending {
       const isKept = backend.lose(payload)
       if (isGone) warnOfTransferred(payload, isKept)
     }
+    payload.owner.onLoanEnd?.(payload)
   }
 
   #visible(): ArrayBuffer | undefined {

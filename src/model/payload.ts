@@ -59,6 +59,8 @@ export interface Owner {
   readonly lendings: Set<Lending>
   /** Whether borrows note where they were made: from the first on that was not released. */
   notesBorrowers: boolean
+  /** Called when nobody borrows a payload any more. */
+  readonly onLoanEnd: ((payload: Payload) => void) | undefined
   /** True from the call of `close` on. */
   readonly isClosed: boolean
   /** Throws where the payload cannot be used now. */

@@ -50,6 +50,7 @@ export class PagerCore implements Owner {
   readonly swapped = new Map<number, SwapMemory>()
   readonly lendings = new Set<Lending>()
   notesBorrowers = false
+  onLoanEnd: ((payload: Payload) => void) | undefined
   /** Whether it serves handles of all pagers. */
   readonly #isProcessWide: boolean
   readonly #registry: FinalizationRegistry<number>

@@ -7,15 +7,15 @@ import { whenThereIsRoom } from '../borrows/waiting.js'
 import { placeAbove } from '../borrows/warnings.js'
 import { type BorrowArguments, borrowArguments, type Work } from '../chunks/arguments.js'
 import { bufferOf } from '../chunks/classes.js'
-import { borrowReleased, invalidArgValue, invalidReturnValue, type Result } from '../model/errors.js'
+import { borrowReleased, invalidArgValue, type Result } from '../model/errors.js'
 import { type Handle, payloadOf } from '../model/handle.js'
 import type { Payload } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
-import { util } from '../runtime/node.js'
 import { attempt as attemptLater } from './promise.js'
 import { attempt } from './sync.js'
 import { contextOf, isUnwatched, pending, traced } from './tracing.js'
+import { refusePromise, refuseView } from './work.js'
 
 /** What follows the handle: options, or work and options. */
 type Rest = readonly [workOrOptions?: unknown, options?: unknown]
@@ -97,12 +97,8 @@ function use(loan: Loan, work: Work): unknown {
   } finally {
     if (!loan.isOver) loan.leave()
   }
-  refuseBorrowed(result, buffer)
-  if (isThenable(result)) {
-    // Its work meets an array that is empty; whoever gets this error knows.
-    if (util.types.isPromise(result)) Promise.prototype.then.call(result, undefined, () => {})
-    throw invalidReturnValue('work', 'must not be a promise: the borrow ends when it returns', result)
-  }
+  refuseView(result, buffer)
+  refusePromise(result, 'work', 'the borrow ends when it returns')
   return result
 }
 
@@ -118,16 +114,6 @@ async function useLater(handle: Handle<Chunk>, borrowed: Borrow<Chunk>, work: Wo
   } finally {
     borrowed.release()
   }
-  refuseBorrowed(result, buffer)
+  refuseView(result, buffer)
   return result
-}
-
-function refuseBorrowed(result: unknown, buffer: ArrayBufferLike | undefined): void {
-  if (bufferOf(result) !== buffer) return
-  throw invalidReturnValue('work', 'must not be a view of the borrowed memory, which is empty now', result)
-}
-
-function isThenable(value: unknown): boolean {
-  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
-  return isObject && 'then' in value && typeof value.then === 'function'
 }

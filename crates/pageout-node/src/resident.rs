@@ -10,13 +10,13 @@ use napi::bindgen_prelude::{AsyncTask, External, Function, Int32Array, Object, R
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Status};
 use napi_derive::napi;
-use pageout::{Brought, Chunk, Claiming, Hold, LentRoom, MemoryBudget, Purpose, Resident, WeakBudget};
+use pageout::{Brought, Chunk, Claiming, Handle, Hold, LentGathered, LentRoom, MemoryBudget, Purpose, Resident, WeakBudget};
 
 use crate::departures::{Departed, Departures, Flag, Lease, LentChunk};
 use crate::error::{describe, internal, throw};
 use crate::exports::PagerRef;
 use crate::numbers::{double, whole};
-use crate::table::Payload;
+use crate::table::{Payload, Table};
 use crate::task::{Job, spawn};
 use crate::view::ArrayBufferView;
 
@@ -149,6 +149,35 @@ pub fn hold(pager: &PagerRef, ticket: f64) -> Result<f64> {
     hold.map_or(Ok(-1.0), |hold| pager.insert(Payload::Held(Arc::new(hold))))
 }
 
+/// Finds room for several payloads in one step, and keeps those that are in memory, until the ticket that this gives is freed. -1 where
+/// there will be room once what left is drained.
+#[napi(catch_unwind)]
+pub fn gather(env: Env, pager: &PagerRef, tickets: Vec<f64>) -> Result<f64> {
+    let handles = stored_all(pager, &tickets)?;
+    let gathered = Handle::gather(handles.iter().map(Arc::as_ref)).map_err(|error| throw(&env, &error))?;
+    insert_gathered(pager, gathered)
+}
+
+/// As `gather`, off the JavaScript thread.
+#[napi(catch_unwind, ts_return_type = "Promise<number>")]
+pub fn gather_async(pager: &PagerRef, tickets: Vec<f64>) -> Result<AsyncTask<Job<Option<LentGathered>, f64>>> {
+    let (handles, table) = (stored_all(pager, &tickets)?, Arc::clone(pager));
+    let work = move || Handle::gather(handles.iter().map(Arc::as_ref));
+    Ok(spawn(work, move |gathered| insert_gathered(&table, gathered)))
+}
+
+fn stored_all(table: &Table, tickets: &[f64]) -> Result<Vec<Arc<Handle<u8>>>> {
+    tickets.iter().map(|ticket| table.stored(*ticket)).collect()
+}
+
+fn insert_gathered(table: &Table, gathered: Option<LentGathered>) -> Result<f64> {
+    let Some(gathered) = gathered else {
+        Departures::wake_all();
+        return Ok(-1.0);
+    };
+    table.insert(Payload::Gathered(Arc::new(gathered)))
+}
+
 /// The memory of an exposed payload is gone, and its exposure with it. True where the payload is on disk, false where it is lost.
 #[napi(catch_unwind)]
 pub fn lose(pager: &PagerRef, ticket: f64) -> Result<bool> {
@@ -157,7 +186,7 @@ pub fn lose(pager: &PagerRef, ticket: f64) -> Result<bool> {
 
 /// Reads a payload that is on disk into a whole private buffer, which is its memory from then on, under `key`, and exposed: 0. 1 where
 /// there will be room once what left is drained; 2 where somebody else was reading it, who has counted for both; 3 where it is in
-/// memory already.
+/// memory already. In room that was gathered for it, where `gathered` is the ticket of that.
 #[napi(catch_unwind)]
 pub fn bring(
     env: Env,
@@ -166,12 +195,15 @@ pub fn bring(
     ticket: f64,
     key: f64,
     mut view: ArrayBufferView,
+    gathered: Option<f64>,
 ) -> Result<u32> {
     let (handle, key) = (pager.stored(ticket)?, whole(key)?);
+    let gathered = gathered.map(|ticket| pager.gathered(ticket)).transpose()?;
     let bytes = view.bytes_mut();
     let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
     let lend = |room| lent_at(departures, key, room, start, len_bytes);
-    let (brought, _) = handle.bring_lent(bytes, Purpose::Exposed, lend).map_err(|error| throw(&env, &error))?;
+    let brought = handle.bring_lent(bytes, Purpose::Exposed, gathered.as_deref(), lend);
+    let (brought, _) = brought.map_err(|error| throw(&env, &error))?;
     Ok(number_of(brought))
 }
 
@@ -188,10 +220,12 @@ pub fn bring_async(
     key: f64,
     view: Uint8Array,
     is_held: bool,
+    gathered: Option<f64>,
 ) -> Result<AsyncTask<Job<BroughtLater, u32>>> {
     let (handle, departures, key) = (pager.stored(ticket)?, Arc::clone(departures), whole(key)?);
     let table = Arc::clone(pager);
     let purpose = if is_held { Purpose::Held } else { Purpose::Ahead };
+    let gathered = gathered.map(|ticket| pager.gathered(ticket)).transpose()?;
     // Both halves of the job hold it, because a JavaScript reference must be dropped on its own thread.
     let view = Arc::new(Mutex::new(view));
     let held = Arc::clone(&view);
@@ -200,7 +234,7 @@ pub fn bring_async(
         // SAFETY: the buffer is private to this job until its promise is settled, and the array keeps it alive.
         let bytes = unsafe { view.as_mut() };
         let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
-        handle.bring_lent(bytes, purpose, |room| lent_at(&departures, key, room, start, len_bytes))
+        handle.bring_lent(bytes, purpose, gathered.as_deref(), |room| lent_at(&departures, key, room, start, len_bytes))
     };
     let finish = move |(brought, hold): BroughtLater| {
         drop(held);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::Result;
-use pageout::{Claimed, Collector, Handle, Hold, Pager};
+use pageout::{Claimed, Collector, Handle, Hold, LentGathered, Pager};
 
 use crate::error::internal;
 
@@ -58,6 +58,8 @@ pub enum Payload {
     Collecting(Arc<Mutex<Collector<u8>>>),
     /// Another ticket's, which stays in memory.
     Held(#[expect(dead_code, reason = "dropped, and nothing else")] Arc<Hold>),
+    /// No payload, but room for several.
+    Gathered(Arc<LentGathered>),
 }
 
 #[derive(Default)]
@@ -173,9 +175,17 @@ impl Table {
         match self.get(ticket) {
             Some(Payload::Stored(handle, _)) => handle.pager().count_take(&handle),
             Some(Payload::Kept(len_bytes)) => self.shared.kept.take(len_bytes),
-            Some(Payload::Collecting(_) | Payload::Held(_)) | None => return,
+            Some(Payload::Collecting(_) | Payload::Held(_) | Payload::Gathered(_)) | None => return,
         }
         self.free(ticket);
+    }
+
+    /// The room of a ticket.
+    pub fn gathered(&self, ticket: f64) -> Result<Arc<LentGathered>> {
+        match self.get(ticket) {
+            Some(Payload::Gathered(gathered)) => Ok(gathered),
+            _ => Err(internal("the ticket stands for no room")),
+        }
     }
 
     /// The collector of a ticket.

@@ -62,7 +62,9 @@ pub fn send(
     let cargo = match pager.remove(ticket) {
         Some(Payload::Stored(handle, opening)) => Cargo::Stored(handle, opening.or_else(|| pager.opening())),
         Some(Payload::Kept(_)) => Cargo::Kept { bytes, is_excluded, counted_in: Arc::clone(pager.shared()) },
-        Some(Payload::Collecting(_) | Payload::Held(_)) | None => return Err(internal("the ticket stands for no payload")),
+        Some(Payload::Collecting(_) | Payload::Held(_) | Payload::Gathered(_)) | None => {
+            return Err(internal("the ticket stands for no payload"));
+        }
     };
     IN_TRANSIT.send(token, Moving { kind, cargo });
     Ok(true)

@@ -115,6 +115,16 @@ pub enum Error {
     Borrowed,
     /// All of the memory budget is borrowed.
     Budget(Box<BudgetFacts>),
+    /// A key of a [`PagedMap`](crate::PagedMap) is used within its own update, by the thread that does that. Caller's error.
+    InUpdate,
+    /// A value is longer than all of a [`PagedMap`](crate::PagedMap) may be. Caller's error.
+    #[non_exhaustive]
+    OverLimit {
+        /// Bytes of the value.
+        len_bytes: u64,
+        /// The most bytes of values that the map may have.
+        max_bytes: u64,
+    },
     /// An option has a value that it cannot have. Caller's error.
     #[non_exhaustive]
     Option {
@@ -190,10 +200,11 @@ impl Error {
             Self::RamBacked { .. } => "ERR_PAGEOUT_RAM_BACKED",
             Self::Corrupt { .. } => "ERR_PAGEOUT_CORRUPT",
             Self::Overlap { .. } => "ERR_PAGEOUT_OVERLAP",
-            Self::OutOfRange { .. } | Self::TargetLength { .. } => "ERR_OUT_OF_RANGE",
+            Self::OutOfRange { .. } | Self::TargetLength { .. } | Self::OverLimit { .. } => "ERR_OUT_OF_RANGE",
             Self::ForeignHandle | Self::Option { .. } => "ERR_INVALID_ARG_VALUE",
             Self::Closed => "ERR_PAGEOUT_CLOSED",
             Self::Borrowed => "ERR_PAGEOUT_BORROWED",
+            Self::InUpdate => "ERR_PAGEOUT_RELEASED",
             Self::Budget(_) => "ERR_PAGEOUT_BUDGET",
         }
     }
@@ -216,6 +227,8 @@ impl Error {
             | Self::ForeignHandle
             | Self::Closed
             | Self::Borrowed
+            | Self::InUpdate
+            | Self::OverLimit { .. }
             | Self::Option { .. } => io::ErrorKind::InvalidInput,
         }
     }
@@ -363,6 +376,10 @@ impl fmt::Display for Error {
                      {resident_bytes} of {limit_bytes} in use"
                 )
             }
+            Self::InUpdate => write!(out, "the key is being updated by the same thread"),
+            Self::OverLimit { len_bytes, max_bytes } => {
+                write!(out, "the value has {len_bytes} bytes, and all of the map may have {max_bytes}")
+            }
             Self::Option { name, problem } => write!(out, "the option {name} {problem}"),
         }
     }
@@ -509,6 +526,8 @@ mod tests {
             (Error::TargetLength { expected: 5, actual: 4 }, range, ErrorKind::InvalidInput, "4 elements"),
             (Error::ForeignHandle, value, ErrorKind::InvalidInput, "another pager"),
             (Error::Closed, "ERR_PAGEOUT_CLOSED", ErrorKind::InvalidInput, "closed"),
+            (Error::InUpdate, "ERR_PAGEOUT_RELEASED", ErrorKind::InvalidInput, "updated"),
+            (Error::OverLimit { len_bytes: 9, max_bytes: 8 }, range, ErrorKind::InvalidInput, "9 bytes"),
             (option, value, ErrorKind::InvalidInput, "capacity_bytes"),
         ] {
             assert_eq!((error.code(), error.kind()), (code, kind), "{error:?}");

@@ -27,6 +27,7 @@
 //!   returned, and nothing lost by one: a failed take gives the handle back, a failed pageout the vectors.
 //! - The module-level functions ([`pageout()`], [`read_at`], [`take()`], ...): one pager for the process, as simple as it gets. The
 //!   plain forms panic on failures, the `try_` forms return them; both panic where the call itself is wrong.
+//! - A [`PagedMap`]: vectors under keys, within a memory budget, and with a limit a cache.
 //! - A [`Collector`]: a payload whose length is not known yet, also through [`std::io::Write`] and [`Extend`].
 //! - A [`Reader`]: a payload as [`std::io::Read`], [`std::io::BufRead`] and [`std::io::Seek`].
 //!
@@ -147,6 +148,7 @@ mod error;
 mod global;
 mod keeper;
 mod limits;
+mod map;
 #[cfg(all(test, pageout_loom))]
 mod models;
 mod pager;
@@ -162,7 +164,7 @@ mod units;
 pub use budget::{Brought, Purpose, WeakBudget};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use pager::{BatchRead, Claimed, Claiming, Environment, Hold, LentRoom, read_batch};
+pub use pager::{BatchRead, Claimed, Claiming, Environment, Hold, LentGathered, LentRoom, read_batch};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
 pub use payload::Chunk;
@@ -178,6 +180,7 @@ pub use global::{
     backend, pageout, pageout_with, pager, prefetch, read_at, read_at_many, set_backend, set_scratch_dir, take, trim,
     try_pageout, try_pageout_with, try_read_at, try_read_at_many, try_set_scratch_dir, try_take,
 };
+pub use map::{Evicted, PagedMap};
 pub use pager::{Backend, Borrowed, Collector, Handle, PageoutError, Pager, PagerBuilder, PagerStats, Reader, TakeError};
 pub use sys::device::Exposure;
 

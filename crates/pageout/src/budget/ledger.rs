@@ -88,6 +88,8 @@ pub(super) struct Ledger {
     failure: Option<Error>,
     /// How many these are.
     failed: u32,
+    /// Whether a thread is finding room for several payloads at once, while it keeps those that are in memory.
+    is_gathering: bool,
 }
 
 impl Ledger {
@@ -104,7 +106,18 @@ impl Ledger {
             borrowed_bytes: 0,
             failure: None,
             failed: 0,
+            is_gathering: false,
         }
+    }
+
+    /// Begins to find room for several payloads, unless another thread does.
+    pub(super) fn begin_gathering(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_gathering, true)
+    }
+
+    /// Ends that.
+    pub(super) fn end_gathering(&mut self) {
+        self.is_gathering = false;
     }
 
     /// Knows a pager that may have entries here.
@@ -115,6 +128,7 @@ impl Ledger {
 
     /// Forgets what threads were doing which a forked process does not have.
     pub(super) fn inherit(&mut self) {
+        self.is_gathering = false;
         // Memory that is in no entry was theirs.
         self.accounts.iter().filter_map(Weak::upgrade).for_each(|account| account.forget_resident());
         for entry in self.positions.iter_mut().filter_map(Position::entry_mut) {

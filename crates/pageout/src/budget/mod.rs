@@ -39,6 +39,8 @@ use std::time::{Duration, Instant};
 pub(crate) use account::Account;
 pub(crate) use resident::{ResidentMemory, Room};
 #[cfg(feature = "addon-internals")]
+pub(crate) use ticket::Gathered;
+#[cfg(feature = "addon-internals")]
 pub use ticket::{Brought, Purpose};
 pub(crate) use ticket::{Loan, Ticket};
 

@@ -412,7 +412,7 @@ fn what_moves_away_while_it_is_read_in_has_no_memory_then() {
         let bringing = {
             let (handle, is_seen) = (Arc::clone(&handle), Arc::clone(&is_seen));
             thread::spawn(move || {
-                let brought = handle.bring_lent(&mut [0; 8], Purpose::Held, |room| lent(&is_seen, room));
+                let brought = handle.bring_lent(&mut [0; 8], Purpose::Held, None, |room| lent(&is_seen, room));
                 let (brought, hold) = brought.expect("room");
                 assert_eq!(brought == Brought::Here, hold.is_some());
             })
@@ -421,6 +421,30 @@ fn what_moves_away_while_it_is_read_in_has_no_memory_then() {
         joined(bringing);
         assert_eq!(scene.pager.stats().resident_bytes, 0);
         drop(handle);
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn of_two_threads_that_need_most_of_a_budget_one_finds_room_for_all() {
+    explore("of_two_threads_that_need_most_of_a_budget_one_finds_room_for_all", || {
+        let scene = Scene::with_room_for(3);
+        let [one, two, three, four] = [1, 2, 3, 4].map(|word| scene.stored(word));
+        // Of each thread's two, one is in memory. Nobody borrows it.
+        drop([one.borrow(), three.borrow()].map(|borrowed| borrowed.expect("room")));
+        let words = |borrowed: &[crate::Borrowed<u64>]| borrowed.iter().map(|word| word[0]).collect::<Vec<_>>();
+        let other = thread::spawn(move || {
+            let borrowed = Handle::borrow_all(&[&one, &two]);
+            (borrowed, one, two)
+        });
+        let mine = Handle::borrow_all(&[&three, &four]);
+        let (others, one, two) = joined(other);
+        match (mine, others) {
+            (Ok(borrowed), Err(Error::Budget(_))) => assert_eq!(words(&borrowed), [3, 4]),
+            (Err(Error::Budget(_)), Ok(borrowed)) => assert_eq!(words(&borrowed), [1, 2]),
+            (mine, others) => panic!("{:?} {:?}", mine.map(|_| ()), others.map(|_| ())),
+        }
+        drop((one, two, three, four));
         scene.ends_empty();
     });
 }

@@ -36,6 +36,12 @@ impl Room {
         self.bytes & !ELSEWHERE
     }
 
+    /// A part of it as a room of its own; nothing where it has not as much.
+    pub(super) fn split(&mut self, bytes: u64) -> Option<Self> {
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(Self { account: UnsizedArc::clone(&self.account), bytes })
+    }
+
     /// The memory has left, and is freed as soon as its own thread comes to it. Once for a room.
     #[cfg(feature = "addon-internals")]
     pub(crate) fn begin_departure(&self) {

@@ -1,6 +1,10 @@
 //! What a handle holds of an entry, and what its verbs do with it.
 
+mod lend_all;
+
 use bytemuck::Pod;
+#[cfg(feature = "addon-internals")]
+pub(crate) use lend_all::Gathered;
 
 use super::account::count;
 use super::entry::{Entry, Flag, OnDisk};
@@ -12,7 +16,7 @@ use crate::error::Error;
 use crate::payload::{Extents, Memory, Payload, Stored};
 use crate::store::Place;
 #[cfg(feature = "addon-internals")]
-use crate::sync::yield_now;
+use crate::sync::{Mutex, lock, yield_now};
 use crate::sync::{MutexGuard, UnsizedArc};
 use crate::sys::Destination;
 #[cfg(feature = "addon-internals")]
@@ -54,6 +58,9 @@ impl Payload for Look {
         }
     }
 }
+
+/// Gives room for so many bytes.
+type Claim<'a> = dyn FnMut(u64) -> Result<Room, Error> + 'a;
 
 /// That an entry is borrowed, until it is dropped.
 pub(crate) struct Loan {
@@ -198,6 +205,11 @@ impl Ticket {
     /// # Errors
     /// [`Error::Budget`], those of a read, and those of a background write where payloads that could not be written fill the budget.
     pub(crate) fn lend<T: Pod>(&self) -> Result<(Loan, UnsizedArc<ResidentMemory>), Error> {
+        self.lend_within::<T>(&mut |len_bytes| self.budget().room_or_wait(&self.account, len_bytes))
+    }
+
+    /// The same, where `claim` gives the room for a payload that is read in.
+    fn lend_within<T: Pod>(&self, claim: &mut Claim<'_>) -> Result<(Loan, UnsizedArc<ResidentMemory>), Error> {
         let read = |stored: &Stored, len_bytes| ResidentMemory::read::<T>(stored, len_bytes, self.account.exclude);
         let (mut is_shared, mut is_counted) = (false, false);
         loop {
@@ -215,7 +227,7 @@ impl Ticket {
                 return Ok((Loan { account: UnsizedArc::clone(&self.account), id: self.id }, memory));
             }
             is_shared = true;
-            if let Some(loaned) = self.bring_in(ledger, &mut is_counted, read)? {
+            if let Some(loaned) = self.bring_in(ledger, &mut is_counted, claim, read)? {
                 return Ok(loaned);
             }
         }
@@ -226,6 +238,7 @@ impl Ticket {
         &self,
         mut ledger: MutexGuard<'_, Ledger>,
         is_counted: &mut bool,
+        claim: &mut Claim<'_>,
         read: impl FnOnce(&Stored, u64) -> Result<Memory, Error>,
     ) -> Result<Option<(Loan, UnsizedArc<ResidentMemory>)>, Error> {
         let entry = ledger.entry(self.id);
@@ -241,7 +254,7 @@ impl Ticket {
         entry.set(Flag::Arriving, true);
         entry.set(Flag::Uncounted, false);
         drop(ledger);
-        let arrived = self.budget().room_or_wait(&self.account, len_bytes).and_then(|room| {
+        let arrived = claim(len_bytes).and_then(|room| {
             let memory = read(&stored, len_bytes)?;
             Ok(UnsizedArc::new(ResidentMemory::new(memory, room)))
         });
@@ -446,7 +459,7 @@ impl Ticket {
     }
 
     /// Brings a payload that is on disk into `target`, lent memory of exactly its length, which `lend` then stands for, in the room
-    /// that it is given.
+    /// that it is given: of what was gathered, or new room.
     ///
     /// # Errors
     /// As [`Self::lend`].
@@ -454,6 +467,7 @@ impl Ticket {
         &self,
         target: &mut [u8],
         purpose: Purpose,
+        gathered: Option<&Mutex<Gathered>>,
         lend: impl FnOnce(Room) -> Box<dyn Chunk>,
     ) -> Result<(Brought, Option<Loan>), Error> {
         let budget = self.budget();
@@ -479,7 +493,9 @@ impl Ticket {
         entry.set(Flag::Arriving, true);
         entry.set(Flag::Uncounted, purpose == Purpose::Ahead);
         drop(ledger);
-        let filled = budget.room_or_departing(&self.account, len_bytes).and_then(|room| {
+        let part = gathered.and_then(|gathered| lock(gathered).part(len_bytes));
+        let room = part.map_or_else(|| budget.room_or_departing(&self.account, len_bytes), |part| Ok(Some(part)));
+        let filled = room.and_then(|room| {
             let Some(room) = room else { return Ok(None) };
             destination::overwrite(target, |whole| stored.read(&Extents::whole(len_bytes), whole))?;
             Ok(Some(room))

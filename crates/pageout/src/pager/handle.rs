@@ -128,7 +128,6 @@ impl<T> Handle<T> {
         &mut self.body
     }
 
-    #[cfg(feature = "addon-internals")]
     pub(super) fn ticket(&self) -> Option<&Ticket> {
         match &self.body {
             Body::Kept(ticket) => Some(ticket),
@@ -418,6 +417,28 @@ impl<T: Pod> Handle<T> {
                 Ok(Borrowed::new(UnsizedArc::clone(resident), None, pager))
             }
             Body::Swap(_) | Body::File(_) => Ok(Borrowed::new(self.lend_copy()?, None, pager)),
+        }
+    }
+
+    /// Lends payloads of one pager, all or none.
+    pub(crate) fn borrow_all(handles: &[&Self]) -> Result<Vec<Borrowed<T>>, Error> {
+        let tickets: Vec<&Ticket> = handles.iter().filter_map(|handle| handle.ticket()).collect();
+        let mut loans = Ticket::lend_all::<T>(&tickets)?.into_iter();
+        let lend = |handle: &&Self| {
+            handle.membership.pager.check_open()?;
+            // Payloads without elements are in no budget.
+            let Some((loan, memory)) = handle.ticket().and_then(|_| loans.next()) else { return handle.borrow() };
+            Ok(Borrowed::new(memory, Some(loan), Arc::clone(&handle.membership.pager)))
+        };
+        handles.iter().map(lend).collect()
+    }
+
+    /// Whether somebody borrows the payload.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        match &self.body {
+            Body::Kept(ticket) => ticket.refuse_borrowed().is_err(),
+            Body::Swap(resident) => UnsizedArc::strong_count(resident) > 1,
+            Body::File(_) => lock(&self.lent).strong_count() > 0,
         }
     }
 

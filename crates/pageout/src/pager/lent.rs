@@ -7,9 +7,10 @@ use bytemuck::Pod;
 
 use super::handle::Body;
 use super::{Error, Handle, Pager};
-use crate::budget::{Brought, Loan, NoRoom, Purpose, ResidentMemory, Room, Ticket};
+use crate::budget::{Brought, Gathered, Loan, NoRoom, Purpose, ResidentMemory, Room, Ticket};
 use crate::payload::{Chunk, Memory};
 use crate::store::Place;
+use crate::sync::Mutex;
 
 /// A place on disk and room in memory for a payload that comes at once.
 #[doc(hidden)]
@@ -56,6 +57,10 @@ impl Drop for LentRoom {
 /// That a payload stays in memory, for a borrow that comes, until this is dropped.
 #[doc(hidden)]
 pub struct Hold(#[expect(dead_code, reason = "dropped, and nothing else")] Loan);
+
+/// Room for several payloads that come into memory, and that those of them that are there stay, until this is dropped.
+#[doc(hidden)]
+pub struct LentGathered(Mutex<Gathered>);
 
 /// What a claim came to.
 #[doc(hidden)]
@@ -167,8 +172,8 @@ impl Handle<u8> {
         self.ticket().is_some_and(Ticket::lose)
     }
 
-    /// Brings the payload into `target`, memory of exactly its length that `lend` stands for. With a hold where that is the purpose
-    /// and the payload is in memory.
+    /// Brings the payload into `target`, memory of exactly its length that `lend` stands for, in room of what was gathered, if there is
+    /// such. With a hold where that is the purpose and the payload is in memory.
     ///
     /// # Errors
     /// As [`Handle::borrow`].
@@ -176,12 +181,24 @@ impl Handle<u8> {
         &self,
         target: &mut [u8],
         purpose: Purpose,
+        gathered: Option<&LentGathered>,
         lend: impl FnOnce(LentRoom) -> Box<dyn Chunk>,
     ) -> Result<(Brought, Option<Hold>), Error> {
         self.pager_shared().check_open()?;
         let Some(ticket) = self.ticket() else { return Ok((Brought::ByOther, None)) };
-        let (brought, loan) = ticket.bring_lent(target, purpose, |room| lend(LentRoom::new(room)))?;
+        let gathered = gathered.map(|LentGathered(gathered)| gathered);
+        let (brought, loan) = ticket.bring_lent(target, purpose, gathered, |room| lend(LentRoom::new(room)))?;
         Ok((brought, loan.map(Hold)))
+    }
+
+    /// Finds room for several payloads of one pager in one step, and keeps those that are in memory. Nothing where there will be room
+    /// once threads have freed what left.
+    ///
+    /// # Errors
+    /// As [`Handle::borrow`].
+    pub fn gather<'a>(handles: impl IntoIterator<Item = &'a Self>) -> Result<Option<LentGathered>, Error> {
+        let tickets: Vec<&Ticket> = handles.into_iter().filter_map(Self::ticket).collect();
+        Ok(Ticket::gather_all(&tickets)?.map(|gathered| LentGathered(Mutex::new(gathered))))
     }
 
     /// Keeps the payload in memory, where it is there.

@@ -38,7 +38,7 @@ pub use examined::{ScratchDir, ScratchFacts};
 pub use handle::{Handle, TakeError};
 #[cfg(feature = "addon-internals")]
 #[doc(hidden)]
-pub use lent::{Claimed, Claiming, Hold, LentRoom};
+pub use lent::{Claimed, Claiming, Hold, LentGathered, LentRoom};
 pub use pageout_error::PageoutError;
 pub use reader::Reader;
 pub use stats::PagerStats;

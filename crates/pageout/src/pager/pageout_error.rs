@@ -32,7 +32,7 @@ pub struct PageoutError<V> {
 }
 
 impl<V> PageoutError<V> {
-    pub(super) fn new(error: Error, inner: V) -> Self {
+    pub(crate) fn new(error: Error, inner: V) -> Self {
         Self { error, inner }
     }
 

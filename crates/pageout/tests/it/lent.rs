@@ -62,7 +62,7 @@ impl Owner {
 
     fn bring(&self, handle: &Handle<u8>, key: u64, purpose: Purpose) -> (Brought, Option<Hold>) {
         let mut target = vec![0; LEN];
-        handle.bring_lent(&mut target, purpose, |room| self.owned(key, elements(LEN, key), room)).expect("a read")
+        handle.bring_lent(&mut target, purpose, None, |room| self.owned(key, elements(LEN, key), room)).expect("a read")
     }
 
     fn numbers(&self) -> [u64; 4] {

@@ -24,6 +24,7 @@ mod fuzz;
 mod handle_verbs;
 mod lent;
 mod limits;
+mod map;
 mod model;
 mod process;
 mod ranges;
