@@ -107,7 +107,8 @@ fn run_seed(ground: Ground, seed: u64, directory: &Path) -> Result<Counts, Strin
     let plan = Plan::draw(ground, &mut Draws::seeded(seed), TURNS_MAX);
     attempt(&plan, directory).map_err(|reason| {
         let shrunk = shrink(&plan, &reason, directory);
-        let shortest = attempt(&shrunk, directory).expect_err("the shrunk plan fails");
+        // What depends on the moment may not fail once more.
+        let shortest = attempt(&shrunk, directory).err().unwrap_or_else(|| "not every time".to_owned());
         format!("{SEED_VARIABLE}={seed} on {ground:?}: {reason}\nshrunk to {} steps: {shortest}\n{shrunk:#?}", shrunk.turns.len())
     })
 }

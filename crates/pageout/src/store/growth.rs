@@ -268,8 +268,11 @@ impl Store {
 /// Gives back the space of all free slots of a file, step by step, each while `turn` is held.
 fn give_all_back<G>(file: &SlotFile, turn: impl Fn() -> G) -> Outcome<()> {
     file.settle_withheld();
-    // What is released meanwhile is for the next time.
-    let mut left_bytes = file.idle_bytes();
+    // What is released meanwhile is for the next time. Behind the turn of whoever is giving slots back, which are not idle then.
+    let mut left_bytes = {
+        let _turn = turn();
+        file.idle_bytes()
+    };
     while left_bytes > 0 {
         let _turn = turn();
         match file.give_back(left_bytes, true)? {

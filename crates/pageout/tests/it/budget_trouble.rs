@@ -234,7 +234,8 @@ fn a_pager_that_ends_while_others_use_its_budget_leaves_nothing_in_it() {
                     }
                 }
                 closer.join().expect("no panic");
-                assert_eq!(ending.stats().resident_bytes, 0, "round {round}");
+                // What another thread has made leave is freed by that one.
+                eventually(|| format!("round {round}: {:?}", ending.stats()), || ending.stats().resident_bytes == 0);
                 drop(kept);
             }
             is_over.store(true, Relaxed);
