@@ -1,5 +1,6 @@
 // Runs test suites and counts what they say of themselves.
 import { spawn } from 'node:child_process'
+import { stripVTControlCharacters } from 'node:util'
 import { ROOT } from './prepare.mjs'
 
 /**
@@ -60,6 +61,7 @@ export async function runCounted(command, args, patterns) {
     process.stdout.write(text)
   })
   const status = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve))
+  output = stripVTControlCharacters(output)
   const [passed, failed] = [sum(output, patterns.passed), sum(output, patterns.failed)]
   if (status === 0 && passed === 0) throw new Error(`${command} ${args.join(' ')} ran no test`)
   // A runner that fails without saying how often still failed.
