@@ -36,6 +36,7 @@ if (unknown.length > 0) throw new Error(`there is no recipe ${unknown}, but ${re
 buildIfMissing()
 installIn(FOLDER, 'installing the libraries of the recipes')
 const files = (chosen.length > 0 ? chosen : recipes).flatMap(name => below(`${FOLDER}/${name}`))
+if (chosen.length === 0) files.push(`${FOLDER}/examples.test.mjs`)
 let [passed, failed] = [0, 0]
 for (const { ending, patterns, args } of RUNNERS) {
   const tests = files.filter(file => file.endsWith(ending))
