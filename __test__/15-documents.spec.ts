@@ -52,7 +52,11 @@ for (const document of ['README.md', 'docs/api.md', 'docs/guide.md']) {
 
 const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 
-const DOCUMENTS = ['', 'docs', 'crates/pageout'].flatMap(folder =>
+const RECIPES = readdirSync(join(ROOT, 'recipes'), { withFileTypes: true })
+  .filter(entry => entry.isDirectory() && entry.name !== 'node_modules')
+  .map(({ name }) => join('recipes', name))
+
+const DOCUMENTS = ['', 'docs', 'crates/pageout', 'recipes', ...RECIPES].flatMap(folder =>
   readdirSync(join(ROOT, folder))
     .filter(name => name.endsWith('.md'))
     .map(name => join(folder, name)),

@@ -1,5 +1,6 @@
 // Runs test suites and counts what they say of themselves.
 import { spawn } from 'node:child_process'
+import { stripVTControlCharacters } from 'node:util'
 import { ROOT } from './prepare.mjs'
 
 /**
@@ -12,6 +13,12 @@ import { ROOT } from './prepare.mjs'
 const CARGO = { passed: /^test result: \w+\. (\d+) passed/gm, failed: /^test result: .*?; (\d+) failed/gm }
 /** @type {Patterns} */
 const AVA = { passed: /^\s*(\d+) tests? passed/gm, failed: /^\s*(\d+) (?:tests?|uncaught exceptions?) failed/gm }
+/** @type {Patterns} */
+export const NODE_TEST = { passed: /^ℹ pass (\d+)/gm, failed: /^ℹ (?:fail|cancelled) (\d+)/gm }
+/** @type {Patterns} */
+export const TAPE = { passed: /^# pass +(\d+)/gm, failed: /^# fail +(\d+)/gm }
+/** @type {Patterns} */
+export const VITEST = { passed: /^ +Tests .*?(\d+) passed/gm, failed: /^ +Tests .*?(\d+) failed/gm }
 /** @type {Patterns} */
 const SMOKE = { passed: /^(\d+) passed/gm, failed: /^\d+ passed, (\d+) failed/gm }
 
@@ -46,7 +53,7 @@ export function runSmoke(runtime, flags) {
  * @param {string[]} args
  * @param {Patterns} patterns
  */
-async function runCounted(command, args, patterns) {
+export async function runCounted(command, args, patterns) {
   const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', text => {
@@ -54,6 +61,7 @@ async function runCounted(command, args, patterns) {
     process.stdout.write(text)
   })
   const status = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve))
+  output = stripVTControlCharacters(output)
   const [passed, failed] = [sum(output, patterns.passed), sum(output, patterns.failed)]
   if (status === 0 && passed === 0) throw new Error(`${command} ${args.join(' ')} ran no test`)
   // A runner that fails without saying how often still failed.
