@@ -59,7 +59,6 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
     let victims: readonly Entry<K>[]
     try {
       this.#refuseUnusable(key)
-      inspectChunk(chunk, 'chunk')
       victims = this.#store(key, chunk)
     } catch (error) {
       throw withChunks(error, [chunk])
@@ -81,6 +80,7 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   borrowAll<R>(keys: Iterable<K>, work: (...values: Stored<C>[]) => R): R | undefined {
     const list = keyList(keys)
     workFunction(work)
+    this.#core.refuseClosed()
     const entries = list.map(key => this.#use(key)).filter(entry => entry !== undefined)
     if (entries.length < list.length) return undefined
     const handles = entries.map(({ handle }) => handle)
@@ -161,10 +161,14 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
 
   /** Makes a chunk the value of a key. What has to go for it is in the map no more, and is to be evicted. */
   #store(key: K, chunk: Chunk): readonly Entry<K>[] {
-    const { byteLength } = inspectChunk(chunk, 'chunk')
-    const victims = this.#entries.victims(key, byteLength)
-    this.#entries.put(key, sync.pageout(this.#core, chunk, undefined), victims)
-    return victims
+    try {
+      const { byteLength } = inspectChunk(chunk, 'chunk')
+      const victims = this.#entries.victims(key, byteLength)
+      this.#entries.put(key, sync.pageout(this.#core, chunk, undefined), victims)
+      return victims
+    } catch (error) {
+      throw withChunks(error, [chunk])
+    }
   }
 
   #change(key: K, work: Work): readonly Entry<K>[] {
