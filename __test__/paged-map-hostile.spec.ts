@@ -1,6 +1,8 @@
 /** What a map of either form keeps to where it is used against the grain. */
 
+import { tracingChannel } from 'node:diagnostics_channel'
 import test from 'ava'
+import type { PageoutError } from 'pageout'
 import { pattern, sameBytes } from './helpers/chunks.js'
 import { type AnyMap, BUDGET, chunkOfError, failureOf, forms, newMap, newPromiseMap } from './helpers/maps.js'
 
@@ -107,6 +109,46 @@ test('a map that is closed while an update sets back what it took is empty', asy
     await (closing ?? map.close())
     t.deepEqual([map.size, map.byteLength], [0, 0])
   }
+})
+
+for (const moment of ['start', 'end'] as const) {
+  const whenPagedOut = (react: () => void) => {
+    const channel = tracingChannel('pageout:pageout')[moment]
+    const once = () => {
+      channel.unsubscribe(once)
+      react()
+    }
+    channel.subscribe(once)
+  }
+
+  test.serial(`a subscriber that sets values at the ${moment} of a pageout gets nothing past maxBytes`, t => {
+    const map = newMap(t, { maxBytes: 100 })
+    map.set('old', pattern(60, 1))
+    whenPagedOut(() => map.set('other', pattern(90, 2)))
+    map.set('key', pattern(60, 3))
+    t.deepEqual([...map.keys()], ['key'])
+    t.deepEqual([map.stats().handles, map.byteLength], [1, 60])
+  })
+
+  test.serial(`a subscriber that borrows all at the ${moment} of a pageout makes the set give its chunk back`, t => {
+    const map = newMap(t, { maxBytes: 100 })
+    map.set('old', pattern(60, 1))
+    whenPagedOut(() => map.borrow('old'))
+    const error = t.throws<PageoutError>(() => map.set('key', pattern(60, 3)), { code: 'ERR_PAGEOUT_BUDGET' })
+    sameBytes(t, chunkOfError(error as PageoutError), pattern(60, 3))
+    t.deepEqual([...map.keys()], ['old'])
+    t.is(map.stats().handles, 1)
+  })
+}
+
+test.serial('a subscriber that closes the map when a pageout is over leaves it empty', t => {
+  const map = newMap(t)
+  const { end } = tracingChannel('pageout:pageout')
+  const close = () => map.close()
+  end.subscribe(close)
+  map.set('key', pattern(60, 1))
+  end.unsubscribe(close)
+  t.deepEqual([map.size, map.byteLength], [0, 0])
 })
 
 test('a clear that is aborted says so, also of an empty map', async t => {

@@ -14,7 +14,7 @@ import * as sync from '../verbs/sync.js'
 import { refusePromise } from '../verbs/work.js'
 import { PagedMapControls } from './controls.js'
 import { type Entries, type Entry, refuseBorrowed } from './entries.js'
-import { chunkResult, isIntact, keyList, notSetBack, throwAll, workFunction } from './functions.js'
+import { chunkResult, isIntact, keyList, notSetBack, throwAll, withChunk, workFunction } from './functions.js'
 import { openMap } from './opening.js'
 import type { MapVerbs, PagedMapOptions } from './verbs.js'
 
@@ -163,12 +163,24 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   #store(key: K, chunk: Chunk): readonly Entry<K>[] {
     try {
       const { byteLength } = inspectChunk(chunk, 'chunk')
-      const victims = this.#entries.victims(key, byteLength)
-      this.#entries.put(key, sync.pageout(this.#core, chunk, undefined), victims)
-      return victims
+      // Where nothing can go it is told before the chunk is taken.
+      this.#entries.victims(key, byteLength)
+      return this.#put(key, chunk, sync.pageout(this.#core, chunk, undefined))
     } catch (error) {
       throw withChunks(error, [chunk])
     }
+  }
+
+  /** Subscribers of the tracing channel of a pageout may have done anything to the map. */
+  #put(key: K, chunk: Chunk, handle: Handle<Chunk>): readonly Entry<K>[] {
+    let victims: readonly Entry<K>[]
+    try {
+      victims = this.#entries.victims(key, handle.byteLength)
+    } catch (error) {
+      throw withChunk(error, chunk, sync.take(this.#core, handle, NEW_MEMORY))
+    }
+    this.#entries.put(key, handle, victims)
+    return victims
   }
 
   #change(key: K, work: Work): readonly Entry<K>[] {

@@ -243,13 +243,8 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
       const again = await promise.take(this.#core, handle, undefined, undefined)
       throw withChunk(error, chunk, again)
     }
-    this.#put(key, handle, victims)
+    this.#entries.put(key, handle, victims)
     return victims
-  }
-
-  #put(key: K, handle: Handle<Chunk>, victims: readonly Entry<K>[] = []): void {
-    // What was paged out while the pager closed is freed by that.
-    if (!this.#core.isClosed) this.#entries.put(key, handle, victims)
   }
 
   async #takeOut(entry: Entry<K>, goal: Goal): Promise<Chunk> {
@@ -287,7 +282,7 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
       return error
     }
     try {
-      this.#put(entry.key, await promise.pageout(this.#core, taken, undefined))
+      this.#entries.put(entry.key, await promise.pageout(this.#core, taken, undefined))
       return error
     } catch (failure) {
       this.#entries.remove(entry)
