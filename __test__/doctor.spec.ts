@@ -75,11 +75,23 @@ test('whoever stops to read does no harm', async t => {
   t.deepEqual([end, complaints], [0, ''])
 })
 
+if (process.platform === 'linux') {
+  test('what cannot be printed is told', async t => {
+    const { end, complaints } = await endOf('sh', [
+      '-c',
+      `"${process.execPath}" "${CLI}" doctor --json --no-speed > /dev/full`,
+    ])
+    t.is(end, 1)
+    t.regex(complaints, /^pageout: .*ENOSPC/)
+  })
+}
+
 for (const [args, code, said] of [
   [['--help'], 0, 'Usage: pageout doctor'],
   [['--version'], 0, (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version],
   [[], 2, ''],
   [['doctor', '--jsn'], 2, ''],
+  [['doctor', '--scratch-dir', '--json'], 2, ''],
 ] as const) {
   test(`pageout ${args.join(' ')} ends with ${code}`, async t => {
     const ended = await runCli({ args })

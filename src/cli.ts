@@ -22,9 +22,13 @@ async function main(): Promise<void> {
   }
 }
 
-/** Whoever reads may stop to, as `head` does. */
+/** Whoever reads may stop to, as `head` does. Where the text cannot be written otherwise, that is told. */
 function print(text: string, done?: () => void): void {
-  process.stdout.on('error', () => {})
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return
+    process.stderr.write(`pageout: ${error.message}\n`)
+    process.exitCode = 1
+  })
   process.stdout.write(text, done)
 }
 

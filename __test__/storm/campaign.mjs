@@ -3,6 +3,7 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { MemoryBudget } from 'pageout'
 import { Broken, insist } from './calls.mjs'
+import { playMaps } from './maps.mjs'
 import { Random } from './random.mjs'
 import { Scene } from './scene.mjs'
 import { Adopter, Rival, Writer } from './threads.mjs'
@@ -10,6 +11,8 @@ import { openWorlds } from './worlds.mjs'
 
 /** Interleavings between two looks at what is left behind. */
 const BATCH = 200
+/** Interleavings between two of maps. */
+const MAPS_EVERY = 10
 /** More rounds than the collector ever needed. */
 const COLLECTIONS_MAX = 200
 
@@ -79,6 +82,7 @@ async function playBatch({ seed, next, end, writer, adopter, isAlone, common, wa
     const racing = writer && new Random(seed, interleaving, 2).oneIn(8) ? writer.begin() : undefined
     await playOne([seed, interleaving], worlds, { racing, adopter, tally, watch })
     writer?.pause()
+    if (interleaving % MAPS_EVERY === 0) await playMapsOf([seed, interleaving], common, { tally, watch })
     tally.interleavings += 1
   }
   watch?.enter('the end of a thread beside', end)
@@ -107,6 +111,16 @@ async function playOne(keys, worlds, { watch, ...around }) {
     await scene.play()
   } catch (error) {
     throw new Broken(`${error.message}${where()}`, { cause: error })
+  }
+}
+
+async function playMapsOf(keys, common, { tally, watch }) {
+  const [seed, interleaving] = keys
+  watch?.enter('maps', interleaving)
+  try {
+    await playMaps(keys, common, tally)
+  } catch (error) {
+    throw new Broken(`${error.message}\nseed ${seed}, interleaving ${interleaving}, maps`, { cause: error })
   }
 }
 

@@ -11,6 +11,7 @@ const STUCK_AFTER_MS = 120_000
 export const STAGES = [
   'the start',
   'an interleaving',
+  'maps',
   'the end of a thread beside',
   'what a batch left behind',
   'the end',

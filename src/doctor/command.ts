@@ -41,7 +41,9 @@ function doctor(args: readonly string[]): Command {
     const [, name = '', value] = /^(--[^=]*|.*)(?:=(.*))?$/s.exec(args[position] ?? '') ?? []
     if (name === '--scratch-dir') {
       const directory = value ?? args[++position]
-      if (!directory) return misuse("the option '--scratch-dir' needs a directory")
+      // One whose name begins so is given behind `=`.
+      if (!directory || (value === undefined && directory.startsWith('--')))
+        return misuse("the option '--scratch-dir' needs a directory")
       options.scratchDir = directory
     } else if (value !== undefined) return misuse(`the option '${name}' takes no value, or there is none`)
     else if (name === '--json') isJson = true

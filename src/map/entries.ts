@@ -100,6 +100,8 @@ export class Entries<K> {
 
   /** Makes a payload the value of a key; `victims` are in the map no more. */
   put(key: K, handle: Handle<Chunk>, victims: readonly Entry<K>[] = []): void {
+    // What was paged out while the pager closed is freed by that.
+    if (this.#core.isClosed) return
     const old = this.#byKey.get(key)
     const { byteLength } = handle
     const entry: Entry<K> = { key, handle, byteLength, borrowers: 0, isBusy: false }

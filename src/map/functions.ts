@@ -2,7 +2,7 @@
 
 import { isArray } from '../chunks/arguments.js'
 import { bufferOf, inspectChunk } from '../chunks/classes.js'
-import { invalidArgType, invalidReturnValue, PageoutError } from '../model/errors.js'
+import { invalidArgType, invalidReturnValue, PageoutError, withChunks } from '../model/errors.js'
 import type { Chunk } from '../model/types.js'
 import { orUndefined } from '../runtime/captured.js'
 
@@ -34,12 +34,22 @@ export function isIntact(taken: Chunk, byteLength: number): boolean {
 export function notSetBack(failure: unknown, cause: unknown): unknown {
   if (!(failure instanceof PageoutError)) return failure
   const chunks = [...new Set([...chunksOf(cause), ...chunksOf(failure)])]
-  const define = (name: string, value: unknown) => {
-    Object.defineProperty(failure, name, { value, configurable: true, writable: true })
-  }
-  define('chunks', chunks)
-  if (failure.cause === undefined) define('cause', cause)
+  define(failure, 'chunks', chunks)
+  if (failure.cause === undefined) define(failure, 'cause', cause)
   return failure
+}
+
+/** Adds to an error the chunk that could not be set: the caller's own where that was left, else what has its memory, if nobody did. */
+export function withChunk(error: unknown, chunk: Chunk, moved: Chunk): unknown {
+  const isLeft = orUndefined(() => inspectChunk(chunk, 'chunk')) !== undefined
+  withChunks(error, [isLeft ? chunk : moved])
+  // It may have a copy of what was left.
+  if (isLeft && error instanceof Error && Object.hasOwn(error, 'chunks')) define(error, 'chunks', [chunk])
+  return error
+}
+
+function define(error: Error, name: string, value: unknown): void {
+  Object.defineProperty(error, name, { value, configurable: true, writable: true })
 }
 
 function chunksOf(error: unknown): readonly Chunk[] {

@@ -15,7 +15,8 @@ export interface Opened<K, F> {
 
 /** Opens a map. */
 export function openMap<K, F>(given: (MapOptions & { onEvict?: F | undefined }) | undefined): Opened<K, F> {
-  const { residentBytes, backend, maxBytes, onEvict } = optionsBag(given)
+  const { maxBytes, onEvict, ...pager } = readOnce(optionsBag(given))
+  const { residentBytes, backend } = pager
   refuseNoBudget(residentBytes)
   if (backend !== undefined) oneOf(backend, 'options.backend', ['file'])
   if (maxBytes !== undefined) wholeNumber(maxBytes, 'options.maxBytes', 1, Number.MAX_SAFE_INTEGER)
@@ -23,8 +24,16 @@ export function openMap<K, F>(given: (MapOptions & { onEvict?: F | undefined }) 
     if (typeof onEvict !== 'function') throw invalidArgType('options.onEvict', 'of type function', onEvict)
     if (maxBytes === undefined) throw invalidArgValue('options.onEvict', 'needs maxBytes beside it', onEvict)
   }
-  const core = PagerCore.open(given)
+  const core = PagerCore.open(pager)
   return { core, entries: new Entries<K>(core, maxBytes), onEvict }
+}
+
+/** The options, so that what is checked here is what the pager gets. */
+function readOnce<F>(given: Partial<MapOptions & { onEvict?: F }>): Partial<MapOptions & { onEvict?: F }> {
+  const { scratchDir, residentBytes, maxBytes, onEvict, backend, capacityBytes, allowRamBacked } = given
+  const { integrity, excludeFromCoreDumps, spareBytes, detach } = given
+  const pager = { scratchDir, residentBytes, backend, capacityBytes, allowRamBacked, integrity }
+  return { ...pager, excludeFromCoreDumps, spareBytes, detach, maxBytes, onEvict } as typeof given
 }
 
 function refuseNoBudget(residentBytes: unknown): void {

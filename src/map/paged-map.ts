@@ -14,7 +14,7 @@ import * as sync from '../verbs/sync.js'
 import { refusePromise } from '../verbs/work.js'
 import { PagedMapControls } from './controls.js'
 import { type Entries, type Entry, refuseBorrowed } from './entries.js'
-import { chunkResult, isIntact, keyList, notSetBack, throwAll, workFunction } from './functions.js'
+import { chunkResult, isIntact, keyList, notSetBack, throwAll, withChunk, workFunction } from './functions.js'
 import { openMap } from './opening.js'
 import type { MapVerbs, PagedMapOptions } from './verbs.js'
 
@@ -59,7 +59,6 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
     let victims: readonly Entry<K>[]
     try {
       this.#refuseUnusable(key)
-      inspectChunk(chunk, 'chunk')
       victims = this.#store(key, chunk)
     } catch (error) {
       throw withChunks(error, [chunk])
@@ -81,6 +80,7 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   borrowAll<R>(keys: Iterable<K>, work: (...values: Stored<C>[]) => R): R | undefined {
     const list = keyList(keys)
     workFunction(work)
+    this.#core.refuseClosed()
     const entries = list.map(key => this.#use(key)).filter(entry => entry !== undefined)
     if (entries.length < list.length) return undefined
     const handles = entries.map(({ handle }) => handle)
@@ -161,9 +161,25 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
 
   /** Makes a chunk the value of a key. What has to go for it is in the map no more, and is to be evicted. */
   #store(key: K, chunk: Chunk): readonly Entry<K>[] {
-    const { byteLength } = inspectChunk(chunk, 'chunk')
-    const victims = this.#entries.victims(key, byteLength)
-    this.#entries.put(key, sync.pageout(this.#core, chunk, undefined), victims)
+    try {
+      const { byteLength } = inspectChunk(chunk, 'chunk')
+      // Where nothing can go it is told before the chunk is taken.
+      this.#entries.victims(key, byteLength)
+      return this.#put(key, chunk, sync.pageout(this.#core, chunk, undefined))
+    } catch (error) {
+      throw withChunks(error, [chunk])
+    }
+  }
+
+  /** Subscribers of the tracing channel of a pageout may have done anything to the map. */
+  #put(key: K, chunk: Chunk, handle: Handle<Chunk>): readonly Entry<K>[] {
+    let victims: readonly Entry<K>[]
+    try {
+      victims = this.#entries.victims(key, handle.byteLength)
+    } catch (error) {
+      throw withChunk(error, chunk, sync.take(this.#core, handle, NEW_MEMORY))
+    }
+    this.#entries.put(key, handle, victims)
     return victims
   }
 

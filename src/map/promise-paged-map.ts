@@ -4,18 +4,19 @@ import type { Destination } from '../api/verbs.js'
 import type { Borrow } from '../borrows/borrow.js'
 import { abortSignal, borrowArguments, destined } from '../chunks/arguments.js'
 import { inspectChunk } from '../chunks/classes.js'
-import { chunksAgain, takePrivate } from '../chunks/request.js'
-import { closed, withChunks } from '../model/errors.js'
+import { takePrivate } from '../chunks/request.js'
+import { closed } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import type { BorrowOptions, Chunk, Range, SignalOptions, Stored, TargetOptions } from '../model/types.js'
 import type { PagerCore } from '../pager/core.js'
+import { refuseAborted } from '../threads/abort.js'
 import { borrowLater } from '../verbs/borrow.js'
 import { borrowAllLater, type WorkOnAll } from '../verbs/borrow-all.js'
 import * as promise from '../verbs/promise.js'
 import { pageoutRequest, rangeRequest, rangesRequest, wholeRequest } from '../verbs/requests.js'
 import { PagedMapControls } from './controls.js'
 import { type Entries, type Entry, refuseBorrowed } from './entries.js'
-import { chunkResult, isIntact, keyList, notSetBack, throwAll, workFunction } from './functions.js'
+import { chunkResult, isIntact, keyList, notSetBack, throwAll, withChunk, workFunction } from './functions.js'
 import { openMap } from './opening.js'
 import { Turns } from './turns.js'
 import type { PromiseMapVerbs, PromisePagedMapOptions } from './verbs.js'
@@ -59,25 +60,22 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   }
 
   async set(key: K, chunk: C, options?: SignalOptions): Promise<this> {
-    let chunks = (): readonly unknown[] => [chunk]
+    let own: Chunk = chunk
     let victims: readonly Entry<K>[]
     try {
       this.#core.refuseClosed()
       const signal = abortSignal(options)
-      let own: Chunk = chunk
       const { byteLength } = inspectChunk(chunk, 'chunk')
       if (this.#turns.isBusy(key)) {
         this.#entries.refuseTooLarge(byteLength)
-        const moved = this.#takePrivate(chunk)
-        own = moved.own
-        chunks = moved.chunks
+        own = this.#takePrivate(chunk)
       } else {
         // Where nothing can go it is told before the chunk is taken.
         this.#entries.victims(key, byteLength)
       }
       victims = await this.#turns.take(key, signal, () => this.#store(key, own, signal))
     } catch (error) {
-      throw withChunks(error, chunks())
+      throw withChunk(error, chunk, own)
     }
     await this.#evict(victims)
     return this
@@ -175,9 +173,10 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   }
 
   async clear(options?: SignalOptions): Promise<void> {
-    abortSignal(options)
-    const keys = new Set([...this.#entries.keys(), ...this.#turns.keys()])
+    const signal = abortSignal(options)
     this.#core.refuseClosed()
+    refuseAborted(signal)
+    const keys = new Set([...this.#entries.keys(), ...this.#turns.keys()])
     await Promise.all([...keys].map(key => this.delete(key, options)))
   }
 
@@ -228,11 +227,10 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
   }
 
   /** Takes a chunk out of the caller's reach that has to wait for its turn. */
-  #takePrivate(chunk: Chunk): { own: Chunk; chunks: () => readonly unknown[] } {
+  #takePrivate(chunk: Chunk): Chunk {
     const request = pageoutRequest(this.#core, chunk, [chunk], undefined, undefined)
-    const memory = takePrivate(request)
-    const own = request.chunkClass.over(memory.buffers[0] as ArrayBuffer, 0, request.byteLength)
-    return { own, chunks: () => chunksAgain(memory) }
+    const { buffers } = takePrivate(request)
+    return request.chunkClass.over(buffers[0] as ArrayBuffer, 0, request.byteLength)
   }
 
   /** Makes a chunk the value of a key. What has to go for it is in the map no more, and is to be evicted. */
@@ -243,10 +241,9 @@ export class PagedMap<K, C extends Chunk = Chunk> extends PagedMapControls<K> im
       victims = this.#entries.victims(key, handle.byteLength)
     } catch (error) {
       const again = await promise.take(this.#core, handle, undefined, undefined)
-      throw withChunks(error, [again])
+      throw withChunk(error, chunk, again)
     }
-    // What was paged out while the pager closed is freed by that.
-    if (!this.#core.isClosed) this.#entries.put(key, handle, victims)
+    this.#entries.put(key, handle, victims)
     return victims
   }
 

@@ -208,6 +208,8 @@ export interface PromiseMapVerbs<K, C extends Chunk = Chunk> extends MapControls
   /**
    * Gives several values to look at, as {@link MapVerbs.borrowAll} does. With `wait` it waits until there is room for all of them, and
    * holds none meanwhile: so those who need several values never wait for each other for ever, as they may with several borrows.
+   * It begins at a moment when none of the keys is being set, taken or updated: while it waits for one, later calls of the others go
+   * before it.
    *
    * @example
    * await map.borrowAll(['price', 'volume'], async (price, volume) => correlation(price, volume), { wait: true })

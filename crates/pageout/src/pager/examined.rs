@@ -1,6 +1,7 @@
 //! Looking for a scratch directory as a pager does, in order to tell what became of it.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,10 @@ impl Place {
         // Below what is no directory nothing is made.
         let parent = path.ancestors().find(|&parent| is_there(parent)).filter(|parent| parent.is_dir());
         let open_at = match parent {
-            Some(parent) if parent != path => parent.join(OsStr::from_bytes(random_name()?.as_bytes())),
+            Some(parent) if parent != path => match name_too_long(parent, &path) {
+                Some(refused) => refused,
+                None => parent.join(OsStr::from_bytes(random_name()?.as_bytes())),
+            },
             _ => path.clone(),
         };
         Ok(Self { path, open_at })
@@ -145,6 +149,13 @@ impl Place {
             other => other,
         }
     }
+}
+
+/// What the system refuses to make below a directory, of what is missing of a path, because its name is too long.
+fn name_too_long(parent: &Path, path: &Path) -> Option<PathBuf> {
+    let missing = path.strip_prefix(parent).unwrap_or(path).components().map(|name| parent.join(name));
+    let is_refused = |path: &PathBuf| path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::InvalidFilename);
+    missing.chain([path.to_owned()]).find(is_refused)
 }
 
 impl Drop for Place {
@@ -231,6 +242,19 @@ mod tests {
         let made = place.open_at.clone();
         drop((place, other));
         assert!(!made.exists() && path("file").exists());
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_refused_and_nothing_is_made() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let (name, deep) = ("a".repeat(300), "b/".repeat(3000));
+        for path in [root.path().join(&name), root.path().join("missing").join(&name).join("c"), root.path().join(deep)] {
+            let place = Place::of(&path).expect("random bits");
+            let error = std::fs::create_dir(&place.open_at).expect_err("a name that is too long");
+            assert_eq!(error.kind(), ErrorKind::InvalidFilename);
+            assert_eq!(place.path, path);
+        }
+        assert_eq!(std::fs::read_dir(root.path()).expect("a directory").count(), 0);
     }
 
     #[test]
