@@ -147,22 +147,32 @@ export interface Verbs extends Controls {
    * borrowed where it is, and changes stay. Asynchronous work that is given the array (`fs`, sockets, `zlib`) must have ended before
    * the release: the system would write to memory that was freed.
    *
-   * @param work is called with the array; the borrow ends when it returns, and its result is returned. A promise, or a view of the
-   * borrowed memory, is refused as result
-   * @throws as {@link readAt}, and ERR_INVALID_RETURN_VALUE
+   * @returns the borrow, which ends when it is released
+   * @throws as {@link readAt}
    * @example
-   * const handle = pageout(Float64Array.of(1, 2, 3))
-   * borrow(handle, column => column.at(-1)) // 3
    * using borrowed = borrow(handle)
    * borrowed.value[0] // 1
    */
   borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Borrow<C>
+  /**
+   * The same for as long as `work` runs: the borrow ends when it returns.
+   *
+   * @param work is called with the array. A promise, or a view of the borrowed memory, is refused as result
+   * @returns what `work` returns
+   * @throws as {@link readAt}, ERR_INVALID_RETURN_VALUE, and what `work` throws
+   * @example
+   * const handle = pageout(Float64Array.of(1, 2, 3))
+   * borrow(handle, column => column.at(-1)) // 3
+   */
   borrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): R
+  /** The first form, with the options behind a `work` that is not there. */
   borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Borrow<C>
 
-  /** As {@link borrow}, with failures of the system returned. What `work` throws is thrown. */
+  /** As {@link borrow}, with failures of the system returned. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Result<Borrow<C>>
+  /** As {@link borrow} for as long as `work` runs, with failures of the system returned. What `work` throws is thrown. */
   tryBorrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): Result<R>
+  /** The first form, with the options behind a `work` that is not there. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Result<Borrow<C>>
 
   /** As {@link pageout}, with failures of the system returned. */
@@ -200,7 +210,7 @@ export interface Verbs extends Controls {
   tryTake<C extends Chunk>(handle: Handle<C>, target?: Target<C> | TargetOptions<C>): Result<C>
 }
 
-/** `target` and `signal`, in the place of `target`. */
+/** What may stand in the place of `target` in a promise form: a target, or options with `target` and `signal`. */
 export type Destination<C extends Chunk> = Target<C> | (TargetOptions<C> & SignalOptions)
 
 /** The verbs that work off the JavaScript thread. `{ signal }` aborts each of them. */
@@ -300,29 +310,41 @@ export interface PromiseVerbs extends Controls {
    * Gives the whole payload to look at, as {@link Verbs.borrow} does, read off the JavaScript thread. Borrows that wait for one
    * payload share a read. While a payload is borrowed, reads of the swap backend copy on the JavaScript thread.
    *
-   * @param work is called with the array; the borrow ends when what it returns settles, which is the result. `signal` aborts
-   * until `work` is called: whoever wants to stop that gives it the signal too
+   * @returns the borrow, which ends when it is released
+   * @throws as {@link readAt}
    * @example
-   * const handle = await pageout(Float64Array.of(1, 2, 3))
-   * await borrow(handle, column => column.at(-1)) // 3
    * using borrowed = await borrow(handle)
    * borrowed.value[0] // 1
    */
   borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Borrow<C>>
+  /**
+   * The same for as long as `work` runs: the borrow ends when what it returns settles.
+   *
+   * @param work is called with the array. A view of the borrowed memory is refused as result
+   * @param options `signal` aborts until `work` is called: whoever wants to stop that gives it the signal too
+   * @returns what `work` returns or resolves to
+   * @throws as {@link readAt}, ERR_INVALID_RETURN_VALUE, and what `work` throws or rejects with
+   * @example
+   * const handle = await pageout(Float64Array.of(1, 2, 3))
+   * await borrow(handle, column => column.at(-1)) // 3
+   */
   borrow<C extends Chunk, R>(
     handle: Handle<C>,
     work: (value: C) => R | PromiseLike<R>,
     options?: BorrowOptions,
   ): Promise<R>
+  /** The first form, with the options behind a `work` that is not there. */
   borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Borrow<C>>
 
-  /** As {@link borrow}, with failures of the system returned. What `work` throws or rejects with rejects. */
+  /** As {@link borrow}, with failures of the system returned. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Result<Borrow<C>>>
+  /** As {@link borrow} for as long as `work` runs, with failures of the system returned. What `work` rejects with rejects. */
   tryBorrow<C extends Chunk, R>(
     handle: Handle<C>,
     work: (value: C) => R | PromiseLike<R>,
     options?: BorrowOptions,
   ): Promise<Result<R>>
+  /** The first form, with the options behind a `work` that is not there. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Result<Borrow<C>>>
 
   /** As {@link pageout}, with failures of the system returned. */

@@ -100,17 +100,24 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
    * Gives a value to look at, in memory, as `borrow` of a pager does. It is read only. Several borrows of one value share one memory, and
    * one read where it is not in memory. After the last release every array over that memory is empty.
    *
-   * @param work is called with the array; the borrow ends when it returns, and its result is returned. A promise, or a view of the
-   * borrowed memory, is refused as result
-   * @returns `undefined` where the key is not there; `work` is not called then
-   * @throws ERR_PAGEOUT_BUDGET where all of the memory budget is borrowed, ERR_PAGEOUT_CORRUPT, ERR_INVALID_RETURN_VALUE and others
+   * @returns the borrow, which ends when it is released; `undefined` where the key is not there
+   * @throws ERR_PAGEOUT_BUDGET where all of the memory budget is borrowed, ERR_PAGEOUT_CORRUPT and others
    * @example
-   * map.borrow('price', column => column.at(-1))
    * using borrowed = map.borrow('price')
    * borrowed?.value[0]
    */
   borrow(key: K, options?: BorrowOptions): Borrow<Stored<C>> | undefined
+  /**
+   * The same for as long as `work` runs: the borrow ends when it returns.
+   *
+   * @param work is called with the array. A promise, or a view of the borrowed memory, is refused as result
+   * @returns what `work` returns; `undefined` where the key is not there, and `work` is not called then
+   * @throws as the first form, ERR_INVALID_RETURN_VALUE, and what `work` throws
+   * @example
+   * map.borrow('price', column => column.at(-1))
+   */
   borrow<R>(key: K, work: (value: Stored<C>) => R, options?: BorrowOptions): R | undefined
+  /** The first form, with the options behind a `work` that is not there. */
   borrow(key: K, work: undefined, options?: BorrowOptions): Borrow<Stored<C>> | undefined
 
   /**
@@ -195,14 +202,23 @@ export interface PromiseMapVerbs<K, C extends Chunk = Chunk> extends MapControls
    * Gives a value to look at, as {@link MapVerbs.borrow} does. All calls that wait for one value share one read. A value that is deleted or
    * replaced meanwhile is given all the same.
    *
-   * @param work is called with the array; the borrow ends when what it returns settles, which is the result
    * @param options `wait`: to wait, in order, where all of the memory budget is borrowed
+   * @returns the borrow, which ends when it is released; `undefined` where the key is not there
    * @example
-   * await map.borrow('price', async column => column.at(-1))
    * using borrowed = await map.borrow('price')
    */
   borrow(key: K, options?: BorrowOptions): Promise<Borrow<Stored<C>> | undefined>
+  /**
+   * The same for as long as `work` runs: the borrow ends when what it returns settles.
+   *
+   * @param work is called with the array. A view of the borrowed memory is refused as result
+   * @param options `signal` aborts until `work` is called: whoever wants to stop that gives it the signal too
+   * @returns what `work` returns or resolves to; `undefined` where the key is not there, and `work` is not called then
+   * @example
+   * await map.borrow('price', async column => column.at(-1))
+   */
   borrow<R>(key: K, work: (value: Stored<C>) => R | PromiseLike<R>, options?: BorrowOptions): Promise<R | undefined>
+  /** The first form, with the options behind a `work` that is not there. */
   borrow(key: K, work: undefined, options?: BorrowOptions): Promise<Borrow<Stored<C>> | undefined>
 
   /**
