@@ -37,6 +37,10 @@ function examples(document: string, languages: string): Example[] {
   return [...text(document).matchAll(fence)].map(([, marker, language = '', code = '']) => ({ marker, language, code }))
 }
 
+function isRunHere({ marker, language }: Example): boolean {
+  return marker === undefined && /^[jt]s$/.test(language)
+}
+
 /** JavaScript runs as it stands, TypeScript by tsx. A failed `console.assert` only prints, so what is printed counts too. */
 function run({ language, code }: Example): { status: number | null; stderr: string } {
   // Inside the repository, so that the package is found by its own name.
@@ -53,8 +57,7 @@ function run({ language, code }: Example): { status: number | null; stderr: stri
 }
 
 for (const document of DOCUMENTS) {
-  const scripts = examples(document, 'js|ts').filter(({ marker }) => marker === undefined)
-  for (const [index, example] of scripts.entries()) {
+  for (const [index, example] of examples(document, 'js|ts').filter(isRunHere).entries()) {
     test(`${document}, example ${index + 1}`, t => {
       const { status, stderr } = run(example)
       t.deepEqual([status, stderr], [0, ''])
@@ -65,7 +68,7 @@ for (const document of DOCUMENTS) {
 /** A command of this repository: that what it names exists is checked below. */
 const OF_REPOSITORY = /^(npm (ci|test|run [\w:-]+)|\.ci\/run|scripts\/|cargo |node [\w./-]+\.mjs|npx ava )/
 
-/** Why a block is not to be run here, if that is said: by another test that reads the document, or not at all for a reason. */
+/** Whether a block need not run here: another test that reads the document runs it, or the document says why nobody does. */
 function isExcused({ marker, language, code }: Example, document: string): boolean {
   const [, tester] = /^run by ([\w./-]+)$/.exec(marker ?? '') ?? []
   if (tester) return existsSync(join(ROOT, tester)) && text(tester).includes(document)
@@ -77,14 +80,13 @@ test('what the documents show is run, or they say who runs it or why nobody does
   const shown = DOCUMENTS.flatMap(document => {
     // The examples of the crate's README are doctests.
     const languages = document.startsWith('crates/') ? 'js|ts|sh|bash' : 'js|ts|sh|bash|rust'
-    return examples(document, languages).map(example => ({ document, ...example }))
+    return examples(document, languages).map(example => ({ document, example }))
   })
   t.true(shown.length > 40)
-  const unexcused = shown.filter(
-    ({ document, ...example }) =>
-      !(/^[jt]s$/.test(example.language) && example.marker === undefined) && !isExcused(example, document),
+  t.deepEqual(
+    shown.filter(({ document, example }) => !isRunHere(example) && !isExcused(example, document)),
+    [],
   )
-  t.deepEqual(unexcused, [])
 })
 
 /** The anchors of a document's headings, as code hosts make them. */

@@ -102,6 +102,8 @@ export const trim: Verbs['trim'] = () => pager.trim()
  *
  * @throws ERR_PAGEOUT_SCRATCH_DIR when it cannot serve, after which another call may succeed, or when another directory
  * is in use already; ERR_PAGEOUT_RAM_BACKED when it lives in memory
+ * @example
+ * setScratchDir('/mnt/scratch')
  */
 export function setScratchDir(dir: string): void {
   setProcessScratchDir(dir)

@@ -28,6 +28,8 @@ export interface Controls {
    *
    * @param ranges by default the whole payload
    * @throws ERR_PAGEOUT_RELEASED, and as {@link Verbs.readAtMany} for ranges
+   * @example
+   * prefetch(handle, [[1_000_000, 65_536]])
    */
   prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void
 
@@ -46,10 +48,20 @@ export interface Controls {
   /** The backend of pageouts that name none: `file` unless {@link setBackend} or an option says otherwise. */
   backend(): Backend
 
-  /** Chooses the backend of later pageouts, in all threads. Handles that exist keep theirs. */
+  /**
+   * Chooses the backend of later pageouts, in all threads. Handles that exist keep theirs.
+   *
+   * @throws ERR_INVALID_ARG_VALUE, ERR_PAGEOUT_CLOSED
+   */
   setBackend(backend: Backend): void
 
-  /** What the pager holds and has done, at this moment. */
+  /**
+   * What the pager holds and has done, at this moment.
+   *
+   * @throws ERR_PAGEOUT_CLOSED
+   * @example
+   * const { handles, payloadBytes, usedBytes, capacityBytes } = stats()
+   */
   stats(): PagerStats
 
   /** Gives back this thread's spare buffers, and scratch space that no payload uses. */
@@ -77,7 +89,12 @@ export interface Verbs extends Controls {
    */
   pageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions): Handle<Stored<C>>
 
-  /** As {@link pageout}, with the backend named. */
+  /**
+   * As {@link pageout}, with the backend named.
+   *
+   * @example
+   * const handle = pageoutWith('swap', new Float64Array(1_000_000))
+   */
   pageoutWith<C extends Chunk>(backend: Backend, chunks: C | readonly C[], options?: DetachOptions): Handle<Stored<C>>
 
   /**
@@ -223,6 +240,7 @@ export interface PromiseVerbs extends Controls {
    * @param chunks one chunk, or an array of chunks, all of one class
    * @param options an abort by `signal` either comes too late or returns the chunks in `error.chunks`
    * @returns the handle of the payload
+   * @throws as {@link Verbs.pageout}, and AbortError
    * @example
    * const handle = await pageout(new Float64Array(1_000_000))
    */
@@ -246,6 +264,7 @@ export interface PromiseVerbs extends Controls {
    * Node stream destroyed, a Web stream cancelled, an iterator returned), and what was collected before is freed.
    *
    * @returns the handle of the payload
+   * @throws as {@link pageout}, and what the source throws or rejects with
    * @example
    * const handle = await pageoutFrom<Buffer>(createReadStream(path))
    */
@@ -259,6 +278,7 @@ export interface PromiseVerbs extends Controls {
    *
    * @param target where to write them, at its start, once all of them are there; by default new memory
    * @returns the elements, in the class that was paged out; a view of `target` when that is given
+   * @throws as {@link Verbs.readAt}, and AbortError
    * @example
    * const handle = await pageout(Float64Array.of(1, 2, 3))
    * await readAt(handle, 1, 2) // Float64Array [2, 3]
@@ -275,6 +295,7 @@ export interface PromiseVerbs extends Controls {
    * Reads several ranges, one behind the other in the order of `ranges`. They may come in any order and may touch, but not
    * overlap.
    *
+   * @throws as {@link readAt}, and ERR_PAGEOUT_OVERLAP
    * @example
    * const handle = await pageout(Float64Array.of(1, 2, 3, 4))
    * await readAtMany(handle, [[3, 1], [0, 2]]) // Float64Array [4, 1, 2]
@@ -289,6 +310,7 @@ export interface PromiseVerbs extends Controls {
   /**
    * Reads the whole payload, which stays out.
    *
+   * @throws as {@link readAt}
    * @example
    * const handle = await pageout(Float64Array.of(1, 2, 3))
    * await read(handle) // Float64Array [1, 2, 3]
@@ -300,6 +322,7 @@ export interface PromiseVerbs extends Controls {
    * ERR_PAGEOUT_RELEASED; when it fails or is aborted, the handle is as good as before.
    *
    * @param target where to write it, at its start, once it is whole; by default new memory
+   * @throws as {@link readAt}, and ERR_PAGEOUT_BORROWED
    * @example
    * const handle = await pageout([Float64Array.of(1, 2), Float64Array.of(3)])
    * await take(handle) // Float64Array [1, 2, 3]

@@ -136,10 +136,17 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
    *
    * @returns `undefined` where the key is not there
    * @throws ERR_OUT_OF_RANGE past the end, ERR_PAGEOUT_CORRUPT and others
+   * @example
+   * map.readAt('price', 1000, 10)
    */
   readAt(key: K, offset: number, length: number, target?: Target<C> | TargetOptions<C>): Stored<C> | undefined
 
-  /** Reads several ranges of a value, one behind the other in the order of `ranges`. Else as {@link readAt}. */
+  /**
+   * Reads several ranges of a value, one behind the other in the order of `ranges`. Else as {@link readAt}.
+   *
+   * @example
+   * map.readAtMany('price', [[1000, 10], [0, 1]])
+   */
   readAtMany(key: K, ranges: readonly Range[], target?: Target<C> | TargetOptions<C>): Stored<C> | undefined
 
   /** Reads a whole value, into new memory or a target. Else as {@link readAt}. */
@@ -150,6 +157,8 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
    *
    * @returns `undefined` where the key is not there
    * @throws ERR_PAGEOUT_BORROWED while the value is borrowed, and as {@link read}
+   * @example
+   * const column = map.take('price')
    */
   take(key: K, target?: Target<C> | TargetOptions<C>): Stored<C> | undefined
 

@@ -39,7 +39,13 @@ export class MemoryBudget implements SharedBudget {
     }
   }
 
-  /** The budget of a token, of whatever thread of this process, as long as that thread or a pager has it. */
+  /**
+   * The budget of a token, of whatever thread of this process, as long as that thread or a pager has it.
+   *
+   * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+   * @example
+   * const pager = new Pager({ residentBytes: MemoryBudget.join(workerData) })
+   */
   static join(token: string): MemoryBudget {
     if (typeof token !== 'string') throw invalidArgType('token', 'the token of a MemoryBudget', token)
     const ref = TOKEN.test(token) ? native.joinBudget(token) : null
