@@ -61,7 +61,7 @@ export const readAtMany: Verbs['readAtMany'] = (handle, ranges, target) => pager
 export const read: Verbs['read'] = (handle, target) => pager.read(handle, target)
 /** Reads a whole payload and frees it. See {@link Verbs.take}. @function */
 export const take: Verbs['take'] = (handle, target) => pager.take(handle, target)
-/** Gives a whole payload to look at, in memory. See {@link Verbs.borrow}. @function */
+/** Gives access to a whole payload in memory. See {@link Verbs.borrow}. @function */
 export const borrow = ((handle: Handle<Chunk>, ...rest: []) => pager.borrow(handle, ...rest)) as Verbs['borrow']
 /** As {@link borrow}, with failures of the system returned. @function */
 export const tryBorrow = ((handle: Handle<Chunk>, ...rest: []) =>

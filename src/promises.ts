@@ -63,7 +63,7 @@ export const readAtMany: PromiseVerbs['readAtMany'] = (handle, ranges, target, o
 export const read: PromiseVerbs['read'] = (handle, target, options) => pager.read(handle, target, options)
 /** Reads a whole payload and frees it. See {@link PromiseVerbs.take}. @function */
 export const take: PromiseVerbs['take'] = (handle, target, options) => pager.take(handle, target, options)
-/** Gives a whole payload to look at, in memory. See {@link PromiseVerbs.borrow}. @function */
+/** Gives access to a whole payload in memory. See {@link PromiseVerbs.borrow}. @function */
 export const borrow = ((handle: Handle<Chunk>, ...rest: []) => pager.borrow(handle, ...rest)) as PromiseVerbs['borrow']
 /** As {@link borrow}, with failures of the system returned. @function */
 export const tryBorrow = ((handle: Handle<Chunk>, ...rest: []) =>

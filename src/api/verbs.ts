@@ -156,8 +156,8 @@ export interface Verbs extends Controls {
   take<C extends Chunk>(handle: Handle<C>, target?: Target<C> | TargetOptions<C>): C
 
   /**
-   * Gives the whole payload to look at, in memory, without giving its place up; it is read only. Several borrows of one payload
-   * share one memory. While a payload is borrowed it cannot be taken, released or moved; reads work. When the last borrow is
+   * Gives access to the whole payload in memory, read only. It stays paged out: its handle and its slots are kept. Several borrows
+   * of one payload share one memory. While a payload is borrowed it cannot be taken, released or moved; reads work. When the last borrow is
    * released, every array over that memory becomes empty.
    *
    * A payload of the file backend is read, and changes that are made against the rule are dropped; a payload of the swap backend is
@@ -227,7 +227,7 @@ export interface Verbs extends Controls {
   tryTake<C extends Chunk>(handle: Handle<C>, target?: Target<C> | TargetOptions<C>): Result<C>
 }
 
-/** What may stand in the place of `target` in a promise form: a target, or options with `target` and `signal`. */
+/** What may stand instead of `target` in a promise form: a target, or options with `target` and `signal`. */
 export type Destination<C extends Chunk> = Target<C> | (TargetOptions<C> & SignalOptions)
 
 /** The verbs that work off the JavaScript thread. `{ signal }` aborts each of them. */
@@ -330,7 +330,7 @@ export interface PromiseVerbs extends Controls {
   take<C extends Chunk>(handle: Handle<C>, target?: Destination<C>, options?: SignalOptions): Promise<C>
 
   /**
-   * Gives the whole payload to look at, as {@link Verbs.borrow} does, read off the JavaScript thread. Borrows that wait for one
+   * Gives access to the whole payload, as {@link Verbs.borrow} does, read off the JavaScript thread. Borrows that wait for one
    * payload share a read. While a payload is borrowed, reads of the swap backend copy on the JavaScript thread.
    *
    * @returns the borrow, which ends when it is released

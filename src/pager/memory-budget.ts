@@ -12,7 +12,7 @@ import { TOKEN } from './transit.js'
 const JOINED = Symbol('joined')
 
 /**
- * The most bytes of payloads that may stay in memory while they are out, for all pagers together that are given it as
+ * An upper limit on the bytes of payloads that stay in memory while they are out, for all pagers together that are given it as
  * `residentBytes`, in this thread and in those that join it.
  *
  * @example
@@ -72,7 +72,7 @@ export class MemoryBudget implements SharedBudget {
     return this.#token
   }
 
-  /** The most bytes. A smaller number is reached as writes and borrows allow; until then nothing comes into memory. */
+  /** Upper limit, in bytes. A smaller number is reached as writes and borrows allow; until then nothing comes into memory. */
   get limitBytes(): number {
     return native.budgetBytes(this.#ref)[0]
   }
