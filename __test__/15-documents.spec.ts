@@ -16,7 +16,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 
 /** Folders whose documents people read. */
-const FOLDERS = ['', 'docs', 'docs/performance', 'crates/pageout', 'examples/flights', 'site']
+const FOLDERS = ['', 'docs', 'docs/performance', 'crates/pageout', 'examples/flights']
 
 const DOCUMENTS = FOLDERS.filter(folder => existsSync(join(ROOT, folder))).flatMap(folder =>
   readdirSync(join(ROOT, folder))

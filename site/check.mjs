@@ -20,7 +20,8 @@ function values(text, attribute) {
 function isThere(page, link) {
   const [path, anchor] = link.split('#')
   const target = path === '' ? page : join(dirname(page), path)
-  if (!existsSync(join(site, target))) return false
+  // A document that is no page of the site was copied as it is.
+  if (target.endsWith('.md') || !existsSync(join(site, target))) return false
   return !anchor || !anchors.has(target) || anchors.get(target).has(anchor)
 }
 
