@@ -1,4 +1,4 @@
-/** What a diagnosis consists of. What nobody knows, and a limit that there is not, is left out. */
+/** What a diagnosis consists of. What is not known, and a limit that does not exist, is left out. */
 
 /** Of a finding: as it should be; something to know, or to improve; something that keeps pageout from serving. */
 export type Level = 'ok' | 'note' | 'problem'
@@ -14,7 +14,7 @@ export interface Finding {
   readonly code: string
   /** How bad it is. */
   readonly level: Level
-  /** In words. They may change. */
+  /** In words, which may change. */
   readonly message: string
   /** More of it, line by line. */
   readonly details?: readonly string[]
@@ -229,7 +229,7 @@ export interface LimitFacts {
   readonly used?: number
 }
 
-/** How fast payloads of `payloadBytes` bytes go out and come back. */
+/** How fast payloads of `payloadBytes` bytes are paged out and read back. */
 export interface SpeedFacts {
   /** Length of the payloads that were used. */
   readonly payloadBytes: number
