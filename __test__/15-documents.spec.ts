@@ -16,7 +16,12 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 
 /** Folders whose documents people read. */
-const FOLDERS = ['', 'docs', 'docs/performance', 'crates/pageout', 'examples/flights']
+const FOLDERS = ['', 'docs', 'docs/performance', 'crates/pageout', 'examples/flights', 'recipes', ...recipes()]
+
+function recipes(): string[] {
+  const entries = readdirSync(join(ROOT, 'recipes'), { withFileTypes: true })
+  return entries.filter(entry => entry.isDirectory()).map(({ name }) => join('recipes', name))
+}
 
 const DOCUMENTS = FOLDERS.filter(folder => existsSync(join(ROOT, folder))).flatMap(folder =>
   readdirSync(join(ROOT, folder))
@@ -37,8 +42,8 @@ function examples(document: string, languages: string): Example[] {
   return [...text(document).matchAll(fence)].map(([, marker, language = '', code = '']) => ({ marker, language, code }))
 }
 
-function isRunHere({ marker, language }: Example): boolean {
-  return marker === undefined && /^[jt]s$/.test(language)
+function isRunHere({ marker, language }: Example, document: string): boolean {
+  return marker === undefined && /^[jt]s$/.test(language) && !document.startsWith('recipes/')
 }
 
 /** JavaScript runs as it stands, TypeScript by tsx. A failed `console.assert` only prints, so what is printed counts too. */
@@ -57,7 +62,8 @@ function run({ language, code }: Example): { status: number | null; stderr: stri
 }
 
 for (const document of DOCUMENTS) {
-  for (const [index, example] of examples(document, 'js|ts').filter(isRunHere).entries()) {
+  const scripts = examples(document, 'js|ts').filter(example => isRunHere(example, document))
+  for (const [index, example] of scripts.entries()) {
     test(`${document}, example ${index + 1}`, t => {
       const { status, stderr } = run(example)
       t.deepEqual([status, stderr], [0, ''])
@@ -73,6 +79,8 @@ function isExcused({ marker, language, code }: Example, document: string): boole
   const [, tester] = /^run by ([\w./-]+)$/.exec(marker ?? '') ?? []
   if (tester) return existsSync(join(ROOT, tester)) && text(tester).includes(document)
   if (marker !== undefined) return /^not run: \w+ \w+/.test(marker)
+  const [, recipe] = /^recipes\/(.*)\//.exec(document) ?? []
+  if (recipe) return text('recipes/examples.test.mjs').includes(recipe)
   return language === 'sh' && code.split('\n').every(line => line === '' || OF_REPOSITORY.test(line))
 }
 
@@ -84,7 +92,7 @@ test('what the documents show is run, or they say who runs it or why nobody does
   })
   t.true(shown.length > 40)
   t.deepEqual(
-    shown.filter(({ document, example }) => !isRunHere(example) && !isExcused(example, document)),
+    shown.filter(({ document, example }) => !isRunHere(example, document) && !isExcused(example, document)),
     [],
   )
 })
