@@ -20,7 +20,8 @@ const FOLDERS = ['', 'docs', 'docs/performance', 'crates/pageout', 'examples/fli
 
 function recipes(): string[] {
   const entries = readdirSync(join(ROOT, 'recipes'), { withFileTypes: true })
-  return entries.filter(entry => entry.isDirectory()).map(({ name }) => join('recipes', name))
+  const folders = entries.filter(entry => entry.isDirectory() && entry.name !== 'node_modules')
+  return folders.map(({ name }) => join('recipes', name))
 }
 
 const DOCUMENTS = FOLDERS.filter(folder => existsSync(join(ROOT, folder))).flatMap(folder =>
