@@ -140,6 +140,15 @@ for (const document of DOCUMENTS) {
   })
 }
 
+for (const scheme of ['light', 'dark']) {
+  test(`README.md says what its ${scheme} picture says`, t => {
+    const path = `docs/pictures/one-dies-one-lives-${scheme}.svg`
+    const [, title = ''] = /<title>([^<]+)</.exec(text(path)) ?? []
+    t.true(text('README.md').includes(`"${path}"`))
+    t.true(text('README.md').includes(`alt="${title}"`), title)
+  })
+}
+
 test('folders of src/ import only folders of lower layers, as docs/ARCHITECTURE.md has them', t => {
   const rows = [...text('docs/ARCHITECTURE.md').matchAll(/^\| (\d+) \| `(\w+)\/` \|/gm)]
   const layers = new Map(rows.map(([, layer, folder = '']) => [folder, Number(layer)]))
