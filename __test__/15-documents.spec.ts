@@ -13,17 +13,38 @@ import * as promises from 'pageout/promises'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
+const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+/** Folders whose documents people read. */
+const FOLDERS = ['', 'docs', 'docs/performance', 'crates/pageout', 'examples/flights', 'recipes', ...recipes()]
+
+function recipes(): string[] {
+  const entries = readdirSync(join(ROOT, 'recipes'), { withFileTypes: true })
+  const folders = entries.filter(entry => entry.isDirectory() && entry.name !== 'node_modules')
+  return folders.map(({ name }) => join('recipes', name))
+}
+
+const DOCUMENTS = FOLDERS.filter(folder => existsSync(join(ROOT, folder))).flatMap(folder =>
+  readdirSync(join(ROOT, folder))
+    .filter(name => name.endsWith('.md'))
+    .map(name => join(folder, name)),
+)
+
 interface Example {
   readonly language: string
   readonly code: string
+  /** What the comment in front of it says: why it does not run here. */
+  readonly marker: string | undefined
 }
 
-/** The examples of a document that use the package: others are settings of some tool. */
-function examples(document: string): Example[] {
-  const text = readFileSync(join(ROOT, document), 'utf8')
-  return [...text.matchAll(/^```(js|ts)\n(.*?)^```$/gms)]
-    .map(([, language = '', code = '']) => ({ language, code }))
-    .filter(({ code }) => /\bfrom 'pageout\b|\brequire\('pageout\b/.test(code))
+/** The blocks of code of a document in these languages. */
+function examples(document: string, languages: string): Example[] {
+  const fence = new RegExp(`(?:^<!-- ([^\n]*) -->\n)?^\`\`\`(${languages})\n(.*?)^\`\`\`$`, 'gms')
+  return [...text(document).matchAll(fence)].map(([, marker, language = '', code = '']) => ({ marker, language, code }))
+}
+
+function isRunHere({ marker, language }: Example, document: string): boolean {
+  return marker === undefined && /^[jt]s$/.test(language) && !document.startsWith('recipes/')
 }
 
 /** JavaScript runs as it stands, TypeScript by tsx. A failed `console.assert` only prints, so what is printed counts too. */
@@ -41,8 +62,9 @@ function run({ language, code }: Example): { status: number | null; stderr: stri
   }
 }
 
-for (const document of ['README.md', 'docs/api.md', 'docs/guide.md']) {
-  for (const [index, example] of examples(document).entries()) {
+for (const document of DOCUMENTS) {
+  const scripts = examples(document, 'js|ts').filter(example => isRunHere(example, document))
+  for (const [index, example] of scripts.entries()) {
     test(`${document}, example ${index + 1}`, t => {
       const { status, stderr } = run(example)
       t.deepEqual([status, stderr], [0, ''])
@@ -50,17 +72,45 @@ for (const document of ['README.md', 'docs/api.md', 'docs/guide.md']) {
   }
 }
 
-const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+/** A command of this repository: that what it names exists is checked below. */
+const OF_REPOSITORY = /^(npm (ci|test|run [\w:-]+)|\.ci\/run|scripts\/|cargo |node [\w./-]+\.mjs|npx ava )/
 
-const RECIPES = readdirSync(join(ROOT, 'recipes'), { withFileTypes: true })
-  .filter(entry => entry.isDirectory() && entry.name !== 'node_modules')
-  .map(({ name }) => join('recipes', name))
+/** Whether a block need not run here: another test that reads the document runs it, or the document says why nobody does. */
+function isExcused({ marker, language, code }: Example, document: string): boolean {
+  const [, tester] = /^run by ([\w./-]+)$/.exec(marker ?? '') ?? []
+  if (tester) return existsSync(join(ROOT, tester)) && text(tester).includes(document)
+  if (marker !== undefined) return /^not run: \w+ \w+/.test(marker)
+  const [, recipe] = /^recipes\/(.*)\//.exec(document) ?? []
+  if (recipe) return text('recipes/examples.test.mjs').includes(recipe)
+  return language === 'sh' && code.split('\n').every(line => line === '' || OF_REPOSITORY.test(line))
+}
 
-const DOCUMENTS = ['', 'docs', 'crates/pageout', 'recipes', ...RECIPES].flatMap(folder =>
-  readdirSync(join(ROOT, folder))
-    .filter(name => name.endsWith('.md'))
-    .map(name => join(folder, name)),
-)
+test('what the documents show is run, or they say who runs it or why nobody does', t => {
+  const shown = DOCUMENTS.flatMap(document => {
+    // The examples of the crate's README are doctests.
+    const languages = document.startsWith('crates/') ? 'js|ts|sh|bash' : 'js|ts|sh|bash|rust'
+    return examples(document, languages).map(example => ({ document, example }))
+  })
+  t.true(shown.length > 40)
+  t.deepEqual(
+    shown.filter(({ document, example }) => !isRunHere(example, document) && !isExcused(example, document)),
+    [],
+  )
+})
+
+/** The anchors of a document's headings, as code hosts make them. */
+function anchors(document: string): Set<string> {
+  const headings = [...text(document).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading)
+  return new Set(
+    headings.map(heading =>
+      heading
+        .toLowerCase()
+        .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+        .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
+}
 
 for (const document of DOCUMENTS) {
   test(`${document}: what it links to and the commands and files that it names exist`, t => {
@@ -79,6 +129,23 @@ for (const document of DOCUMENTS) {
       commands.filter(name => !(name in scripts)),
       [],
     )
+    const headings = [...all.matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)].filter(([, path = '', anchor = '']) => {
+      const target = path === '' ? document : join(document, '..', path)
+      return existsSync(join(ROOT, target)) && !anchors(target).has(anchor)
+    })
+    t.deepEqual(
+      headings.map(([link]) => link),
+      [],
+    )
+  })
+}
+
+for (const scheme of ['light', 'dark']) {
+  test(`README.md says what its ${scheme} picture says`, t => {
+    const path = `docs/pictures/one-dies-one-lives-${scheme}.svg`
+    const [, title = ''] = /<title>([^<]+)</.exec(text(path)) ?? []
+    t.true(text('README.md').includes(`"${path}"`))
+    t.true(text('README.md').includes(`alt="${title}"`), title)
   })
 }
 

@@ -1,5 +1,5 @@
 // The consumer's view: packs the package and its platforms' packages, lets publint and attw look at what would be published,
-// serves all on loopback, installs from there in an empty folder, and uses it by import and by require, as the README does, and
+// serves all on loopback, installs from there in an empty folder, and uses it by import and by require, as README.md does, and
 // with the smoke checks.
 //   npm run test:consumer [-- --artifacts FOLDER]
 // takes this machine's own build, or the binaries of a folder.

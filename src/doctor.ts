@@ -2,7 +2,7 @@
  * Finds out whether pageout can serve here, and what to do where it cannot. This entry point loads where the others fail because
  * the addon is missing. `npx pageout doctor` prints what it finds.
  *
- * @packageDocumentation
+ * @module pageout/doctor
  */
 
 import { factsOf } from './doctor/facts.js'

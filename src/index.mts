@@ -15,6 +15,7 @@ export type {
   ChunkSource,
   CollectOptions,
   Controls,
+  Destination,
   Detach,
   DetachOptions,
   HandleToken,

@@ -3,7 +3,7 @@
  * The map of `pageout/map` off the JavaScript thread: the same names and arguments, promises instead of results, and `{ signal }` as the
  * last argument.
  *
- * @packageDocumentation
+ * @module pageout/map/promises
  */
 
 // First, so that nothing else is tried where it cannot be loaded.

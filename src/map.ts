@@ -3,7 +3,7 @@
  * A map of arrays within a memory budget: what is used stays in memory as long as there is room, and the rest is in unnamed files.
  * `pageout/map/promises` has the same map off the JavaScript thread.
  *
- * @packageDocumentation
+ * @module pageout/map
  */
 
 // First, so that nothing else is tried where it cannot be loaded.

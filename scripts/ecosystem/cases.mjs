@@ -232,9 +232,11 @@ const typescript = version => async project => {
   }
 }
 
-/** The title and the commands of each block of the guide. */
+/** The title and the commands of each block of docs/guide.md that says that it is run here. */
 const GUIDE = [
-  ...readFileSync(`${ROOT}docs/guide.md`, 'utf8').matchAll(/^### (.*?)\n(?:(?!^#).)*?^```sh\n(.*?)^```$/gms),
+  ...readFileSync(`${ROOT}docs/guide.md`, 'utf8').matchAll(
+    /^### ([^\n]*)\n(?:(?!^#).)*?^<!-- run by scripts\/ecosystem\/cases\.mjs -->\n```sh\n(.*?)^```$/gms,
+  ),
 ]
 
 const guide = commands => async project => {

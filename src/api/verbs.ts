@@ -28,6 +28,8 @@ export interface Controls {
    *
    * @param ranges by default the whole payload
    * @throws ERR_PAGEOUT_RELEASED, and as {@link Verbs.readAtMany} for ranges
+   * @example
+   * prefetch(handle, [[1_000_000, 65_536]])
    */
   prefetch<C extends Chunk>(handle: Handle<C>, ranges?: readonly Range[]): void
 
@@ -46,10 +48,20 @@ export interface Controls {
   /** The backend of pageouts that name none: `file` unless {@link setBackend} or an option says otherwise. */
   backend(): Backend
 
-  /** Chooses the backend of later pageouts, in all threads. Handles that exist keep theirs. */
+  /**
+   * Chooses the backend of later pageouts, in all threads. Handles that exist keep theirs.
+   *
+   * @throws ERR_INVALID_ARG_VALUE, ERR_PAGEOUT_CLOSED
+   */
   setBackend(backend: Backend): void
 
-  /** What the pager holds and has done, at this moment. */
+  /**
+   * What the pager holds and has done, at this moment.
+   *
+   * @throws ERR_PAGEOUT_CLOSED
+   * @example
+   * const { handles, payloadBytes, usedBytes, capacityBytes } = stats()
+   */
   stats(): PagerStats
 
   /** Gives back this thread's spare buffers, and scratch space that no payload uses. */
@@ -77,7 +89,12 @@ export interface Verbs extends Controls {
    */
   pageout<C extends Chunk>(chunks: C | readonly C[], options?: PageoutOptions): Handle<Stored<C>>
 
-  /** As {@link pageout}, with the backend named. */
+  /**
+   * As {@link pageout}, with the backend named.
+   *
+   * @example
+   * const handle = pageoutWith('swap', new Float64Array(1_000_000))
+   */
   pageoutWith<C extends Chunk>(backend: Backend, chunks: C | readonly C[], options?: DetachOptions): Handle<Stored<C>>
 
   /**
@@ -139,30 +156,40 @@ export interface Verbs extends Controls {
   take<C extends Chunk>(handle: Handle<C>, target?: Target<C> | TargetOptions<C>): C
 
   /**
-   * Gives the whole payload to look at, in memory, without giving its place up; it is read only. Several borrows of one payload
-   * share one memory. While a payload is borrowed it cannot be taken, released or moved; reads work. When the last borrow is
+   * Gives access to the whole payload in memory, read only. It stays paged out: its handle and its slots are kept. Several borrows
+   * of one payload share one memory. While a payload is borrowed it cannot be taken, released or moved; reads work. When the last borrow is
    * released, every array over that memory becomes empty.
    *
    * A payload of the file backend is read, and changes that are made against the rule are dropped; a payload of the swap backend is
    * borrowed where it is, and changes stay. Asynchronous work that is given the array (`fs`, sockets, `zlib`) must have ended before
    * the release: the system would write to memory that was freed.
    *
-   * @param work is called with the array; the borrow ends when it returns, and its result is returned. A promise, or a view of the
-   * borrowed memory, is refused as result
-   * @throws as {@link readAt}, and ERR_INVALID_RETURN_VALUE
+   * @returns the borrow, which ends when it is released
+   * @throws as {@link readAt}
    * @example
-   * const handle = pageout(Float64Array.of(1, 2, 3))
-   * borrow(handle, column => column.at(-1)) // 3
    * using borrowed = borrow(handle)
    * borrowed.value[0] // 1
    */
   borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Borrow<C>
+  /**
+   * The same for as long as `work` runs: the borrow ends when it returns.
+   *
+   * @param work is called with the array. A promise, or a view of the borrowed memory, is refused as result
+   * @returns what `work` returns
+   * @throws as {@link readAt}, ERR_INVALID_RETURN_VALUE, and what `work` throws
+   * @example
+   * const handle = pageout(Float64Array.of(1, 2, 3))
+   * borrow(handle, column => column.at(-1)) // 3
+   */
   borrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): R
+  /** The first form, with the options behind a `work` that is not there. */
   borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Borrow<C>
 
-  /** As {@link borrow}, with failures of the system returned. What `work` throws is thrown. */
+  /** As {@link borrow}, with failures of the system returned. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Result<Borrow<C>>
+  /** As {@link borrow} for as long as `work` runs, with failures of the system returned. What `work` throws is thrown. */
   tryBorrow<C extends Chunk, R>(handle: Handle<C>, work: (value: C) => R, options?: BorrowOptions): Result<R>
+  /** The first form, with the options behind a `work` that is not there. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Result<Borrow<C>>
 
   /** As {@link pageout}, with failures of the system returned. */
@@ -200,7 +227,7 @@ export interface Verbs extends Controls {
   tryTake<C extends Chunk>(handle: Handle<C>, target?: Target<C> | TargetOptions<C>): Result<C>
 }
 
-/** `target` and `signal`, in the place of `target`. */
+/** What may stand instead of `target` in a promise form: a target, or options with `target` and `signal`. */
 export type Destination<C extends Chunk> = Target<C> | (TargetOptions<C> & SignalOptions)
 
 /** The verbs that work off the JavaScript thread. `{ signal }` aborts each of them. */
@@ -213,6 +240,7 @@ export interface PromiseVerbs extends Controls {
    * @param chunks one chunk, or an array of chunks, all of one class
    * @param options an abort by `signal` either comes too late or returns the chunks in `error.chunks`
    * @returns the handle of the payload
+   * @throws as {@link Verbs.pageout}, and AbortError
    * @example
    * const handle = await pageout(new Float64Array(1_000_000))
    */
@@ -236,6 +264,7 @@ export interface PromiseVerbs extends Controls {
    * Node stream destroyed, a Web stream cancelled, an iterator returned), and what was collected before is freed.
    *
    * @returns the handle of the payload
+   * @throws as {@link pageout}, and what the source throws or rejects with
    * @example
    * const handle = await pageoutFrom<Buffer>(createReadStream(path))
    */
@@ -249,6 +278,7 @@ export interface PromiseVerbs extends Controls {
    *
    * @param target where to write them, at its start, once all of them are there; by default new memory
    * @returns the elements, in the class that was paged out; a view of `target` when that is given
+   * @throws as {@link Verbs.readAt}, and AbortError
    * @example
    * const handle = await pageout(Float64Array.of(1, 2, 3))
    * await readAt(handle, 1, 2) // Float64Array [2, 3]
@@ -265,6 +295,7 @@ export interface PromiseVerbs extends Controls {
    * Reads several ranges, one behind the other in the order of `ranges`. They may come in any order and may touch, but not
    * overlap.
    *
+   * @throws as {@link readAt}, and ERR_PAGEOUT_OVERLAP
    * @example
    * const handle = await pageout(Float64Array.of(1, 2, 3, 4))
    * await readAtMany(handle, [[3, 1], [0, 2]]) // Float64Array [4, 1, 2]
@@ -279,6 +310,7 @@ export interface PromiseVerbs extends Controls {
   /**
    * Reads the whole payload, which stays out.
    *
+   * @throws as {@link readAt}
    * @example
    * const handle = await pageout(Float64Array.of(1, 2, 3))
    * await read(handle) // Float64Array [1, 2, 3]
@@ -290,6 +322,7 @@ export interface PromiseVerbs extends Controls {
    * ERR_PAGEOUT_RELEASED; when it fails or is aborted, the handle is as good as before.
    *
    * @param target where to write it, at its start, once it is whole; by default new memory
+   * @throws as {@link readAt}, and ERR_PAGEOUT_BORROWED
    * @example
    * const handle = await pageout([Float64Array.of(1, 2), Float64Array.of(3)])
    * await take(handle) // Float64Array [1, 2, 3]
@@ -297,32 +330,44 @@ export interface PromiseVerbs extends Controls {
   take<C extends Chunk>(handle: Handle<C>, target?: Destination<C>, options?: SignalOptions): Promise<C>
 
   /**
-   * Gives the whole payload to look at, as {@link Verbs.borrow} does, read off the JavaScript thread. Borrows that wait for one
+   * Gives access to the whole payload, as {@link Verbs.borrow} does, read off the JavaScript thread. Borrows that wait for one
    * payload share a read. While a payload is borrowed, reads of the swap backend copy on the JavaScript thread.
    *
-   * @param work is called with the array; the borrow ends when what it returns settles, which is the result. `signal` aborts
-   * until `work` is called: whoever wants to stop that gives it the signal too
+   * @returns the borrow, which ends when it is released
+   * @throws as {@link readAt}
    * @example
-   * const handle = await pageout(Float64Array.of(1, 2, 3))
-   * await borrow(handle, column => column.at(-1)) // 3
    * using borrowed = await borrow(handle)
    * borrowed.value[0] // 1
    */
   borrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Borrow<C>>
+  /**
+   * The same for as long as `work` runs: the borrow ends when what it returns settles.
+   *
+   * @param work is called with the array. A view of the borrowed memory is refused as result
+   * @param options `signal` aborts until `work` is called: whoever wants to stop that gives it the signal too
+   * @returns what `work` returns or resolves to
+   * @throws as {@link readAt}, ERR_INVALID_RETURN_VALUE, and what `work` throws or rejects with
+   * @example
+   * const handle = await pageout(Float64Array.of(1, 2, 3))
+   * await borrow(handle, column => column.at(-1)) // 3
+   */
   borrow<C extends Chunk, R>(
     handle: Handle<C>,
     work: (value: C) => R | PromiseLike<R>,
     options?: BorrowOptions,
   ): Promise<R>
+  /** The first form, with the options behind a `work` that is not there. */
   borrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Borrow<C>>
 
-  /** As {@link borrow}, with failures of the system returned. What `work` throws or rejects with rejects. */
+  /** As {@link borrow}, with failures of the system returned. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, options?: BorrowOptions): Promise<Result<Borrow<C>>>
+  /** As {@link borrow} for as long as `work` runs, with failures of the system returned. What `work` rejects with rejects. */
   tryBorrow<C extends Chunk, R>(
     handle: Handle<C>,
     work: (value: C) => R | PromiseLike<R>,
     options?: BorrowOptions,
   ): Promise<Result<R>>
+  /** The first form, with the options behind a `work` that is not there. */
   tryBorrow<C extends Chunk>(handle: Handle<C>, work: undefined, options?: BorrowOptions): Promise<Result<Borrow<C>>>
 
   /** As {@link pageout}, with failures of the system returned. */

@@ -1,4 +1,4 @@
-/** What a diagnosis consists of. What nobody knows, and a limit that there is not, is left out. */
+/** What a diagnosis consists of. What is not known, and a limit that does not exist, is left out. */
 
 /** Of a finding: as it should be; something to know, or to improve; something that keeps pageout from serving. */
 export type Level = 'ok' | 'note' | 'problem'
@@ -8,11 +8,13 @@ export type Section = 'installation' | 'scratch' | 'memory' | 'swap' | 'process'
 
 /** One thing that was found out. */
 export interface Finding {
+  /** What it is about. */
   readonly section: Section
   /** A name that stays the same in later versions, such as `scratch-refused`. */
   readonly code: string
+  /** How bad it is. */
   readonly level: Level
-  /** In words. They may change. */
+  /** In words, which may change. */
   readonly message: string
   /** More of it, line by line. */
   readonly details?: readonly string[]
@@ -39,14 +41,19 @@ export interface Diagnosis extends Facts {
   readonly format: 1
   /** Whether pageout can serve: no finding is a problem. */
   readonly canServe: boolean
+  /** In the order of the sections. */
   readonly findings: readonly Finding[]
 }
 
 /** What was found out, without a judgement. All but the first are left out where the addon cannot be loaded. */
 export interface Facts {
+  /** What is installed. */
   readonly installation: InstallationFacts
+  /** Where scratch files would be. */
   readonly scratch?: ScratchFacts
+  /** Memory, memory groups and swap space. */
   readonly memory?: MemoryFacts
+  /** Limits of the process. */
   readonly process?: ProcessFacts
   /** Left out also where it was not measured, there is no directory, or not the room. */
   readonly speed?: SpeedFacts
@@ -60,6 +67,7 @@ export interface Facts {
 export interface Reason {
   /** As `code` of a `PageoutError`. */
   readonly code: string
+  /** In words. */
   readonly message: string
   /** The system call that failed. */
   readonly syscall?: string
@@ -69,6 +77,7 @@ export interface Reason {
 export interface InstallationFacts {
   /** Of the package, and of its addon. */
   readonly version: string
+  /** Version of Node. */
   readonly node: string
   /** The Nodes that are supported, as a range of versions. */
   readonly supportedNodes: string
@@ -88,6 +97,7 @@ export interface AddonLook {
   readonly origin: 'clone' | 'package' | 'bundle' | 'environment'
   /** The path of the file, or the name of the package. */
   readonly name: string
+  /** What became of it. */
   readonly outcome: 'loaded' | 'missing' | 'refused'
   /** What the system or Node said, where it was refused. */
   readonly message?: string
@@ -98,9 +108,15 @@ export interface ScratchFacts {
   /** The directory that was named in the options. */
   readonly named?: string
   /** The values of the variables `PAGEOUT_SCRATCH_DIR` and `PAGEOUT_CAPACITY_BYTES`. */
-  readonly variables: { readonly scratchDir?: string; readonly capacityBytes?: string }
+  readonly variables: {
+    /** `PAGEOUT_SCRATCH_DIR` */
+    readonly scratchDir?: string
+    /** `PAGEOUT_CAPACITY_BYTES` */
+    readonly capacityBytes?: string
+  }
   /** The directories that cannot serve, in the order in which they were tried. */
   readonly refused: readonly RefusedFacts[]
+  /** The directory that a pager would use. */
   readonly chosen?: ScratchDirFacts
   /** The directories that a pager would try next. */
   readonly untried: readonly string[]
@@ -110,16 +126,24 @@ export interface ScratchFacts {
 
 /** A directory that cannot serve. */
 export interface RefusedFacts {
+  /** The directory. */
   readonly path: string
-  readonly reason: Reason & { readonly fileSystem?: string }
+  /** Why it was refused. */
+  readonly reason: Reason & {
+    /** Name of its file system. */
+    readonly fileSystem?: string
+  }
 }
 
 /** The directory that serves. */
 export interface ScratchDirFacts {
+  /** The directory, as an absolute path. */
   readonly path: string
   /** Whether it is not there yet: the first pageout makes it. */
   readonly isNew: boolean
+  /** Name of its file system, such as `ext4`. */
   readonly fileSystem: string
+  /** Where that file system is mounted. */
   readonly mountPoint?: string
   /** What is mounted there, often the path of a device. */
   readonly mountSource?: string
@@ -127,7 +151,9 @@ export interface ScratchDirFacts {
   readonly isInMemory: boolean
   /** Whether it is on another machine. */
   readonly isRemote: boolean
+  /** Bytes of the file system that this user may still write. */
   readonly freeBytes?: number
+  /** Length of the file system. */
   readonly totalBytes?: number
   /** What a pager may have of it now. */
   readonly capacityBytes: number
@@ -141,6 +167,7 @@ export interface ScratchDirFacts {
 
 /** What the process may use of the memory. */
 export interface MemoryFacts {
+  /** Bytes of memory of the machine. */
   readonly physicalBytes?: number
   /** What the machine has available, page cache that can be dropped included. */
   readonly availableBytes?: number
@@ -150,7 +177,9 @@ export interface MemoryFacts {
   readonly groupFreeBytes?: number
   /** What a budget of `residentBytes: 'auto'` begins with. */
   readonly autoBytes: number
+  /** Bytes of swap space of the machine. */
   readonly swapBytes: number
+  /** Bytes of it that are free. */
   readonly swapFreeBytes: number
   /** The memory groups (cgroups) around the process, its own one first. */
   readonly groups: readonly MemoryGroupFacts[]
@@ -160,6 +189,7 @@ export interface MemoryFacts {
 export interface MemoryGroupFacts {
   /** Of control groups: 1 or 2. */
   readonly version: number
+  /** Its directory in the file system of control groups. */
   readonly directory: string
   /** Past this the kernel ends processes. */
   readonly limitBytes?: number
@@ -169,7 +199,9 @@ export interface MemoryGroupFacts {
   readonly usedBytes?: number
   /** The part of it that cannot be dropped. */
   readonly heldBytes?: number
+  /** Upper limit on the bytes of its memory in swap space. */
   readonly swapLimitBytes?: number
+  /** Bytes of its memory in swap space. */
   readonly swapUsedBytes?: number
 }
 
@@ -189,13 +221,17 @@ export interface ProcessFacts {
 
 /** A limit of the process. */
 export interface LimitFacts {
+  /** The limit that is enforced. */
   readonly soft?: number
+  /** How far the process may raise it. */
   readonly hard?: number
+  /** How much of it is in use. */
   readonly used?: number
 }
 
-/** How fast payloads of `payloadBytes` bytes go out and come back. */
+/** How fast payloads of `payloadBytes` bytes are paged out and read back. */
 export interface SpeedFacts {
+  /** Length of the payloads that were used. */
   readonly payloadBytes: number
   /** Into the page cache. */
   readonly out: TransferFacts
@@ -211,8 +247,11 @@ export interface SpeedFacts {
 
 /** Transfers of one kind. */
 export interface TransferFacts {
+  /** How many were made. */
   readonly calls: number
+  /** Bytes of all of them. */
   readonly bytes: number
+  /** Their rate. */
   readonly bytesPerSecond: number
   /** The longest call, in milliseconds. */
   readonly longestMs: number

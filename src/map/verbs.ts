@@ -18,13 +18,13 @@ import type {
 /** Options of maps of both forms: those of the pager that a map has for itself, and its own. */
 export interface MapOptions extends Omit<PagerOptions, 'backend' | 'residentBytes'> {
   /**
-   * The most bytes of values that may be in memory: a number from 1 on, `'auto'` for a share of what the memory group and the machine
+   * Upper limit on the bytes of values in memory: a number from 1 on, `'auto'` for a share of what the memory group and the machine
    * leave free, or a `MemoryBudget` that maps and pagers share, in any threads. Required.
    */
   residentBytes: number | 'auto' | SharedBudget
   /** Values of a map are in files of the scratch directory when they are not in memory. Nothing else is accepted. */
   backend?: 'file' | undefined
-  /** The most bytes of values in the map, in memory or not: past it the entries that were used longest ago go. Default: no limit. */
+  /** Upper limit on the bytes of values in the map, in memory or not: past it the entries that were used longest ago go. Default: no limit. */
   maxBytes?: number | undefined
 }
 
@@ -97,24 +97,31 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
   set(key: K, chunk: C): this
 
   /**
-   * Gives a value to look at, in memory, as `borrow` of a pager does. It is read only. Several borrows of one value share one memory, and
+   * Gives access to a value in memory, as `borrow` of a pager does. It is read only. Several borrows of one value share one memory, and
    * one read where it is not in memory. After the last release every array over that memory is empty.
    *
-   * @param work is called with the array; the borrow ends when it returns, and its result is returned. A promise, or a view of the
-   * borrowed memory, is refused as result
-   * @returns `undefined` where the key is not there; `work` is not called then
-   * @throws ERR_PAGEOUT_BUDGET where all of the memory budget is borrowed, ERR_PAGEOUT_CORRUPT, ERR_INVALID_RETURN_VALUE and others
+   * @returns the borrow, which ends when it is released; `undefined` where the key is not there
+   * @throws ERR_PAGEOUT_BUDGET where all of the memory budget is borrowed, ERR_PAGEOUT_CORRUPT and others
    * @example
-   * map.borrow('price', column => column.at(-1))
    * using borrowed = map.borrow('price')
    * borrowed?.value[0]
    */
   borrow(key: K, options?: BorrowOptions): Borrow<Stored<C>> | undefined
+  /**
+   * The same for as long as `work` runs: the borrow ends when it returns.
+   *
+   * @param work is called with the array. A promise, or a view of the borrowed memory, is refused as result
+   * @returns what `work` returns; `undefined` where the key is not there, and `work` is not called then
+   * @throws as the first form, ERR_INVALID_RETURN_VALUE, and what `work` throws
+   * @example
+   * map.borrow('price', column => column.at(-1))
+   */
   borrow<R>(key: K, work: (value: Stored<C>) => R, options?: BorrowOptions): R | undefined
+  /** The first form, with the options behind a `work` that is not there. */
   borrow(key: K, work: undefined, options?: BorrowOptions): Borrow<Stored<C>> | undefined
 
   /**
-   * Gives several values to look at, all or none: room for all of them is found in one step.
+   * Gives access to several values in memory, all or none: room for all of them is found in one step.
    *
    * @param keys in the order of the arrays that `work` gets; one that is named twice gives two arrays over one memory
    * @returns what `work` returns, or `undefined` where one of the keys is not there; `work` is not called then
@@ -129,10 +136,17 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
    *
    * @returns `undefined` where the key is not there
    * @throws ERR_OUT_OF_RANGE past the end, ERR_PAGEOUT_CORRUPT and others
+   * @example
+   * map.readAt('price', 1000, 10)
    */
   readAt(key: K, offset: number, length: number, target?: Target<C> | TargetOptions<C>): Stored<C> | undefined
 
-  /** Reads several ranges of a value, one behind the other in the order of `ranges`. Else as {@link readAt}. */
+  /**
+   * Reads several ranges of a value, one behind the other in the order of `ranges`. Else as {@link readAt}.
+   *
+   * @example
+   * map.readAtMany('price', [[1000, 10], [0, 1]])
+   */
   readAtMany(key: K, ranges: readonly Range[], target?: Target<C> | TargetOptions<C>): Stored<C> | undefined
 
   /** Reads a whole value, into new memory or a target. Else as {@link readAt}. */
@@ -143,6 +157,8 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
    *
    * @returns `undefined` where the key is not there
    * @throws ERR_PAGEOUT_BORROWED while the value is borrowed, and as {@link read}
+   * @example
+   * const column = map.take('price')
    */
   take(key: K, target?: Target<C> | TargetOptions<C>): Stored<C> | undefined
 
@@ -161,7 +177,7 @@ export interface MapVerbs<K, C extends Chunk = Chunk> extends MapControls<K> {
    */
   update(key: K, work: (value: Stored<C> | undefined) => C | undefined): void
 
-  /** Removes a key. Says whether it was there. Borrowers keep the value until the last of them has released it. */
+  /** Removes a key. Returns whether it was there. Borrowers keep the value until the last of them has released it. */
   delete(key: K): boolean
 
   /**
@@ -192,21 +208,30 @@ export interface PromiseMapVerbs<K, C extends Chunk = Chunk> extends MapControls
   set(key: K, chunk: C, options?: SignalOptions): Promise<this>
 
   /**
-   * Gives a value to look at, as {@link MapVerbs.borrow} does. All calls that wait for one value share one read. A value that is deleted or
+   * Gives access to a value, as {@link MapVerbs.borrow} does. All calls that wait for one value share one read. A value that is deleted or
    * replaced meanwhile is given all the same.
    *
-   * @param work is called with the array; the borrow ends when what it returns settles, which is the result
    * @param options `wait`: to wait, in order, where all of the memory budget is borrowed
+   * @returns the borrow, which ends when it is released; `undefined` where the key is not there
    * @example
-   * await map.borrow('price', async column => column.at(-1))
    * using borrowed = await map.borrow('price')
    */
   borrow(key: K, options?: BorrowOptions): Promise<Borrow<Stored<C>> | undefined>
+  /**
+   * The same for as long as `work` runs: the borrow ends when what it returns settles.
+   *
+   * @param work is called with the array. A view of the borrowed memory is refused as result
+   * @param options `signal` aborts until `work` is called: whoever wants to stop that gives it the signal too
+   * @returns what `work` returns or resolves to; `undefined` where the key is not there, and `work` is not called then
+   * @example
+   * await map.borrow('price', async column => column.at(-1))
+   */
   borrow<R>(key: K, work: (value: Stored<C>) => R | PromiseLike<R>, options?: BorrowOptions): Promise<R | undefined>
+  /** The first form, with the options behind a `work` that is not there. */
   borrow(key: K, work: undefined, options?: BorrowOptions): Promise<Borrow<Stored<C>> | undefined>
 
   /**
-   * Gives several values to look at, as {@link MapVerbs.borrowAll} does. With `wait` it waits until there is room for all of them, and
+   * Gives access to several values, as {@link MapVerbs.borrowAll} does. With `wait` it waits until there is room for all of them, and
    * holds none meanwhile: so those who need several values never wait for each other for ever, as they may with several borrows.
    * It begins at a moment when none of the keys is being set, taken or updated: while it waits for one, later calls of the others go
    * before it.

@@ -9,7 +9,9 @@ export const DOCTOR = '. To find out more, run `npx pageout doctor`'
 
 /** A directory that could not serve as scratch directory, and why. */
 export interface RefusedDir {
+  /** The directory. */
   readonly path: string
+  /** Why it was refused. */
   readonly error: PageoutError
 }
 

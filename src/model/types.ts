@@ -89,7 +89,7 @@ export interface PageoutOptions {
   detach?: Detach | undefined
 }
 
-/** Options of `readAt`, `readAtMany`, `read` and `take`, in the place of `target`. */
+/** Options of `readAt`, `readAtMany`, `read` and `take`, instead of `target`. */
 export interface TargetOptions<C extends Chunk> {
   /** Where the result is written, at its start. Default: new memory. */
   target?: Target<C> | undefined
@@ -127,7 +127,7 @@ export type DetachOptions = Omit<PageoutOptions, 'backend'>
 export interface SharedBudget {
   /** A string for `MemoryBudget.join` in another thread. */
   readonly token: string
-  /** The most bytes that may be in memory. A smaller number is reached as writes and borrows allow. */
+  /** Upper limit on the bytes in memory. A smaller number is reached as writes and borrows allow. */
   limitBytes: number
   /** Bytes in memory now, borrowed ones included. */
   readonly residentBytes: number
@@ -152,7 +152,7 @@ export interface PagerOptions {
   /** Whether the scratch directory may live in memory. Default: false. */
   allowRamBacked?: boolean | undefined
   /**
-   * The most bytes of payloads of the file backend that may stay in memory while they are out: a number, `'auto'` for a share of what
+   * Upper limit on the bytes of payloads of the file backend that stay in memory while they are out: a number, `'auto'` for a share of what
    * the memory group and the machine leave free, followed as it changes, or a `MemoryBudget` that pagers share. The coldest are
    * written in the background, early, and leave when room is needed; a take of what is still there gives the very same memory
    * back. Default: 0, each pageout writes and frees.

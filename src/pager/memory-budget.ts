@@ -12,7 +12,7 @@ import { TOKEN } from './transit.js'
 const JOINED = Symbol('joined')
 
 /**
- * The most bytes of payloads that may stay in memory while they are out, for all pagers together that are given it as
+ * An upper limit on the bytes of payloads that stay in memory while they are out, for all pagers together that are given it as
  * `residentBytes`, in this thread and in those that join it.
  *
  * @example
@@ -39,7 +39,13 @@ export class MemoryBudget implements SharedBudget {
     }
   }
 
-  /** The budget of a token, of whatever thread of this process, as long as that thread or a pager has it. */
+  /**
+   * The budget of a token, of whatever thread of this process, as long as that thread or a pager has it.
+   *
+   * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+   * @example
+   * const pager = new Pager({ residentBytes: MemoryBudget.join(workerData) })
+   */
   static join(token: string): MemoryBudget {
     if (typeof token !== 'string') throw invalidArgType('token', 'the token of a MemoryBudget', token)
     const ref = TOKEN.test(token) ? native.joinBudget(token) : null
@@ -66,7 +72,7 @@ export class MemoryBudget implements SharedBudget {
     return this.#token
   }
 
-  /** The most bytes. A smaller number is reached as writes and borrows allow; until then nothing comes into memory. */
+  /** Upper limit, in bytes. A smaller number is reached as writes and borrows allow; until then nothing comes into memory. */
   get limitBytes(): number {
     return native.budgetBytes(this.#ref)[0]
   }
