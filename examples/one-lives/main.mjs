@@ -11,7 +11,7 @@ import { peakRssBytes, watchJob } from '../shared/watch.mjs'
 import { bestLimit, deathOf, LIMIT_NAMES, openLimit } from './limits.mjs'
 import { drawPicture } from './picture.mjs'
 import { report } from './report.mjs'
-import { prepareSource, totalBytes } from './source.mjs'
+import { isSourceReady, prepareSource, totalBytes } from './source.mjs'
 
 /** @typedef {import('./job.mjs').Job} Job */
 /** @typedef {import('./job.mjs').Result} Result */
@@ -28,7 +28,7 @@ import { prepareSource, totalBytes } from './source.mjs'
  */
 
 const FULL = { limitBytes: 512 * MIB, residentBytes: 256 * MIB, tenants: 72, requestsEach: 8 }
-const QUICK = { limitBytes: 192 * MIB, residentBytes: 64 * MIB, tenants: 18, requestsEach: 8 }
+const QUICK = { limitBytes: 256 * MIB, residentBytes: 64 * MIB, tenants: 18, requestsEach: 8 }
 const FLIGHTS_FOLDER = fileURLToPath(new URL('../flights/', import.meta.url))
 const JOB_PATH = fileURLToPath(new URL('job.mjs', import.meta.url))
 const OUT_FOLDER = fileURLToPath(new URL('out/', import.meta.url))
@@ -90,12 +90,13 @@ function optionsOf(args) {
 async function prepare() {
   buildIfMissing()
   installIn(FLIGHTS_FOLDER, 'installing the data set and its decoder')
+  if (isSourceReady()) return
   const lines = new ProgressLines('data set', process.stdout)
-  lines.show({ type: 'start', phase: 'decode', timeMs: nowMs() }, 0)
-  await prepareSource((done, total) => {
-    lines.show({ type: 'progress', phase: 'decode', fraction: done / total }, process.memoryUsage.rss())
-  })
-  lines.show({ type: 'end', phase: 'decode', timeMs: nowMs() }, process.memoryUsage.rss())
+  const show = (/** @type {import('../shared/phases.mjs').Message} */ message) =>
+    lines.show(message, process.memoryUsage.rss())
+  show({ type: 'start', phase: 'decode', timeMs: nowMs() })
+  await prepareSource((done, total) => show({ type: 'progress', phase: 'decode', fraction: done / total }))
+  show({ type: 'end', phase: 'decode', timeMs: nowMs() })
 }
 
 /**

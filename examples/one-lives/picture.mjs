@@ -1,6 +1,6 @@
 // Draws the memory of both processes over time, with the limit: an SVG file that needs nothing else, for light or dark
 // surroundings.
-import { formatGib, formatSeconds, GIB, MIB } from '../shared/units.mjs'
+import { formatGib, GIB, MIB } from '../shared/units.mjs'
 import { areaCurve, cross, line, linearScale, text, thinned, ticks } from './chart.mjs'
 import { deathOf } from './limits.mjs'
 import { totalBytes } from './source.mjs'
@@ -33,7 +33,7 @@ const COLOURS = {
  * @param {Theme} theme
  */
 export function drawPicture({ map, pagedMap }, sizes, limitName, theme) {
-  const { limitBytes, residentBytes, tenants } = sizes
+  const { limitBytes, tenants } = sizes
   const greatestBytes = Math.max(
     limitBytes,
     ...[map, pagedMap].flatMap(run => run.samples.map(sample => sample.ownBytes)),
@@ -57,8 +57,8 @@ export function drawPicture({ map, pagedMap }, sizes, limitName, theme) {
     ...areaCurve(pointsOf(map, scales), BOX.bottom, 'map'),
     ...limitLine(scales, limitMib, limitName),
     ...phases(pagedMap, scales),
-    ...mapLabels(map, scales, tenants, limitName),
-    ...pagedLabels(pagedMap, scales, residentBytes, limitName),
+    ...mapLabels(map, scales, sizes, limitName),
+    ...pagedLabels(pagedMap, scales, sizes, limitName),
     '</svg>\n',
   ].join('\n')
 }
@@ -150,28 +150,33 @@ function phases({ spans }, { x }) {
 /**
  * @param {Run} run
  * @param {Scales} scales
- * @param {number} tenants
+ * @param {Sizes} sizes
  * @param {LimitName} limitName
  */
-function mapLabels(run, scales, tenants, limitName) {
+function mapLabels(run, scales, { limitBytes, tenants }, limitName) {
   const [x, y] = lastPoint(run, scales)
   const kept = formatGib(run.fraction * totalBytes(tenants))
   return [
     ...cross([x, y], CROSS, 'mark map'),
-    text([x + 20, y - 8], `Map: ${endOf(run, limitName)}, ${kept} kept`, 'strong map'),
+    text(
+      [x + 4, Math.min(y - CROSS, scales.y(limitBytes / MIB)) - 9],
+      `Map: ${endOf(run, limitName)}, with ${kept}`,
+      'strong map',
+    ),
   ]
 }
 
 /**
  * @param {Run} run
  * @param {Scales} scales
- * @param {number} residentBytes
+ * @param {Sizes} sizes
  * @param {LimitName} limitName
  */
-function pagedLabels(run, scales, residentBytes, limitName) {
+function pagedLabels(run, scales, { residentBytes, tenants }, limitName) {
   const [x, y] = lastPoint(run, scales)
   const top = Math.min(...pointsOf(run, scales).map(point => point[1]))
-  const label = `PagedMap of ${residentBytes / MIB} MiB: ${endOf(run, limitName)}`
+  const kept = formatGib(totalBytes(tenants))
+  const label = `PagedMap of ${residentBytes / MIB} MiB: ${endOf(run, limitName)}, with ${kept}`
   return [
     `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="6" class="paged"/>`,
     text([(BOX.left + BOX.right) / 2, top - 14], label, 'strong paged middle'),
@@ -192,5 +197,5 @@ function lastPoint(run, scales) {
  * @param {LimitName} limitName
  */
 function endOf({ result, status, endMs }, limitName) {
-  return `${result ? 'finished' : deathOf(limitName, status)} after ${formatSeconds(endMs).replace(/\.\d+/, '')}`
+  return `${result ? 'finished' : deathOf(limitName, status)} after ${(endMs / 1000).toFixed(endMs < 10_000 ? 1 : 0)} s`
 }

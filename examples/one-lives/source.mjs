@@ -26,21 +26,17 @@ const STARTS = Object.fromEntries(
   }),
 )
 
-/**
- * Decodes the data set into the file, where that was not done yet.
- * @param {(done: number, total: number) => void} progress
- * @returns {Promise<Index>}
- */
-export async function prepareSource(progress) {
-  if (!existsSync(INDEX_PATH)) await decode(progress)
-  return readIndex()
-}
+/** Whether the data set was decoded. */
+export const isSourceReady = () => existsSync(INDEX_PATH)
 
 /** @returns {Index} */
 export const readIndex = () => JSON.parse(readFileSync(INDEX_PATH, 'utf8'))
 
-/** @param {(done: number, total: number) => void} progress */
-async function decode(progress) {
+/**
+ * Decodes the data set into the file.
+ * @param {(done: number, total: number) => void} progress
+ */
+export async function prepareSource(progress) {
   // Not before it is installed.
   const { readFlights } = await import('../flights/data.mjs')
   mkdirSync(FOLDER, { recursive: true })
