@@ -70,14 +70,14 @@ export function cross([x, y], reach, classes) {
 }
 
 /**
- * The points with the least and the greatest value of each pixel: what a curve of more points would show.
+ * The points with the least and the greatest value of every two pixels: nearly what a curve of more points would show.
  * @param {Point[]} points in ascending order of x
  */
 export function thinned(points) {
   const kept = /** @type {Point[]} */ ([])
   for (let from = 0; from < points.length; ) {
     let to = from
-    while (to < points.length && Math.floor(points[to][0]) === Math.floor(points[from][0])) to++
+    while (to < points.length && Math.floor(points[to][0] / 2) === Math.floor(points[from][0] / 2)) to++
     const column = points.slice(from, to).sort((a, b) => a[1] - b[1])
     const ends = column.length > 1 ? [column[0], column[column.length - 1]] : column
     kept.push(...ends.sort((a, b) => a[0] - b[0]))

@@ -15,10 +15,10 @@ import { totalBytes } from './source.mjs'
 /** @typedef {keyof typeof COLOURS} Theme */
 
 const WIDTH = 880
-const HEIGHT = 480
-const BOX = { left: 68, right: WIDTH - 24, top: 92, bottom: HEIGHT - 62 }
+const HEIGHT = 470
+const BOX = { left: 68, right: WIDTH - 24, top: 84, bottom: HEIGHT - 66 }
 /** Free room above the greatest value, as a part of it. */
-const HEADROOM = 1.18
+const HEADROOM = 1.14
 const CROSS = 8
 
 const COLOURS = {
@@ -66,7 +66,7 @@ export function drawPicture({ map, pagedMap }, sizes, limitName, theme) {
 /** @param {Record<string, string>} colours */
 function styleOf({ ground, text: ink, muted, grid, map, paged }) {
   return `
-  text { font: 15px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: ${ink} }
+  text { font: 16px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: ${ink} }
   .ground { fill: ${ground} }
   .title { font-size: 20px; font-weight: 600 }
   .muted { fill: ${muted} }
@@ -105,7 +105,7 @@ function axes({ x, y }, limitMib, endS, greatestMib) {
       line([x(value), BOX.bottom], [x(value), BOX.bottom + 6], 'axis'),
       text([x(value), BOX.bottom + 24], value, 'muted middle'),
     ]),
-    text([(BOX.left + BOX.right) / 2, BOX.bottom + 48], 'Time since the start of the process (s)', 'muted middle'),
+    text([(BOX.left + BOX.right) / 2, BOX.bottom + 50], 'Time since the start of the process (s)', 'muted middle'),
   ]
 }
 
@@ -176,7 +176,7 @@ function pagedLabels(run, scales, { residentBytes, tenants }, limitName) {
   const [x, y] = lastPoint(run, scales)
   const top = Math.min(...pointsOf(run, scales).map(point => point[1]))
   const kept = formatGib(totalBytes(tenants))
-  const label = `PagedMap of ${residentBytes / MIB} MiB: ${endOf(run, limitName)}, with ${kept}`
+  const label = `PagedMap of ${residentBytes / MIB} MiB: ${endOf(run, limitName)}, ${kept} kept`
   return [
     `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="6" class="paged"/>`,
     text([(BOX.left + BOX.right) / 2, top - 14], label, 'strong paged middle'),
