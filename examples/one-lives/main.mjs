@@ -28,7 +28,7 @@ import { isSourceReady, prepareSource, totalBytes } from './source.mjs'
  */
 
 const FULL = { limitBytes: 512 * MIB, residentBytes: 256 * MIB, tenants: 72, requestsEach: 8 }
-const QUICK = { limitBytes: 256 * MIB, residentBytes: 64 * MIB, tenants: 18, requestsEach: 8 }
+const QUICK = { limitBytes: 256 * MIB, residentBytes: 64 * MIB, tenants: 18, requestsEach: 4 }
 const FLIGHTS_FOLDER = fileURLToPath(new URL('../flights/', import.meta.url))
 const JOB_PATH = fileURLToPath(new URL('job.mjs', import.meta.url))
 const OUT_FOLDER = fileURLToPath(new URL('out/', import.meta.url))
