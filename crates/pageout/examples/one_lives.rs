@@ -17,15 +17,12 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Instant;
-use std::{env, fs};
+use std::{env, fs, time::Instant};
 
 use pageout::{PagedMap, Pager};
 
 const COLUMN_LEN: usize = 256 << 10; // 1 MiB
 const REQUESTS_EACH: usize = 4;
-/// How a process ends where an allocation is refused.
-const SIGABRT: i32 = 6;
 const ABSENT: &str = "a column is not there";
 
 type Column = Vec<u32>;
@@ -34,6 +31,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        _ if !cfg!(target_os = "linux") => Err("limits of memory need Linux".into()),
         [] => compare(4096, 512),
         ["--quick"] => compare(1024, 128),
         ["child", keeper, columns, limit_mib] => child(keeper, columns.parse()?, limit_mib.parse()?),
@@ -43,14 +41,12 @@ fn main() -> Outcome {
 
 /// Runs the three processes; an error where they do not end as they should.
 fn compare(columns: usize, limit_mib: usize) -> Outcome {
-    if !cfg!(target_os = "linux") {
-        return Err("limits of memory need Linux".into());
-    }
     println!("{columns} MiB of columns where {limit_mib} MiB are allowed");
     let (dead, _) = run("HashMap", columns, limit_mib)?;
     let (alive, answers) = run("PagedMap", columns, limit_mib)?;
     let (_, expected) = run("stream", columns, limit_mib)?;
-    if dead.signal() != Some(SIGABRT) {
+    // SIGABRT: an allocation was refused.
+    if dead.signal() != Some(6) {
         return Err(format!("the process with a HashMap was not ended by the limit: {dead}").into());
     }
     if !alive.success() || answers.is_empty() || answers != expected {
