@@ -160,7 +160,7 @@ function mapLabels(run, scales, { limitBytes, tenants }, limitName) {
     ...cross([x, y], CROSS, 'mark map'),
     text(
       [x + 4, Math.min(y - CROSS, scales.y(limitBytes / MIB)) - 9],
-      `Map: ${endOf(run, limitName)}, with ${kept}`,
+      `Map: ${endOf(run, limitName)}, ${kept} kept`,
       'strong map',
     ),
   ]
