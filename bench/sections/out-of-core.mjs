@@ -1,6 +1,7 @@
 // Payloads that are more than the memory: out in a row, then back in the same order, in a memory group.
+
+import { MemoryGroup } from '../../scripts/memory-group.mjs'
 import { ask } from '../child.mjs'
-import { MemoryGroup } from '../memory-group.mjs'
 import { GIB, MIB } from '../payloads.mjs'
 import { OPEN_FILE, PAGEOUT, PAGEOUT_BUDGET } from '../stores.mjs'
 import { inTurns, only, row, without } from '../turns.mjs'

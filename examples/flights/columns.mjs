@@ -1,4 +1,4 @@
-// One column of a table, in memory or paged out, behind one interface: the jobs cannot tell which they have.
+// A table in memory or paged out, behind one interface: the questions and the check cannot tell which they have.
 //
 //   length                   values so far
 //   allocate(length)         an array to fill
@@ -8,15 +8,75 @@
 //   prefetch(ranges)         these ranges are read soon
 //   drain()                  all values once, array by array, giving each one up: the last use of a column
 //   dispose()                give all values up
+import { Pager } from '../../dist/index.js'
+import { formatMib, MIB } from '../shared/units.mjs'
 
-/** @typedef {import('./budget.mjs').Budget} Budget */
-/** @typedef {import('./budget.mjs').ArrayType} ArrayType */
-/** @typedef {import('./budget.mjs').Values} Values */
-/** @typedef {import('../../dist/index.js').Pager} Pager */
+/** @typedef {import('./schema.mjs').ArrayType} ArrayType */
+/** @typedef {import('./schema.mjs').Values} Values */
+/** @typedef {import('./schema.mjs').Schema} Schema */
 /** @typedef {import('../../dist/index.js').Handle<any>} Handle */
 /** @typedef {[start: number, length: number]} Range */
+/** @typedef {MemoryColumn | PagedColumn} Column */
+/** @typedef {Record<string, Column>} Table */
 
-export class MemoryColumn {
+/**
+ * What the job with pageout may hold of row data at any moment. The largest step, writing one sorted run of 2^18 rows,
+ * holds three buffers of 8 bytes a row (6 MiB): the keys, a column as it was, the same column in order.
+ */
+export const BUDGET_BYTES = 8 * MIB
+
+/** Allocates every typed array of a job, counts its bytes until it is released and refuses what goes past the limit. */
+class Budget {
+  #limitBytes
+  #heldBytes = 0
+  #peakBytes = 0
+  /** @type {Map<Values, number>} a paged-out array has no length left, so its bytes are remembered here */
+  #bytesOf = new Map()
+
+  /** @param {number} limitBytes */
+  constructor(limitBytes) {
+    this.#limitBytes = limitBytes
+  }
+
+  get heldBytes() {
+    return this.#heldBytes
+  }
+
+  get peakBytes() {
+    return this.#peakBytes
+  }
+
+  /**
+   * @template {ArrayType} T
+   * @param {T} Type
+   * @param {number} length
+   * @returns {InstanceType<T>}
+   */
+  allocate(Type, length) {
+    const bytes = length * Type.BYTES_PER_ELEMENT
+    if (this.#heldBytes + bytes > this.#limitBytes) {
+      const held = `${formatMib(this.#heldBytes)} of ${formatMib(this.#limitBytes)} held`
+      throw new Error(`over the budget: ${formatMib(bytes)} asked, ${held}`)
+    }
+    const array = /** @type {InstanceType<T>} */ (new Type(length))
+    this.#bytesOf.set(array, bytes)
+    this.#heldBytes += bytes
+    this.#peakBytes = Math.max(this.#peakBytes, this.#heldBytes)
+    return array
+  }
+
+  /** @param {Values[]} arrays */
+  release(...arrays) {
+    for (const array of arrays) {
+      const bytes = this.#bytesOf.get(array)
+      if (bytes === undefined) throw new Error('released an array that the budget does not know')
+      this.#bytesOf.delete(array)
+      this.#heldBytes -= bytes
+    }
+  }
+}
+
+class MemoryColumn {
   #memory
   #values
   length = 0
@@ -79,11 +139,10 @@ export class MemoryColumn {
   }
 }
 
-export class PagedColumn {
+class PagedColumn {
   #pager
   #memory
   #Type
-  #count
   /** @type {{ handle: Handle, start: number }[]} */
   #chunks = []
   length = 0
@@ -92,13 +151,11 @@ export class PagedColumn {
    * @param {Pager} pager
    * @param {Budget} memory
    * @param {ArrayType} Type
-   * @param {(bytes: number) => void} count told the bytes of each pageout
    */
-  constructor(pager, memory, Type, count) {
+  constructor(pager, memory, Type) {
     this.#pager = pager
     this.#memory = memory
     this.#Type = Type
-    this.#count = count
   }
 
   /** @param {number} length */
@@ -111,7 +168,6 @@ export class PagedColumn {
     const handle = this.#pager.pageout(array, { detach: 'required' })
     this.#chunks.push({ handle, start: this.length })
     this.length += handle.length
-    this.#count(handle.byteLength)
     this.#memory.release(array)
   }
 
@@ -120,14 +176,7 @@ export class PagedColumn {
    * @param {Values} target
    */
   read(start, target) {
-    let filled = 0
-    for (const {
-      handle,
-      ranges: [[offset, length]],
-    } of this.#split([[start, target.length]])) {
-      this.#pager.readAt(handle, offset, length, target.subarray(filled, filled + length))
-      filled += length
-    }
+    this.readMany([[start, target.length]], target)
   }
 
   /**
@@ -155,7 +204,7 @@ export class PagedColumn {
   }
 
   dispose() {
-    for (const { handle } of this.#chunks) handle[Symbol.dispose]()
+    for (const { handle } of this.#chunks) handle.release()
     this.#chunks = []
   }
 
@@ -169,16 +218,17 @@ export class PagedColumn {
     for (let [start, length] of ranges) {
       for (let index = this.#indexOf(start); length > 0; index++) {
         const { handle, start: chunkStart } = this.#chunks[index]
-        const pieceLength = Math.min(length, chunkStart + handle.length - start)
-        let part = parts.at(-1)
-        if (part?.handle !== handle) {
-          part = { handle, ranges: [], length: 0 }
-          parts.push(part)
+        const offset = start - chunkStart
+        const rows = Math.min(length, handle.length - offset)
+        const last = parts.at(-1)
+        if (last?.handle === handle) {
+          last.ranges.push([offset, rows])
+          last.length += rows
+        } else {
+          parts.push({ handle, ranges: [[offset, rows]], length: rows })
         }
-        part.ranges.push([start - chunkStart, pieceLength])
-        part.length += pieceLength
-        start += pieceLength
-        length -= pieceLength
+        start += rows
+        length -= rows
       }
     }
     return parts
@@ -189,13 +239,65 @@ export class PagedColumn {
    * @param {number} row
    */
   #indexOf(row) {
-    let low = 0
-    let high = this.#chunks.length - 1
-    while (low < high) {
-      const middle = (low + high + 1) >> 1
-      if (this.#chunks[middle].start <= row) low = middle
-      else high = middle - 1
-    }
-    return low
+    const behind = this.#chunks.findIndex(({ start }) => start > row)
+    return (behind === -1 ? this.#chunks.length : behind) - 1
   }
+}
+
+/** Where the job without pageout keeps its rows. */
+export class MemoryStore {
+  memory = new Budget(Infinity)
+
+  /**
+   * @param {Schema} schema
+   * @param {number} rows
+   * @returns {Record<string, MemoryColumn>}
+   */
+  createTable(schema, rows) {
+    return mapValues(schema, Type => new MemoryColumn(this.memory, Type, rows))
+  }
+
+  stats() {
+    return undefined
+  }
+
+  close() {}
+}
+
+/** Where the job with pageout keeps them. */
+export class PagedStore {
+  memory = new Budget(BUDGET_BYTES)
+  #pager
+
+  /** @param {string | undefined} scratchDir */
+  constructor(scratchDir) {
+    // Spare buffers make reads faster, but would stay in the resident size that this example shows.
+    this.#pager = new Pager({ scratchDir, spareBytes: 0 })
+  }
+
+  /**
+   * @param {Schema} schema
+   * @returns {Record<string, PagedColumn>}
+   */
+  createTable(schema) {
+    return mapValues(schema, Type => new PagedColumn(this.#pager, this.memory, Type))
+  }
+
+  stats() {
+    return this.#pager.stats()
+  }
+
+  close() {
+    this.#pager.close()
+  }
+}
+
+/**
+ * @template A, B
+ * @param {Record<string, A>} object
+ * @param {(value: A) => B}  change
+ * @returns {Record<string, B>}
+ */
+export function mapValues(object, change) {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]))
 }

@@ -1,12 +1,13 @@
-// Decodes the Parquet file into a table: column by column, row group by row group, so that the decoder never holds
-// more than one piece of one column.
+// The flights: decodes the Parquet file of the data set column by column, row group by row group, so that the decoder
+// never holds more than one piece of one column.
 
 import { fileURLToPath } from 'node:url'
 import { asyncBufferFromFile, parquetMetadataAsync, parquetRead } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
-import { FLIGHTS } from './table.mjs'
+import { COLUMN_NAMES } from './schema.mjs'
 
-/** @typedef {import('./budget.mjs').Values} Values */
+/** @typedef {import('./schema.mjs').Values} Values */
+/** @typedef {{ allocate(rows: number): Values, append(array: Values): void }} Sink */
 /** @typedef {{ start: number, rows: number }} RowGroup */
 
 const FLIGHTS_PATH = fileURLToPath(new URL('node_modules/vega-datasets/data/flights-3m.parquet', import.meta.url))
@@ -30,12 +31,13 @@ class Dictionary {
 }
 
 /**
- * Fills `table` with the first rows of the file.
- * @param {import('./table.mjs').Table} table empty
+ * Gives the first rows of the file, one column after the other, to a sink for each column.
+ * @param {Record<string, Sink>} sinks
+ * @param {number} rows
  * @param {(done: number, total: number) => void} progress
  * @returns {Promise<string[]>} the airport of each code
  */
-export async function loadFlights(table, progress) {
+export async function readFlights(sinks, rows, progress) {
   const file = await asyncBufferFromFile(FLIGHTS_PATH)
   const metadata = await parquetMetadataAsync(file)
   const airports = new Dictionary()
@@ -43,12 +45,12 @@ export async function loadFlights(table, progress) {
     timestampFromMicroseconds: (/** @type {bigint} */ micros) => Number(micros) / 1000,
     stringFromBytes: (/** @type {Uint8Array} */ bytes) => airports.codeOf(bytes),
   }
-  const groups = rowGroups(metadata, table.rows)
-  const pieces = Object.keys(FLIGHTS).flatMap(name => groups.map(group => ({ name, group })))
+  const groups = rowGroups(metadata, rows)
+  const pieces = COLUMN_NAMES.flatMap(name => groups.map(group => ({ name, group })))
   for (const [index, { name, group }] of pieces.entries()) {
-    const array = table.columns[name].allocate(group.rows)
+    const array = sinks[name].allocate(group.rows)
     await decode({ file, metadata, compressors, parsers }, name, group, array)
-    table.columns[name].append(array)
+    sinks[name].append(array)
     progress(index + 1, pieces.length)
   }
   return airports.texts

@@ -1,30 +1,45 @@
-// What a job tells its parent while it runs.
-import { setTimeout as sleep } from 'node:timers/promises'
+// The child's side: what it tells its parent while it runs.
+import { once } from 'node:events'
 import { nowMs } from './units.mjs'
 
-/** Time to stand still before the first and after the last phase, so that the picture shows a level there. */
-const SETTLE_MS = 300
 const PROGRESS_INTERVAL_MS = 50
 
 /**
- * @typedef {{ type: 'start', phase: string, timeMs: number }
+ * @typedef {{ type: 'ready' }
+ *   | { type: 'start', phase: string, timeMs: number }
  *   | { type: 'progress', phase: string, fraction: number }
  *   | { type: 'end', phase: string, timeMs: number }
- *   | { type: 'result', result: import('./job.mjs').Result }
+ *   | { type: 'result', result: any }
  *   | { type: 'failure', message: string, code?: string }} Message
  */
+
+/** @param {Message} message */
+function send(message) {
+  process.send?.(message)
+}
+
+/**
+ * Runs the job of this process, which its last argument describes, as soon as the parent says so.
+ * @param {(job: any) => unknown} job its result is what the parent gets
+ */
+export async function runJob(job) {
+  send({ type: 'ready' })
+  await once(process, 'message')
+  try {
+    const result = await job(JSON.parse(process.argv[2]))
+    sendLast({ type: 'result', result })
+  } catch (error) {
+    const { message, stack = message, code } = /** @type {NodeJS.ErrnoException} */ (error)
+    sendLast({ type: 'failure', message: code ? message : stack, code })
+  }
+}
 
 /**
  * The last message. The channel stays open until it is through, then nothing keeps the process alive.
  * @param {Message} message
  */
-export function sendLast(message) {
+function sendLast(message) {
   process.send?.(message, () => process.disconnect())
-}
-
-/** @param {Message} message */
-function send(message) {
-  process.send?.(message)
 }
 
 /**
@@ -38,12 +53,6 @@ export async function runPhase(phase, work) {
   const result = await work(progressSender(phase))
   send({ type: 'end', phase, timeMs: nowMs() })
   return result
-}
-
-/** The resident memory of this process after a moment of rest. */
-export async function settledRssBytes() {
-  await sleep(SETTLE_MS)
-  return process.memoryUsage.rss()
 }
 
 /** @param {string} phase */

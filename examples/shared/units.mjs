@@ -1,7 +1,11 @@
 export const MIB = 2 ** 20
+export const GIB = 2 ** 30
 
 /** @param {number} bytes */
 export const formatMib = bytes => `${(bytes / MIB).toFixed(1)} MiB`
+
+/** @param {number} bytes */
+export const formatGib = bytes => `${(bytes / GIB).toFixed(2)} GiB`
 
 /** @param {number} ms */
 export const formatSeconds = ms => `${(ms / 1000).toFixed(2)} s`
