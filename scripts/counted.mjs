@@ -13,6 +13,12 @@ const CARGO = { passed: /^test result: \w+\. (\d+) passed/gm, failed: /^test res
 /** @type {Patterns} */
 const AVA = { passed: /^\s*(\d+) tests? passed/gm, failed: /^\s*(\d+) (?:tests?|uncaught exceptions?) failed/gm }
 /** @type {Patterns} */
+export const NODE_TEST = { passed: /^ℹ pass (\d+)/gm, failed: /^ℹ (?:fail|cancelled) (\d+)/gm }
+/** @type {Patterns} */
+export const TAPE = { passed: /^# pass +(\d+)/gm, failed: /^# fail +(\d+)/gm }
+/** @type {Patterns} */
+export const VITEST = { passed: /^ +Tests .*?(\d+) passed/gm, failed: /^ +Tests .*?(\d+) failed/gm }
+/** @type {Patterns} */
 const SMOKE = { passed: /^(\d+) passed/gm, failed: /^\d+ passed, (\d+) failed/gm }
 
 /** The Rust tests. */
@@ -46,7 +52,7 @@ export function runSmoke(runtime, flags) {
  * @param {string[]} args
  * @param {Patterns} patterns
  */
-async function runCounted(command, args, patterns) {
+export async function runCounted(command, args, patterns) {
   const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', text => {

@@ -8,7 +8,7 @@ import { npmCommand, ROOT } from './prepare.mjs'
 
 const CRATES_IO = 'registry+https://github.com/rust-lang/crates.io-index'
 /** Folders with a package.json and a lock file of their own. */
-const LOCKED = ['', 'bench/', 'examples/flights/']
+const LOCKED = ['', 'bench/', 'examples/flights/', 'recipes/']
 /** Scripts that npm runs when a package is installed. */
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare', 'prepublish']
 const DEPENDENCIES = ['dependencies', 'devDependencies', 'peerDependencies', 'optionalDependencies']
