@@ -6,6 +6,7 @@ import type { Borrow, Handle, PageoutError, PagerOptions } from 'pageout'
 import { MemoryBudget } from 'pageout'
 import * as promises from 'pageout/promises'
 import { chunkOf, KIB, kinds, MIB, pattern, sameBytes } from './helpers/chunks.js'
+import { holdPool } from './helpers/held-pool.js'
 import { newDirectory, newPager } from './helpers/places.js'
 import { pageoutToDisk } from './helpers/stored.js'
 import { until } from './helpers/until.js'
@@ -84,6 +85,23 @@ test('promises do the same, and those that miss one payload share a read', async
   for (const one of all) sameBytes(t, (one as Borrow).value, pattern(64 * KIB, 0))
   for (const one of all) (one as Borrow).release()
   t.is(pager.stats().borrowedBytes, 0)
+})
+
+test.serial('borrows that wait for a thread have no memory yet', async t => {
+  const pager = promisePager(t, { residentBytes: 64 * MIB })
+  const handles = []
+  for (let seed = 0; seed < 16; seed++) handles.push(await pager.pageoutFrom([pattern(4 * MIB, seed)]))
+  const release = holdPool(t)
+  const before = process.memoryUsage().arrayBuffers
+  const borrows = handles.map(handle => pager.borrow(handle, value => value[1]))
+  await new Promise(resolve => setImmediate(resolve))
+  const inUse = process.memoryUsage().arrayBuffers - before
+  await release()
+  t.deepEqual(
+    await Promise.all(borrows),
+    await Promise.all(handles.map(async handle => (await pager.readAt(handle, 1, 1))[0])),
+  )
+  t.true(inUse <= 3 * 4 * MIB, `${inUse}`)
 })
 
 test('several chunks are joined by the first borrow', t => {

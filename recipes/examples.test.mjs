@@ -18,6 +18,7 @@ const GIVEN = {
   keyv: '',
   'lru-cache': '',
   multer: '',
+  piscina: '',
 }
 
 for (const [name, given] of Object.entries(GIVEN)) {

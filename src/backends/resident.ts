@@ -309,25 +309,41 @@ export function dropHold({ owner }: Payload, { ticket }: Hold): void {
 
 /** Reads the payload of a ticket into memory; says how it came there. Where `isHeld` it stays, as long as the ticket is not freed. */
 async function bringLater(owner: Owner, ticket: number, byteLength: number, isHeld: boolean): Promise<number> {
-  const [key, buffer] = [newKey(), privateMemory(byteLength, owner.excludes)]
-  park(key, residenceOf(owner, [buffer]))
-  const view = new Uint8Array(buffer)
   const room = gathered?.ticket
-  const job = () => fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isHeld, room))
-  let outcome = NOT_YET
   try {
-    for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
-      drain()
-      outcome = await run(job, undefined)
-    }
-    if (outcome === NOT_YET) throw noRoomYet(owner, ticket)
-    return outcome
+    return await run(() => bringAtTurn(owner, ticket, byteLength, isHeld, room), undefined)
   } catch (error) {
     owner.refuseFreed()
     throw error
   } finally {
-    if (outcome !== DONE) free(unpark(key))
     drainIfDue()
+  }
+}
+
+/**
+ * The job of that. Its memory is allocated when its turn has come: what waits has none. It keeps its turn until it has room, or those
+ * who came later would take what it has made.
+ */
+async function bringAtTurn(
+  owner: Owner,
+  ticket: number,
+  byteLength: number,
+  isHeld: boolean,
+  room: number | undefined,
+): Promise<number> {
+  const [key, buffer] = [newKey(), privateMemory(byteLength, owner.excludes)]
+  park(key, residenceOf(owner, [buffer]))
+  const view = new Uint8Array(buffer)
+  let outcome = NOT_YET
+  try {
+    for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
+      drain()
+      outcome = await fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isHeld, room))
+    }
+    if (outcome === NOT_YET) throw noRoomYet(owner, ticket)
+    return outcome
+  } finally {
+    if (outcome !== DONE) free(unpark(key))
   }
 }
 
