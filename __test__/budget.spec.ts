@@ -196,6 +196,34 @@ test('a prefetched payload comes into memory', async t => {
   sameBytes(t, pager.take(cold), pattern(64 * KIB, handles.indexOf(cold)))
 })
 
+test('prefetches that wait for their turn hold no memory, and what was released meanwhile is not read', async t => {
+  const pager = newPager(t, { residentBytes: BUDGET })
+  const handles = Array.from({ length: 400 }, (_, seed) => pager.pageout(pattern(64 * KIB, seed)))
+  await until(
+    t,
+    () => pager.stats().usedBytes === 400 * 64 * KIB,
+    () => pager.stats(),
+  )
+  const before = process.memoryUsage().arrayBuffers
+  for (const handle of handles) {
+    pager.prefetch(handle)
+    pager.borrow(handle, bytes => bytes[0])
+  }
+  const heldBytes = process.memoryUsage().arrayBuffers - before
+  t.true(heldBytes < 8 * MIB, `${heldBytes} bytes`)
+  const { evictions } = pager.stats()
+  for (const handle of handles) {
+    pager.prefetch(handle)
+    handle.release()
+  }
+  await until(
+    t,
+    () => pager.stats().residentBytes === 0 && pager.stats().usedBytes === 0,
+    () => pager.stats(),
+  )
+  t.true(pager.stats().evictions - evictions < 100, `${pager.stats().evictions - evictions} evictions`)
+})
+
 test('a handle that is released, moved or closed gives its room back', async t => {
   const pager = newPager(t, { residentBytes: BUDGET })
   const handles = Array.from({ length: 10 }, (_, seed) => pager.pageout(pattern(64 * KIB, seed)))

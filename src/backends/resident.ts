@@ -25,7 +25,7 @@ import {
 } from '../memory/residents.js'
 import { privateMemory } from '../memory/results.js'
 import { fromAddon, fromNative, guarded, PageoutError, withChunks } from '../model/errors.js'
-import { markReleased, type Owner, type Payload } from '../model/payload.js'
+import { markReleased, type Owner, type Payload, RELEASED } from '../model/payload.js'
 import { orUndefined } from '../runtime/captured.js'
 import { run } from '../threads/pool-share.js'
 import type { Hold } from './backend.js'
@@ -123,10 +123,11 @@ export function takeResident({ owner, ticket }: Payload): ArrayBuffer | undefine
 }
 
 /** Brings the payload into memory, where there is room. A hint: what fails is told by the verb that comes. */
-export async function bringHint({ owner, ticket, byteLength }: Payload): Promise<void> {
+export async function bringHint(payload: Payload): Promise<void> {
+  const { owner, ticket, byteLength } = payload
   const own = native.share(owner.ref, ticket)
   try {
-    await bringLater(owner, own, byteLength, false)
+    await bringLater(owner, own, byteLength, false, () => payload.ticket !== RELEASED)
   } catch {
     // The next verb on the payload meets the same failure.
   } finally {
@@ -307,11 +308,21 @@ export function dropHold({ owner }: Payload, { ticket }: Hold): void {
   tellRoom()
 }
 
-/** Reads the payload of a ticket into memory; says how it came there. Where `isHeld` it stays, as long as the ticket is not freed. */
-async function bringLater(owner: Owner, ticket: number, byteLength: number, isHeld: boolean): Promise<number> {
+/**
+ * Reads the payload of a ticket into memory; says how it came there. Where `isHeld` it stays, as long as the ticket is not freed. What
+ * nobody wants any more when its turn has come is not read.
+ */
+async function bringLater(
+  owner: Owner,
+  ticket: number,
+  byteLength: number,
+  isHeld: boolean,
+  isWanted = () => true,
+): Promise<number> {
   const room = gathered?.ticket
+  const job = async () => (isWanted() ? bringAtTurn(owner, ticket, byteLength, isHeld, room) : NOT_YET)
   try {
-    return await run(() => bringAtTurn(owner, ticket, byteLength, isHeld, room), undefined)
+    return await run(job, undefined)
   } catch (error) {
     owner.refuseFreed()
     throw error
