@@ -68,7 +68,9 @@ fn run(arguments: Vec<String>) -> Outcome<()> {
     }
     if setting.mode == Mode::Smoke {
         println!("compare: every candidate read its bytes back; measure with cargo bench");
-        return Ok(());
+        if options.json.is_none() {
+            return Ok(());
+        }
     }
     let document = Document { title: "pageout in Rust", command: options.command(), machine, tables };
     write_out(&document, &options)
