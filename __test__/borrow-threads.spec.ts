@@ -236,6 +236,27 @@ test.serial('where another thread does not free what left, the error has the num
   )
 })
 
+test.serial(
+  'a synchronous borrow waits a moment for another thread, which frees what left when it has time',
+  async t => {
+    const budget = new MemoryBudget(BUDGET)
+    const pager = newPager(t, { residentBytes: budget })
+    const handle = storedPayload(pager)
+    const worker = new Worker(new URL('helpers/workers/full-budget.mjs', import.meta.url), {
+      workerData: { token: budget.token, scratchDir: newDirectory(t), busyMs: 200 },
+      execArgv: [],
+    })
+    await once(worker, 'message')
+    sameBytes(
+      t,
+      pager.borrow(handle, value => value.slice()),
+      pattern(200 * KIB),
+    )
+    worker.postMessage('end')
+    await once(worker, 'exit')
+  },
+)
+
 test.serial('a thread ends while a payload is in memory for a borrow that it did not get', async t => {
   const worker = new Worker(new URL('helpers/workers/ends-holding.mjs', import.meta.url), {
     workerData: newDirectory(t),

@@ -36,8 +36,11 @@ const NOT_YET = 1
 /** The payload was in memory. */
 const BY_OTHER = 3
 
-/** How often room that this thread has to free is waited for: others may be faster. */
+/** How often room that is being freed is looked for: others may be faster. */
 const BRINGS_MAX = 1000
+/** So often without a pause, which is enough where this thread frees it. Another thread may have something else to do. */
+const BRINGS_AT_ONCE = 100
+const PAUSE_MS = 1
 
 /**
  * Moves the chunks of a request into the budget of its pager, and returns the ticket; nothing where there is no room, or no budget:
@@ -226,11 +229,17 @@ export function gather(owner: Owner, payloads: readonly Payload[]): Gathered | u
   const tickets = ticketsOf(owner, payloads)
   if (tickets.length === 0) return undefined
   for (let tries = 0; tries < BRINGS_MAX; tries++) {
+    pauseBefore(tries)
     drainIfDue()
     const ticket = guarded(() => native.gather(owner.ref, tickets))
     if (ticket >= 0) return { owner, ticket }
   }
   throw noRoomYet(owner, tickets[0] as number)
+}
+
+/** Sleeps before a try where those before it were many: nobody else knows what it waits for. */
+function pauseBefore(tries: number): void {
+  if (tries >= BRINGS_AT_ONCE) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)
 }
 
 /** The same, off the JavaScript thread. */
@@ -274,6 +283,7 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
   let outcome = NOT_YET
   try {
     for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
+      pauseBefore(tries)
       drainIfDue()
       outcome = guarded(bring)
     }
