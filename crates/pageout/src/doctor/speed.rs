@@ -61,7 +61,7 @@ impl Transfer {
     }
 }
 
-/// How fast a pager is, from [`speed`](crate::doctor::speed).
+/// How fast a pager is, from [`speed`](crate::doctor::speed()).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Speed {
