@@ -19,10 +19,12 @@ pub enum Setup {
     Portable,
     /// Without checksums.
     Unchecked,
+    /// Encrypted.
+    Sealed,
 }
 
 impl Setup {
-    pub const ALL: [Self; 3] = [Self::Native, Self::Portable, Self::Unchecked];
+    pub const ALL: [Self; 4] = [Self::Native, Self::Portable, Self::Unchecked, Self::Sealed];
 
     pub fn builder(self, scratch: &Path) -> PagerBuilder {
         let builder = builder(scratch);
@@ -30,6 +32,7 @@ impl Setup {
             Self::Native => builder,
             Self::Portable => builder.portable(),
             Self::Unchecked => builder.integrity(false),
+            Self::Sealed => builder.encryption(true),
         }
     }
 

@@ -14,11 +14,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::IoSlice;
 use std::sync::LazyLock;
 
+use super::PAGE_BYTES;
+use super::unread::Unread;
 use crate::sys::nh::{Key, PAGE};
-use crate::units::{self, KIB};
-
-/// Bytes of payload under one checksum; the last page of a payload may be shorter.
-pub(crate) const PAGE_BYTES: u64 = 4 * KIB;
+use crate::units;
 
 const _: () = assert!(PAGE == units::to_usize(PAGE_BYTES));
 
@@ -50,7 +49,7 @@ impl Checksums {
     /// # Errors
     /// When the memory for them cannot be allocated.
     pub(crate) fn of(slices: &[IoSlice<'_>], len_bytes: u64) -> Result<Self, TryReserveError> {
-        let payload = Unhashed { slices, offset: 0, remaining_bytes: units::to_usize(len_bytes) };
+        let payload = Unread::new(slices, len_bytes);
         if len_bytes <= PAGE_BYTES {
             let mut only = [0];
             payload.hash(&mut only);
@@ -134,20 +133,12 @@ fn random_key() -> Key {
     })
 }
 
-/// What is not hashed yet of a payload that lies in several slices.
-struct Unhashed<'a> {
-    slices: &'a [IoSlice<'a>],
-    /// Bytes of the first slice that were hashed.
-    offset: usize,
-    remaining_bytes: usize,
-}
-
-impl<'a> Unhashed<'a> {
+impl Unread<'_> {
     /// The checksum of each page into `sums`, of which there are as many.
     fn hash(mut self, sums: &mut [u32]) {
         let mut done = 0;
-        while self.remaining_bytes > 0 {
-            let (pages, rest) = self.piece(self.remaining_bytes).as_chunks::<PAGE>();
+        while self.remaining_bytes() > 0 {
+            let (pages, rest) = self.piece(self.remaining_bytes()).as_chunks::<PAGE>();
             KEY.hash_pages(pages, &mut sums[done..][..pages.len()]);
             done += pages.len();
             if !rest.is_empty() {
@@ -157,25 +148,9 @@ impl<'a> Unhashed<'a> {
         }
     }
 
-    /// Up to `max_bytes` from the front, as far as they lie in one slice; empty slices are passed over.
-    fn piece(&mut self, max_bytes: usize) -> &'a [u8] {
-        loop {
-            let (first, rest) = self.slices.split_first().expect("the slices hold the payload");
-            let slice: &'a [u8] = first;
-            if self.offset < slice.len() {
-                let end = slice.len().min(self.offset + max_bytes);
-                let piece = &slice[self.offset..end];
-                self.offset = end;
-                self.remaining_bytes -= piece.len();
-                return piece;
-            }
-            (self.slices, self.offset) = (rest, 0);
-        }
-    }
-
     /// The checksum of a page that begins with `piece`, and may go on in other slices: it is assembled on the stack then.
     fn hash_begun(&mut self, piece: &[u8]) -> u32 {
-        let page_bytes = PAGE.min(piece.len() + self.remaining_bytes);
+        let page_bytes = PAGE.min(piece.len() + self.remaining_bytes());
         if piece.len() == page_bytes {
             return KEY.hash_page(piece);
         }

@@ -279,7 +279,7 @@ impl Ledger {
         let entry = self.entry(id);
         let was_dirty_bytes = entry.dirty_bytes();
         // Without checksums nobody could tell.
-        if entry.account().is_some_and(|account| account.integrity) {
+        if entry.account().is_some_and(|account| account.protection.verifies()) {
             entry.set(Flag::Suspect, true);
         }
         entry.set(Flag::Exposed, false);

@@ -386,7 +386,7 @@ impl Ticket {
                 // Somebody copies from it: a matter of moments.
                 drop(ledger);
                 yield_now();
-            } else if self.account.integrity && matches!(entry.copy, OnDisk::Unwritten(_, None)) {
+            } else if self.account.protection.verifies() && matches!(entry.copy, OnDisk::Unwritten(_, None)) {
                 let resident = UnsizedArc::clone(resident);
                 drop(ledger);
                 self.remember(&resident)?;

@@ -16,7 +16,7 @@ use super::{AUTO_TIME, Account, Budget, NOBODY, NoRoom, PAYLOAD_BYTES_MIN, Room}
 use crate::block::Checksums;
 use crate::error::Error;
 use crate::keeper::Chore;
-use crate::payload::{Memory, Stored};
+use crate::payload::{self, Memory, Stored};
 use crate::store::Place;
 use crate::sync::{MutexGuard, UnsizedArc, lock, yield_now};
 use crate::sys::fork;
@@ -349,11 +349,20 @@ fn write(
     stop: &AtomicBool,
 ) -> Result<OnDisk, (Error, Place)> {
     let (chunks, len_bytes) = (memory.memory.chunks(), memory.memory.len_bytes());
-    let stored = Stored::write(account.store(), place, chunks, len_bytes, account.integrity, stop)?;
-    if before.is_some_and(|before| stored.differs_from(before)) {
+    let stored = Stored::write(account.store(), place, chunks, len_bytes, &account.protection, stop)?;
+    if is_changed(&stored, memory, before) {
         count(&account.counters.changed_borrows);
     }
     Ok(OnDisk::Written(stored))
+}
+
+/// Whether what was just written from `memory` is not what was there `before`. Where the memory for checksums cannot be allocated
+/// it counts as the same: it is written in any case.
+fn is_changed(stored: &Stored, memory: &ResidentMemory, before: Option<&Checksums>) -> bool {
+    before.is_some_and(|before| match stored.checksums() {
+        Some(written) => written != before,
+        None => payload::checksums(memory.memory.chunks(), stored.len_bytes()).is_ok_and(|now| now != *before),
+    })
 }
 
 fn is_stopped(error: &Error) -> bool {

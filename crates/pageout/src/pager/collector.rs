@@ -175,7 +175,7 @@ impl<T: Pod> Collector<T> {
     fn stored(&self, chunks: &[&[u8]]) -> Result<Stored, Error> {
         let len_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.len())).sum();
         let bytes = chunks.iter().copied();
-        let stored = Stored::pageout(self.pager.store()?, bytes, len_bytes, self.pager.shared.integrity, &NEVER);
+        let stored = Stored::pageout(self.pager.store()?, bytes, len_bytes, &self.pager.shared.protection, &NEVER);
         stored.map_err(|error| self.pager.with_payloads(error))
     }
 

@@ -45,7 +45,7 @@ pub use stats::PagerStats;
 
 use crate::budget::{Account, ResidentMemory};
 use crate::error::Error;
-use crate::payload::{Memory, Stored};
+use crate::payload::{Memory, Protection, Stored};
 use crate::store::{Store, StoreOptions};
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc, lock};
 use crate::sys::{Device, memory};
@@ -114,7 +114,7 @@ pub struct Pager {
 pub(crate) struct Shared {
     device: UnsizedArc<dyn Device>,
     store_options: StoreOptions,
-    integrity: bool,
+    protection: Protection,
     exclude_from_core_dumps: bool,
     backend: AtomicBackend,
     /// The scratch directory, opened by the first call that needs it.
@@ -151,6 +151,7 @@ impl Drop for Shared {
         if let Some(store) = self.store.get() {
             store.close();
         }
+        self.protection.forget();
     }
 }
 
@@ -468,6 +469,8 @@ impl Pager {
         if let Some(store) = self.shared.store.get() {
             store.close();
         }
+        // Behind that: nothing that is sealed from here on is written.
+        self.shared.protection.forget();
     }
 
     /// What the pager holds and has done, at this moment.
@@ -499,7 +502,7 @@ impl Pager {
     fn store_chunks<T: Pod, C: AsRef<[T]>>(&self, chunks: &[C], len_bytes: u64, stop: &AtomicBool) -> Result<Handle<T>, Error> {
         let store = self.store()?;
         let bytes = chunks.iter().map(|chunk| bytemuck::cast_slice(chunk.as_ref()));
-        let stored = Stored::pageout(store, bytes, len_bytes, self.shared.integrity, stop);
+        let stored = Stored::pageout(store, bytes, len_bytes, &self.shared.protection, stop);
         let stored = stored.map_err(|error| self.with_payloads(error))?;
         self.stored(stored, len_bytes)
     }

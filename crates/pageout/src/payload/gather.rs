@@ -163,7 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::Checksums;
+    use crate::block::Proof;
     use crate::store::Place;
 
     fn extents(list: &[(u64, u64)]) -> Extents {
@@ -181,7 +181,7 @@ mod tests {
     fn planned_runs<T>(extents: &Extents, slot_bytes: u64, look: impl Fn(ReadRun<'_>) -> T) -> Vec<T> {
         let piece_bytes = u32::try_from(slot_bytes).expect("no more than the largest slot has");
         let place = Place::of_pieces(Vec::new(), piece_bytes);
-        let payload = Pages::new(&place, &Checksums::Off, u64::MAX);
+        let payload = Pages::new(&place, &Proof::NONE, u64::MAX);
         runs(extents, |span| is_short(payload, span)).map(look).collect()
     }
 

@@ -1,11 +1,11 @@
 //! The one door for whole pages of a payload in slots: they are fetched, verified, and opened in place.
 //!
-//! Checksums are of whole pages, so whoever wants bytes fetches the pages [around](Pages::around) them. No byte of a page is
-//! handed on before the page was verified. Without checksums any bytes count as whole pages.
+//! Checksums and tags are of whole pages, so whoever wants bytes fetches the pages [around](Pages::around) them. No byte of a page is
+//! handed on before the page was verified. Without them any bytes count as whole pages.
 
 use std::ops::Range;
 
-use crate::block::{Checksums, PAGE_BYTES};
+use crate::block::{PAGE_BYTES, Proof};
 use crate::error::Error;
 use crate::store::{Place, Segment, Slot};
 use crate::sys::Destination;
@@ -24,14 +24,14 @@ pub(super) enum Source {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pages<'a> {
     place: &'a Place,
-    checksums: &'a Checksums,
+    proof: &'a Proof,
     len_bytes: u64,
 }
 
 impl<'a> Pages<'a> {
     /// The pages of a payload of `len_bytes` bytes in `place`.
-    pub(super) fn new(place: &'a Place, checksums: &'a Checksums, len_bytes: u64) -> Self {
-        Self { place, checksums, len_bytes }
+    pub(super) fn new(place: &'a Place, proof: &'a Proof, len_bytes: u64) -> Self {
+        Self { place, proof, len_bytes }
     }
 
     /// The parts of `range` that lie in one slot each, in order.
@@ -39,10 +39,10 @@ impl<'a> Pages<'a> {
         self.place.segments(range)
     }
 
-    /// What has to be fetched to verify `wanted`: its pages, up to the payload's end; without checksums just itself.
+    /// What has to be fetched to verify `wanted`: its pages, up to the payload's end; where nothing verifies it just itself.
     pub(super) fn around(self, wanted: &Segment<'a>) -> Segment<'a> {
         let Segment { slot, slot_start, payload: Range { start, end } } = wanted;
-        if !self.checksums.are_kept() {
+        if !self.proof.is_of_pages() {
             return Segment { slot, slot_start: *slot_start, payload: *start..*end };
         }
         let before_bytes = start % PAGE_BYTES;
@@ -80,18 +80,16 @@ impl<'a> Pages<'a> {
     fn open_all(self, mut start: u64, parts: &mut [Destination<'_>], slot: &Slot) -> Result<(), Error> {
         for part in parts {
             let pages = part.filled_mut();
-            self.open(start, pages).map_err(|byte_offset| corrupt(byte_offset, slot))?;
+            self.proof.open(start, pages).map_err(|byte_offset| self.unopened(byte_offset, slot))?;
             start += units::to_u64(pages.len());
         }
         Ok(())
     }
 
-    /// Verifies whole pages, and makes of what lies in a slot what the payload has there, in place: the same bytes.
-    ///
-    /// # Errors
-    /// The payload's byte at which the first wrong page begins.
-    fn open(self, start: u64, pages: &mut [u8]) -> Result<(), u64> {
-        self.checksums.verify(start, pages)
+    /// Why the page at `byte_offset` of the payload, which lies in `slot`, was not opened.
+    #[cold]
+    fn unopened(self, byte_offset: u64, slot: &Slot) -> Error {
+        if self.proof.is_forgotten() { Error::Closed } else { corrupt(byte_offset, slot) }
     }
 
     /// Starts bringing the pages around all that is `wanted` into memory.

@@ -1,4 +1,4 @@
-//! A payload in slots of the scratch files, its checksums in memory.
+//! A payload in slots of the scratch files, its checksums or tags in memory.
 
 use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicBool;
 use super::extents::Extents;
 use super::pages::{Pages, Source};
 use super::reading::Payload;
-use super::{gather, range};
-use crate::block::{Checksums, PAGE_BYTES};
+use super::{Protection, gather, range};
+#[cfg(feature = "encryption")]
+use crate::block::Unread;
+use crate::block::{Checksums, PAGE_BYTES, Proof};
 use crate::error::Error;
 use crate::store::{Place, Store};
 use crate::sys::Destination;
@@ -24,14 +26,14 @@ const FEW_SLICES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Stored {
     place: Place,
-    checksums: Checksums,
+    proof: Proof,
     len_bytes: u64,
 }
 
 impl Stored {
     /// A payload without bytes. It needs no slots, and so no store.
     pub(crate) fn empty() -> Self {
-        Self { place: Place::nowhere(), checksums: Checksums::Off, len_bytes: 0 }
+        Self { place: Place::nowhere(), proof: Proof::NONE, len_bytes: 0 }
     }
 
     /// Writes `chunks` out, unless `stop` becomes true first; together they have `len_bytes` bytes, which is not zero.
@@ -42,7 +44,7 @@ impl Stored {
         store: &Store,
         chunks: C,
         len_bytes: u64,
-        integrity: bool,
+        protection: &Protection,
         stop: &AtomicBool,
     ) -> Result<Self, Error>
     where
@@ -50,9 +52,22 @@ impl Stored {
     {
         with_slices(chunks, &PADDING[..padding_bytes(len_bytes)], |slices| {
             let claim = store.claim(len_bytes)?;
-            let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
+            let checksums = match protection {
+                Protection::Nothing => Checksums::Off,
+                Protection::Checksums => Checksums::of(slices, len_bytes)?,
+                #[cfg(feature = "encryption")]
+                Protection::Sealed(seals) => {
+                    let mut sealed = None;
+                    let place = store.write_by(claim, |place| {
+                        sealed = Some(seals.write(store, place, slices, len_bytes, stop)?);
+                        Ok(())
+                    })?;
+                    let sealed = sealed.expect("what was written is sealed");
+                    return Ok(Self { place, proof: Proof::Sealed(Box::new(sealed)), len_bytes });
+                }
+            };
             let place = store.write(claim, slices, stop)?;
-            Ok(Self { place, checksums, len_bytes })
+            Ok(Self { place, proof: Proof::Plain(checksums), len_bytes })
         })
     }
 
@@ -65,37 +80,51 @@ impl Stored {
         place: Place,
         chunks: C,
         len_bytes: u64,
-        integrity: bool,
+        protection: &Protection,
         stop: &AtomicBool,
     ) -> Result<Self, (Error, Place)>
     where
         C: ExactSizeIterator<Item = &'a [u8]>,
     {
         let written = with_slices(chunks, &PADDING[..padding_bytes(len_bytes)], |slices| {
-            let checksums = if integrity { Checksums::of(slices, len_bytes)? } else { Checksums::Off };
+            let checksums = match protection {
+                Protection::Nothing => Checksums::Off,
+                Protection::Checksums => Checksums::of(slices, len_bytes)?,
+                #[cfg(feature = "encryption")]
+                Protection::Sealed(seals) => {
+                    let sealed = seals.write(store, &place, slices, len_bytes, stop)?;
+                    return Ok(Proof::Sealed(Box::new(sealed)));
+                }
+            };
             store.write_kept(&place, slices, stop)?;
-            Ok(checksums)
+            Ok(Proof::Plain(checksums))
         });
         match written {
-            Ok(checksums) => Ok(Self { place, checksums, len_bytes }),
+            Ok(proof) => Ok(Self { place, proof, len_bytes }),
             Err(error) => Err((error, place)),
         }
     }
 
-    /// Whether `chunks` still are what was written, as far as checksums tell.
+    /// Whether `chunks` still are what was written, as far as checksums or tags tell.
     ///
     /// # Errors
     /// When the memory for checksums cannot be allocated.
     pub(crate) fn has_content<'a>(&self, chunks: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<bool, Error> {
-        if !self.checksums.are_kept() {
-            return Ok(true);
+        match &self.proof {
+            Proof::Plain(Checksums::Off) => Ok(true),
+            Proof::Plain(before) => Ok(checksums(chunks, self.len_bytes)? == *before),
+            #[cfg(feature = "encryption")]
+            Proof::Sealed(sealed) => with_slices(chunks, &[], |slices| Ok(sealed.is_of(Unread::new(slices, self.len_bytes)))),
         }
-        Ok(checksums(chunks, self.len_bytes)? == self.checksums)
     }
 
-    /// Whether `before` are other checksums than those of what was written.
-    pub(crate) fn differs_from(&self, before: &Checksums) -> bool {
-        *before != self.checksums
+    /// Its checksums, where it has some.
+    pub(crate) fn checksums(&self) -> Option<&Checksums> {
+        match &self.proof {
+            Proof::Plain(checksums) => Some(checksums),
+            #[cfg(feature = "encryption")]
+            Proof::Sealed(_) => None,
+        }
     }
 
     pub(crate) const fn len_bytes(&self) -> u64 {
@@ -110,11 +139,11 @@ impl Stored {
         if let [_] = pieces[..] {
             return Ok(pieces.remove(0));
         }
-        let checksums = Checksums::join(pieces.iter().map(|piece| &piece.checksums))?;
+        let proof = Proof::join(pieces.iter().map(|piece| &piece.proof), piece_bytes)?;
         let len_bytes = pieces.iter().map(|piece| piece.len_bytes).sum();
         let mut slots = Place::list_for(pieces.len())?;
         pieces.drain(..).for_each(|piece| piece.place.append_to(&mut slots));
-        Ok(Self { place: Place::of_pieces(slots, piece_bytes), checksums, len_bytes })
+        Ok(Self { place: Place::of_pieces(slots, piece_bytes), proof, len_bytes })
     }
 
     /// Frees the payload's slots and gives their disk space back: of a call that is refused nothing stays.
@@ -128,7 +157,7 @@ impl Stored {
     }
 
     fn pages(&self) -> Pages<'_> {
-        Pages::new(&self.place, &self.checksums, self.len_bytes)
+        Pages::new(&self.place, &self.proof, self.len_bytes)
     }
 }
 

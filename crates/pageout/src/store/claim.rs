@@ -70,16 +70,29 @@ impl Store {
     /// # Errors
     /// ECANCELED, or what the operating system said. Nothing is claimed then, and the disk is as full as before.
     pub(crate) fn write(&self, claim: Claim<'_>, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
+        self.write_by(claim, |place| place.write(sources, stop, || self.push_what_is_due()))
+    }
+
+    /// The same for whoever writes the slots one by one: `write` does that, and may have to do it once more elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn write_by(&self, claim: Claim<'_>, mut write: impl FnMut(&Place) -> Result<(), Error>) -> Result<Place, Error> {
         let len_bytes = claim.len_bytes;
-        claim.write(sources, stop).or_else(|error| self.write_elsewhere(len_bytes, sources, stop, error))
+        claim.write(&mut write).or_else(|error| self.write_elsewhere(len_bytes, &mut write, error))
     }
 
     /// Writes once more, to other slots, where the disk was what the first write failed for.
     #[cold]
-    fn write_elsewhere(&self, len_bytes: u64, sources: &[IoSlice<'_>], stop: &AtomicBool, error: Error) -> Result<Place, Error> {
+    fn write_elsewhere(
+        &self,
+        len_bytes: u64,
+        write: &mut impl FnMut(&Place) -> Result<(), Error>,
+        error: Error,
+    ) -> Result<Place, Error> {
         let written = if error.is_out_of_space() {
             self.make_room(&error);
-            self.try_claim(len_bytes, Order::Written, thread_number()).and_then(|claim| claim.write(sources, stop))
+            self.try_claim(len_bytes, Order::Written, thread_number()).and_then(|claim| claim.write(write))
         } else {
             Err(error)
         };
@@ -171,10 +184,10 @@ impl Claim<'_> {
         self.place.take().expect("a claim has slots until it is published")
     }
 
-    /// Writes the payload, and pushes what is too much to stay dirty slot by slot.
-    pub(super) fn write(mut self, sources: &[IoSlice<'_>], stop: &AtomicBool) -> Result<Place, Error> {
+    /// Writes the payload.
+    pub(super) fn write(mut self, write: &mut impl FnMut(&Place) -> Result<(), Error>) -> Result<Place, Error> {
         let place = self.place.as_ref().expect("a claim has slots until it is published");
-        if let Err(error) = place.write(sources, stop, || self.store.push_what_is_due()) {
+        if let Err(error) = write(place) {
             // Where no space was promised, a write that failed half way has got some.
             place.slots().iter().for_each(|slot| slot.list_in(&mut self.grown));
             return Err(error);

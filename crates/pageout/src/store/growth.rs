@@ -245,7 +245,7 @@ impl Store {
 
     /// Starts the write-back of dirty slots where there are too many, from the files that have most of them: a small set that
     /// is rewritten all the time is not pushed as long as there is a larger one that is not. Asks what became of earlier ones.
-    pub(super) fn push_what_is_due(&self) {
+    pub(crate) fn push_what_is_due(&self) {
         let mut due_bytes = self.write_behind().due_bytes();
         if due_bytes == 0 {
             return;

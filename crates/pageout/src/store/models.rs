@@ -32,7 +32,7 @@ fn store(device: &Pages, capacity_slots: u64) -> Arc<Store> {
 
 fn put_in(store: &Store, shard: usize, word: u64) -> Result<Place, Error> {
     let claim = store.try_claim(WORD_BYTES, Order::Own, shard)?;
-    claim.write(&[IoSlice::new(&word.to_le_bytes())], &NEVER)
+    claim.write(&mut |place| place.write(&[IoSlice::new(&word.to_le_bytes())], &NEVER, || store.push_what_is_due()))
 }
 
 /// As [`put_in`] the thread's own shard, with all that is tried when there is no room.

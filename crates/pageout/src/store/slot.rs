@@ -45,7 +45,7 @@ impl Slot {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub(super) fn write_part(&self, sources: &[IoSlice<'_>], start: u64) -> Result<(), Error> {
+    pub(crate) fn write_part(&self, sources: &[IoSlice<'_>], start: u64) -> Result<(), Error> {
         self.write_all(sources, self.file.offset(self.index) + start).map_err(|failure| {
             if !failure.is_out_of_space() && failure.errno != libc::ENOMEM {
                 self.file.set_failed();
@@ -55,7 +55,7 @@ impl Slot {
     }
 
     /// All of the payload's part is written.
-    pub(super) fn set_dirty(&self) {
+    pub(crate) fn set_dirty(&self) {
         self.file.add_dirty(self.index);
     }
 

@@ -129,7 +129,8 @@ pub(crate) fn append_to<T: Pod, E>(
     Ok(())
 }
 
-/// Lets `fill` write over all of `target`. On an error the target's content is unspecified.
+/// Lets `fill` write over all of `target`. On an error it is zeros: what came before the error was verified, but what came of the
+/// page that was not is no payload, and where pages are encrypted not meant for anybody.
 ///
 /// # Errors
 /// What `fill` returned.
@@ -139,8 +140,8 @@ pub(crate) fn append_to<T: Pod, E>(
 pub(crate) fn overwrite<T: Pod, E>(target: &mut [T], fill: impl FnOnce(Destination<'_>) -> Result<(), E>) -> Result<(), E> {
     let bytes = bytemuck::cast_slice_mut::<T, u8>(target);
     // SAFETY: initialised memory seen as possibly uninitialised; destinations only ever store initialised bytes in it.
-    let region = unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) };
-    fill_region(region, fill)
+    let region = unsafe { &mut *(std::ptr::from_mut(&mut *bytes) as *mut [MaybeUninit<u8>]) };
+    fill_region(region, fill).inspect_err(|_| bytes.fill(0))
 }
 
 /// Gives `read` the memory of `buffer` as a destination.

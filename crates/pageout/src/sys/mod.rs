@@ -32,6 +32,8 @@ mod portable;
 pub(crate) mod pressure;
 pub(crate) mod process_limits;
 mod random;
+#[cfg(feature = "encryption")]
+pub(crate) mod secret;
 pub(crate) mod thread;
 
 pub(crate) use destination::Destination;
