@@ -11,7 +11,7 @@ use crate::{assert_same, cut, elements};
 pub const BACKENDS: [Backend; 2] = [Backend::File, Backend::Swap];
 
 /// A pager over the real file system, with the options that change which code runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
     /// Everything the platform offers.
     Native,
@@ -24,6 +24,11 @@ pub enum Setup {
 }
 
 impl Setup {
+    /// Whether what lies on the disk is the payload.
+    pub fn is_plain(self) -> bool {
+        self != Self::Sealed
+    }
+
     pub const ALL: [Self; 4] = [Self::Native, Self::Portable, Self::Unchecked, Self::Sealed];
 
     pub fn builder(self, scratch: &Path) -> PagerBuilder {

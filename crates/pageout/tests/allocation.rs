@@ -111,6 +111,7 @@ impl Trouble for NoMemory {
 enum Mode {
     File,
     Portable,
+    Sealed,
     Swap,
 }
 
@@ -119,7 +120,8 @@ impl Mode {
         let backend = if self == Self::Swap { Backend::Swap } else { Backend::File };
         let directory = scratch.to_owned();
         let build = move |named| {
-            let builder = Pager::builder().integrity(integrity).backend(backend).allow_ram_backed(true);
+            let builder =
+                Pager::builder().integrity(integrity).encryption(self == Self::Sealed).backend(backend).allow_ram_backed(true);
             let builder = if self == Self::Portable { builder.portable() } else { builder };
             if named == Named::Directory { builder.scratch_dir(&directory).build() } else { builder.build() }
         };
@@ -146,15 +148,15 @@ fn sweep_operation(operation: &Operation, world: &dyn Fn() -> World, ledger: &mu
 }
 
 /// Points of all modes together.
-static TOTAL: Total = Total::new("allocations", 6, 328);
+static TOTAL: Total = Total::new("allocations", 8, 328);
 
 /// In a process of its own, whose descriptors are those of the sweep alone.
-fn sweep(test: &str, floors: [usize; 6]) {
+fn sweep(test: &str, floors: [usize; 8]) {
     in_own_process(
         test,
         |_| {},
         || {
-            let modes = [Mode::File, Mode::Portable, Mode::Swap];
+            let modes = [Mode::File, Mode::Portable, Mode::Sealed, Mode::Swap];
             // What says how much memory there is stays open from the first pager on, for as long as the process lives.
             check_works(&builder(scratch().path()).build().expect("a pager"));
             for ((mode, integrity), floor) in modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]).zip(floors) {
@@ -172,5 +174,5 @@ fn sweep(test: &str, floors: [usize; 6]) {
 
 #[test]
 fn every_operation_survives_that_memory_is_short() {
-    sweep("every_operation_survives_that_memory_is_short", [54, 50, 70, 66, 46, 42]);
+    sweep("every_operation_survives_that_memory_is_short", [54, 50, 70, 66, 54, 54, 46, 42]);
 }

@@ -129,6 +129,8 @@ enum Mode {
     Cold,
     /// Memory is short, so that what is written is pushed to the device and what is freed leaves memory.
     MemoryShort,
+    /// All that Linux has, and payloads are encrypted.
+    Sealed,
     /// Payloads stay in memory unless the file backend is asked for.
     Swap,
     /// The same, and out of core dumps.
@@ -162,7 +164,8 @@ impl Mode {
         let backend = if is_swap { Backend::Swap } else { Backend::File };
         let directory = scratch.to_owned();
         let build = move |named| {
-            let builder = Pager::builder().integrity(integrity).backend(backend).allow_ram_backed(true);
+            let builder =
+                Pager::builder().integrity(integrity).encryption(self == Self::Sealed).backend(backend).allow_ram_backed(true);
             let builder = if self == Self::Portable { builder.portable() } else { builder };
             let builder = builder.exclude_from_core_dumps(self == Self::SwapExcluded);
             if named == Named::Directory { builder.scratch_dir(&directory).build() } else { builder.build() }
@@ -297,7 +300,7 @@ fn scratch_of_process() -> PathBuf {
 
 /// Points of all modes together. This floor and those of the modes lie a quarter below what one machine reached: how many
 /// files say how much memory there is, and how long they are, differs between machines.
-static TOTAL: Total = Total::new("system calls", 17, 48_000);
+static TOTAL: Total = Total::new("system calls", 18, 48_000);
 
 /// A directory in memory where there is one: nothing here depends on the device, and its file system is the fastest.
 fn in_memory() -> TempDir {
@@ -392,6 +395,11 @@ fn every_operation_survives_every_system_call_when_memory_is_short() {
 #[test]
 fn every_operation_survives_every_system_call_when_memory_is_short_without_checksums() {
     sweep("every_operation_survives_every_system_call_when_memory_is_short_without_checksums", Mode::MemoryShort, false, 3_750);
+}
+
+#[test]
+fn every_operation_survives_every_system_call_with_encryption() {
+    sweep("every_operation_survives_every_system_call_with_encryption", Mode::Sealed, true, 3_500);
 }
 
 #[test]

@@ -259,6 +259,16 @@ impl Disk {
         self.state().flip(file, offset);
     }
 
+    /// What the device has at a page of a file.
+    pub fn page(&self, file: u64, offset: u64) -> [u8; 4096] {
+        self.state().page(file, offset)
+    }
+
+    /// Puts other bytes there.
+    pub fn set_page(&self, file: u64, offset: u64, bytes: &[u8; 4096]) {
+        self.state().set_page(file, offset, bytes);
+    }
+
     /// Makes a file end at `len_bytes`.
     pub fn truncate(&self, file: u64, len_bytes: u64) {
         self.state().files.get_mut(&file).expect("an open file").len_bytes = len_bytes;

@@ -281,6 +281,17 @@ impl State {
         done
     }
 
+    pub(super) fn page(&self, file: u64, offset: u64) -> [u8; 4096] {
+        let page = self.files.get(&file).expect("an open file").pages.get(&(offset / PAGE_BYTES)).expect("a page with space");
+        page.as_deref().map_or([0; 4096], |page| page.try_into().expect("a page"))
+    }
+
+    pub(super) fn set_page(&mut self, file: u64, offset: u64, bytes: &[u8; 4096]) {
+        let contents = self.files.get_mut(&file).expect("an open file");
+        let page = contents.pages.get_mut(&(offset / PAGE_BYTES)).expect("a page with space");
+        page.get_or_insert_with(zero_page).copy_from_slice(bytes);
+    }
+
     pub(super) fn flip(&mut self, file: u64, offset: u64) {
         let contents = self.files.get_mut(&file).expect("an open file");
         let page = contents.pages.get_mut(&(offset / PAGE_BYTES)).expect("a page with space");

@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) has_bytes: bool,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) integrity: bool,
+    /// Whether payloads are encrypted, and verified whatever `integrity` says.
+    pub(super) encryption: bool,
     /// Without what only Linux has: on a disk.
     pub(super) portable: bool,
     pub(super) features: Features,
@@ -162,6 +164,7 @@ impl Plan {
             has_bytes: draws.one_of(2),
             capacity_bytes: capacity_bytes(draws),
             integrity: !draws.one_of(5),
+            encryption: draws.one_of(3),
             portable: draws.one_of(4),
             features: features(draws),
             climate: Climate::default(),
@@ -169,7 +172,7 @@ impl Plan {
             turns: Vec::new(),
         };
         if ground == Ground::Faulty {
-            plan.climate = climate(draws, plan.integrity);
+            plan.climate = climate(draws, plan.integrity || plan.encryption);
         }
         while plan.turns.len() < turns_max && !draws.is_used_up() {
             let weather = (ground == Ground::Faulty).then(|| draws.number());
@@ -219,8 +222,8 @@ fn memory_bytes(draws: &mut Draws<'_>) -> u64 {
 }
 
 /// What goes wrong with up to a tenth of the calls: everything, or one or two things.
-fn climate(draws: &mut Draws<'_>, integrity: bool) -> Climate {
-    let kinds = if integrity { &Trouble::ALL[..] } else { &Trouble::SAID };
+fn climate(draws: &mut Draws<'_>, is_verified: bool) -> Climate {
+    let kinds = if is_verified { &Trouble::ALL[..] } else { &Trouble::SAID };
     let permille = draws.below(101);
     let troubles = if draws.one_of(2) { kinds.to_vec() } else { vec![draws.pick(kinds), draws.pick(kinds)] };
     Climate { permille, troubles }

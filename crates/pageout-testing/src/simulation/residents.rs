@@ -112,7 +112,8 @@ impl<'a> World<'a> {
             disk
         });
         let builder = || disk.as_ref().map_or_else(|| crate::builder(directory), Disk::builder).capacity_bytes(1 << 30);
-        let pagers = [(); 2].map(|()| builder().resident_bytes(&budget).build().expect("a pager"));
+        let encryption = [draws.one_of(2), draws.one_of(4)];
+        let pagers = encryption.map(|on| builder().resident_bytes(&budget).encryption(on).build().expect("a pager"));
         let plain = Disk::new().pager();
         Self { disk, budget, pagers, plain, payloads: Vec::new(), borrowed: Vec::new(), counted: [0; 2], past_hits: 0, report }
     }

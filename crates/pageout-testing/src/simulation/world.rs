@@ -567,7 +567,7 @@ fn open(plan: &Plan, scratch: &Path, context: &mut Context) -> Pager {
             None => crate::builder(scratch),
         };
         let builder = if plan.portable && plan.ground == Ground::Disk { builder.portable() } else { builder };
-        let builder = builder.integrity(plan.integrity);
+        let builder = builder.integrity(plan.integrity).encryption(plan.encryption);
         match plan.capacity_bytes {
             Some(bytes) => builder.capacity_bytes(bytes),
             None => builder,

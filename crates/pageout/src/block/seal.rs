@@ -405,6 +405,40 @@ mod tests {
         taken
     }
 
+    /// Whoever gets the stack in a core dump does not get the key with it.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_key_is_not_left_on_the_stack() {
+        use std::os::unix::fs::FileExt;
+
+        let keys = UnsizedArc::new(Sealer::new(Secret::draw().expect("a key")));
+        let (sender, addresses) = std::sync::mpsc::channel();
+        let (go_on, hold) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let keys = &keys;
+            scope.spawn(move || {
+                let bytes = [7; 100];
+                let (sealed, mut stage) = seal(keys, &bytes);
+                sealed.open(0, &mut stage).expect("what was sealed");
+                stage[9] ^= 1;
+                sealed.open(0, &mut stage).expect_err("other bytes");
+                sender.send(bytes.as_ptr().addr()).expect("somebody looks");
+                hold.recv().expect_err("somebody has looked");
+            });
+            let here = addresses.recv().expect("the address of a variable");
+            let memory = std::fs::File::open("/proc/self/mem").expect("this process's memory");
+            let mut stack = vec![0; 64 << 10];
+            let start = to_u64(here) - to_u64(stack.len());
+            memory.read_exact_at(&mut stack, start).expect("the stack below the variable");
+            drop(go_on);
+            let key = keys.secret.load();
+            assert!(stack.iter().any(|&byte| byte != 0), "the stack was used");
+            for half in key.as_chunks::<8>().0 {
+                assert!(stack.windows(8).all(|window| window != half), "a part of the key is on the stack");
+            }
+        });
+    }
+
     #[test]
     fn what_is_said_about_pages_differs() {
         let write = |first| Write { sealer: sealer(0), first };

@@ -115,6 +115,8 @@ enum Mode {
     MemoryShort,
     /// The same, and write-back cannot be started.
     NoWriteBack,
+    /// All that Linux has, and payloads are encrypted.
+    Sealed,
     /// Payloads stay in memory unless the file backend is asked for.
     Swap,
 }
@@ -123,7 +125,7 @@ impl Mode {
     fn disk(self) -> Disk {
         let disk = Disk::new();
         match self {
-            Self::File | Self::Swap | Self::Portable | Self::Simple | Self::NoReserve | Self::NoPunch => {}
+            Self::File | Self::Sealed | Self::Swap | Self::Portable | Self::Simple | Self::NoReserve | Self::NoPunch => {}
             Self::Interrupted => disk.interrupt_reserves_above(16 << 10),
             Self::Cold => disk.set_cold_from(0),
             Self::MemoryShort | Self::NoWriteBack => disk.set_memory(8 << 10),
@@ -134,7 +136,7 @@ impl Mode {
             Self::NoReserve => &[Feature::Reserve],
             Self::NoPunch => &[Feature::Punch],
             Self::NoWriteBack => &[Feature::WriteBack],
-            Self::File | Self::Swap | Self::Interrupted | Self::Cold | Self::MemoryShort => &[],
+            Self::File | Self::Sealed | Self::Swap | Self::Interrupted | Self::Cold | Self::MemoryShort => &[],
         };
         denied.iter().fold(disk, |disk, &feature| disk.without(feature))
     }
@@ -144,7 +146,8 @@ impl Mode {
         let backend = if self == Self::Swap { Backend::Swap } else { Backend::File };
         let ground = Ground::Simulated(disk.clone());
         let build = move |named| {
-            let builder = Pager::builder().device(disk.clone()).integrity(integrity).backend(backend);
+            let builder =
+                Pager::builder().device(disk.clone()).integrity(integrity).encryption(self == Self::Sealed).backend(backend);
             let builder = if named == Named::Directory { builder.scratch_dir("/scratch") } else { builder };
             builder.build()
         };
@@ -152,7 +155,7 @@ impl Mode {
     }
 
     fn operations(self) -> Vec<&'static Operation> {
-        let pieces = (self == Self::File).then_some(&COLLECTING_PIECES);
+        let pieces = matches!(self, Self::File | Self::Sealed).then_some(&COLLECTING_PIECES);
         OPERATIONS.iter().chain(ON_A_FULL_DISK).chain(WITHOUT_ITS_DIRECTORY).chain(pieces).collect()
     }
 }
@@ -276,7 +279,7 @@ fn point(operation: &Operation, entry: Entry, fault: Fault) -> Point {
 }
 
 /// Points of all modes together.
-static TOTAL: Total = Total::new("simulated device", 16, 25_000);
+static TOTAL: Total = Total::new("simulated device", 17, 25_000);
 
 /// Puts every operation through every fault of a mode.
 fn sweep(mode: Mode, integrity: bool, floor: usize) {
@@ -361,6 +364,11 @@ fn every_operation_survives_every_fault_where_signals_interrupt_reservations_for
 #[test]
 fn every_operation_survives_every_fault_where_memory_is_short_and_write_back_cannot_be_started() {
     sweep(Mode::NoWriteBack, true, 2_000);
+}
+
+#[test]
+fn every_operation_survives_every_fault_with_encryption() {
+    sweep(Mode::Sealed, true, 2_300);
 }
 
 #[test]

@@ -41,8 +41,12 @@ struct Owner {
 
 impl Owner {
     fn new() -> Self {
+        Self::with_encryption(false)
+    }
+
+    fn with_encryption(on: bool) -> Self {
         let disk = Disk::new();
-        let pager = disk.builder().resident_bytes(MIB as u64).build().expect("a pager");
+        let pager = disk.builder().resident_bytes(MIB as u64).encryption(on).build().expect("a pager");
         Self { _disk: disk, pager, lent: Arc::default() }
     }
 
@@ -109,6 +113,48 @@ fn memory_that_callers_keep_is_replaced_in_its_room() {
     handle.end_exposure();
     assert_same(&read(&handle).expect("a read"), &elements::<u8>(LEN, 8));
     assert_eq!(owner.numbers()[..2], [LEN as u64, 0]);
+}
+
+#[test]
+fn what_callers_changed_is_noticed_and_written_anew_with_checksums_and_with_tags() {
+    for encryption in [false, true] {
+        let owner = Owner::with_encryption(encryption);
+        let handle = owner.resident(7);
+        let change = |to: u64| {
+            let is_changed = handle.change_exposed(|chunk| {
+                let chunk: &mut dyn std::any::Any = chunk;
+                chunk.downcast_mut::<Owned>().expect("what was lent").bytes = elements(LEN, to);
+            });
+            assert!(is_changed);
+        };
+        // Of what was never written, and of what has a copy on disk.
+        handle.expose(true).expect("an open pager");
+        handle.end_exposure();
+        handle.write_out(false).expect("a write");
+        assert_eq!(owner.pager.stats().changed_borrows, 0);
+        assert_eq!(owner.bring(&handle, 7, Purpose::Exposed).0, Brought::Here);
+        handle.end_exposure();
+        handle.write_out(false).expect("nothing to write");
+        assert_eq!(owner.pager.stats().changed_borrows, 0, "encryption {encryption}: it is as it was");
+        assert_eq!(owner.bring(&handle, 7, Purpose::Exposed).0, Brought::Here);
+        change(8);
+        handle.end_exposure();
+        handle.write_out(false).expect("a write");
+        assert_eq!(owner.pager.stats().changed_borrows, 1, "encryption {encryption}");
+        assert_same(&read(&handle).expect("a read"), &elements::<u8>(LEN, 8));
+        drop(handle);
+        let handle = owner.resident(7);
+        handle.expose(true).expect("an open pager");
+        let is_changed = handle.change_exposed(|chunk| {
+            let chunk: &mut dyn std::any::Any = chunk;
+            chunk.downcast_mut::<Owned>().expect("what was lent").bytes = elements(LEN, 9);
+        });
+        assert!(is_changed);
+        handle.end_exposure();
+        handle.write_out(false).expect("a write");
+        assert_eq!(owner.pager.stats().changed_borrows, 2, "encryption {encryption}");
+        assert_same(&read(&handle).expect("a read"), &elements::<u8>(LEN, 9));
+    }
 }
 
 #[test]

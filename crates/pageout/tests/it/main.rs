@@ -29,6 +29,8 @@ mod model;
 mod process;
 mod ranges;
 mod reference_api;
+#[cfg(not(miri))]
+mod sealing;
 mod security;
 mod soak;
 mod space;

@@ -111,13 +111,13 @@ fn keep_busy(pager: &Pager, seed: u64) -> Vec<Payload> {
     held
 }
 
-fn in_both_setups(test: &str, body: impl Fn(Setup)) {
-    in_own_process(test, |_| {}, || [Setup::Native, Setup::Portable].into_iter().for_each(body));
+fn in_each_setup(test: &str, body: impl Fn(Setup)) {
+    in_own_process(test, |_| {}, || [Setup::Native, Setup::Portable, Setup::Sealed].into_iter().for_each(body));
 }
 
 #[test]
 fn what_a_child_does_changes_no_payload_of_its_parent() {
-    in_both_setups("what_a_child_does_changes_no_payload_of_its_parent", |setup| {
+    in_each_setup("what_a_child_does_changes_no_payload_of_its_parent", |setup| {
         let (pager, held) = with_payloads(setup);
         let held = RefCell::new(held);
         let mut child = Child::fork(|parent| {
@@ -148,7 +148,7 @@ fn what_a_child_does_changes_no_payload_of_its_parent() {
 
 #[test]
 fn what_a_parent_does_changes_no_payload_that_its_child_inherited() {
-    in_both_setups("what_a_parent_does_changes_no_payload_that_its_child_inherited", |setup| {
+    in_each_setup("what_a_parent_does_changes_no_payload_that_its_child_inherited", |setup| {
         let (pager, held) = with_payloads(setup);
         let held = RefCell::new(held);
         let mut child = Child::fork(|parent| {
@@ -179,7 +179,7 @@ fn what_a_parent_does_changes_no_payload_that_its_child_inherited() {
 
 #[test]
 fn both_sides_may_page_out_at_the_same_time() {
-    in_both_setups("both_sides_may_page_out_at_the_same_time", |setup| {
+    in_each_setup("both_sides_may_page_out_at_the_same_time", |setup| {
         let (pager, held) = with_payloads(setup);
         let child = Child::fork(|_| {
             for round in 0..10 {
@@ -235,7 +235,7 @@ fn a_fork_while_other_threads_page_out_leaves_a_child_that_works() {
 
 #[test]
 fn a_grandchild_is_a_child_like_any_other() {
-    in_both_setups("a_grandchild_is_a_child_like_any_other", |setup| {
+    in_each_setup("a_grandchild_is_a_child_like_any_other", |setup| {
         let (pager, held) = with_payloads(setup);
         let child = Child::fork(|_| {
             let own = keep_busy(&pager, 5000);
