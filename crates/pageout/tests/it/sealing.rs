@@ -164,7 +164,7 @@ fn a_page_of_another_payload_or_pager_is_refused() {
         placed.set_page(&disk, page, &before);
     }
     placed.comes_back();
-    others.map(Placed::comes_back);
+    others.into_iter().for_each(Placed::comes_back);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod merge;
 mod out_of_core;
 mod ranges;
 mod round_trip;
+mod sealed;
 mod swap;
 mod threads;
 mod trips;
@@ -28,8 +29,9 @@ pub(crate) struct Section {
     pub(crate) run: fn(&Setting) -> Outcome<Vec<Table>>,
 }
 
-pub(crate) const SECTIONS: [Section; 11] = [
+pub(crate) const SECTIONS: [Section; 12] = [
     Section { id: "round-trip", title: "Round trip", run: round_trip::run },
+    Section { id: "sealed", title: "Encryption", run: sealed::run },
     Section { id: "fresh", title: "New memory", run: fresh::run },
     Section { id: budget::ID, title: "Memory budget", run: budget::run },
     Section { id: "chunks", title: "A payload in several chunks", run: chunks::run },

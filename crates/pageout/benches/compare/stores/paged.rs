@@ -19,6 +19,10 @@ impl Paged {
         Ok(Self(Pager::builder().scratch_dir(site.path()).integrity(false).build()?))
     }
 
+    pub(crate) fn sealed(site: &Site) -> io::Result<Self> {
+        Ok(Self(Pager::builder().scratch_dir(site.path()).encryption(true).build()?))
+    }
+
     pub(crate) fn swapped() -> io::Result<Self> {
         Ok(Self(Pager::builder().backend(Backend::Swap).build()?))
     }

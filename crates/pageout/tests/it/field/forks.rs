@@ -1,9 +1,11 @@
 //! After a fork both sides use what they have in common without disturbing each other.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -11,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 
 use super::{Payload, SetWhenDropped, becomes, check_all, payloads};
 use pageout::Pager;
-use pageout_testing::{KIB, MIB, Setup, TestPager, check_works, in_own_process};
+use pageout_testing::{KIB, MIB, PAGE, Setup, TestPager, assert_same, check_works, in_own_process};
 
 /// Lengths of several classes, of one and of several pages.
 const LENS: [usize; 6] = [100, 4 * KIB, 10 * KIB, 64 * KIB, MIB, 3 * MIB];
@@ -113,6 +115,44 @@ fn keep_busy(pager: &Pager, seed: u64) -> Vec<Payload> {
 
 fn in_each_setup(test: &str, body: impl Fn(Setup)) {
     in_own_process(test, |_| {}, || [Setup::Native, Setup::Portable, Setup::Sealed].into_iter().for_each(body));
+}
+
+/// The pages with content of all scratch files that this process has open.
+fn pages_on_disk(scratch: &Path) -> BTreeSet<Vec<u8>> {
+    let entries = std::fs::read_dir("/proc/self/fd").expect("a listing").map(|entry| entry.expect("an entry").path());
+    let below = entries.filter(|path| std::fs::read_link(path).is_ok_and(|target| target.starts_with(scratch)));
+    let contents = below.filter(|path| path.is_file()).map(|path| std::fs::read(path).expect("its content"));
+    let pages = contents.flat_map(|content| content.chunks(PAGE).map(<[u8]>::to_vec).collect::<Vec<_>>());
+    pages.filter(|page| page.iter().any(|&byte| byte != 0)).collect()
+}
+
+/// With the same key and the same nonces the same bytes would be encrypted to the same ones on both sides.
+#[test]
+fn a_child_encrypts_with_a_key_of_its_own_and_reads_what_it_inherited() {
+    let test = "a_child_encrypts_with_a_key_of_its_own_and_reads_what_it_inherited";
+    let body = || {
+        let pager = Setup::Sealed.pager();
+        let inherited = pager.pageout_vec(vec![7u8; 2 * PAGE]).expect("a pageout");
+        let before = pages_on_disk(pager.scratch.path());
+        let told = pager.scratch.path().with_extension("told");
+        let child = Child::fork(|_| {
+            assert_same(&inherited.read(..).expect("what was inherited"), &[7; 2 * PAGE]);
+            let own = pager.pageout_vec(vec![8u8; 2 * PAGE]).expect("a pageout");
+            std::fs::write(&told, pages_on_disk(pager.scratch.path()).into_iter().collect::<Vec<_>>().concat()).expect("a file");
+            assert_same(&own.read(..).expect("its own"), &[8; 2 * PAGE]);
+        });
+        let own = pager.pageout_vec(vec![8u8; 2 * PAGE]).expect("a pageout");
+        child.passes();
+        let of_child = std::fs::read(&told).expect("what the child has on disk");
+        std::fs::remove_file(&told).expect("a file");
+        let of_child: BTreeSet<Vec<u8>> = of_child.chunks(PAGE).map(<[u8]>::to_vec).collect();
+        let of_parent = pages_on_disk(pager.scratch.path());
+        assert_eq!((before.len(), of_child.len(), of_parent.len()), (2, 4, 4));
+        assert!(of_child.intersection(&of_parent).eq(&before), "only what both have from before is the same");
+        assert_same(&own.take().expect("a take"), &[8; 2 * PAGE]);
+        assert_same(&inherited.take().expect("a take"), &[7; 2 * PAGE]);
+    };
+    in_own_process(test, |_| {}, body);
 }
 
 #[test]
