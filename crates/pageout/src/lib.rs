@@ -113,7 +113,7 @@
 //!
 //! | verb | file backend | swap backend |
 //! | --- | --- | --- |
-//! | pageout | `pwrite` or `pwritev` for each slot (64 MiB at most); `fallocate` and `fstatfs` where a file grows, `sync_file_range` past the dirty budget | `madvise` (`COLD`) for each chunk |
+//! | pageout | `pwrite` or `pwritev` for each slot (64 MiB at most), with encryption for each 256 KiB; `fallocate` and `fstatfs` where a file grows, `sync_file_range` past the dirty budget | `madvise` (`COLD`) for each chunk |
 //! | read | `pread` or `preadv` for each slot; of several ranges first `preadv2` (`NOWAIT`), then `posix_fadvise` (`WILLNEED`) and `preadv` for what is not in the page cache | none |
 //! | take | as a read | none |
 //! | prefetch | `posix_fadvise` (`WILLNEED`) for each 128 KiB | `madvise` (`WILLNEED`) |
@@ -128,9 +128,12 @@
 //! that lost bytes is noticed by checksums alone; memory cannot be kept out of core dumps. The interface is the same.
 //!
 //! # Feature flags
-//! There are none for users. Both backends and the checksums need nothing but the standard library and three small crates
-//! (bytemuck, libc, log), so there is nothing to leave out; what is used is chosen when a pager is opened. `addon-internals` is for
-//! this project's Node addon and may change in any release. It builds with Rust 1.89 or later.
+//! - `encryption`: `PagerBuilder::encryption`. Needs a C compiler where it is built, and adds 50 to 450 KB to a binary (the crate
+//!   `aegis`). Off by default.
+//!
+//! All else needs nothing but the standard library and three small crates (bytemuck, libc, log), so there is nothing to leave out;
+//! what is used is chosen when a pager is opened. `addon-internals` is for this project's Node addon and may change in any release.
+//! The crate builds with Rust 1.89 or later.
 
 #![deny(unsafe_code)]
 // What only the addon uses is not reachable without its feature. With it, as the tests are built, all of it is looked at.

@@ -25,9 +25,7 @@ pub(super) struct Plan {
     /// Whether elements are single bytes, else they have four.
     pub(super) has_bytes: bool,
     pub(super) capacity_bytes: Option<u64>,
-    pub(super) integrity: bool,
-    /// Whether payloads are encrypted, and verified whatever `integrity` says.
-    pub(super) encryption: bool,
+    pub(super) protection: Protection,
     /// Without what only Linux has: on a disk.
     pub(super) portable: bool,
     pub(super) features: Features,
@@ -156,6 +154,19 @@ pub(super) enum Step {
     },
 }
 
+/// What a pager does about the bytes of its payloads on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    Nothing,
+    Checksums,
+    Encryption,
+}
+
+impl Protection {
+    /// As often as they are drawn.
+    const DRAWN: [Self; 5] = [Self::Nothing, Self::Checksums, Self::Checksums, Self::Encryption, Self::Encryption];
+}
+
 impl Plan {
     /// A plan with `turns_max` steps, or with fewer where bytes that it is made of end before.
     pub(super) fn draw(ground: Ground, draws: &mut Draws<'_>, turns_max: usize) -> Self {
@@ -163,8 +174,7 @@ impl Plan {
             ground,
             has_bytes: draws.one_of(2),
             capacity_bytes: capacity_bytes(draws),
-            integrity: !draws.one_of(5),
-            encryption: draws.one_of(3),
+            protection: draws.pick(&Protection::DRAWN),
             portable: draws.one_of(4),
             features: features(draws),
             climate: Climate::default(),
@@ -172,7 +182,7 @@ impl Plan {
             turns: Vec::new(),
         };
         if ground == Ground::Faulty {
-            plan.climate = climate(draws, plan.integrity || plan.encryption);
+            plan.climate = climate(draws, plan.protection != Protection::Nothing);
         }
         while plan.turns.len() < turns_max && !draws.is_used_up() {
             let weather = (ground == Ground::Faulty).then(|| draws.number());

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytemuck::Pod;
 use pageout::{Backend, BatchRead, Collector, Error, Handle, Pager, read_batch};
 
-use super::plan::{Ground, Plan, Step};
+use super::plan::{Ground, Plan, Protection, Step};
 use super::side::{Context, Payload, Side, count, place_of};
 use crate::faulty::{Disk, Feature};
 use crate::weather::{self, Seen, Trouble};
@@ -567,7 +567,11 @@ fn open(plan: &Plan, scratch: &Path, context: &mut Context) -> Pager {
             None => crate::builder(scratch),
         };
         let builder = if plan.portable && plan.ground == Ground::Disk { builder.portable() } else { builder };
-        let builder = builder.integrity(plan.integrity).encryption(plan.encryption);
+        let builder = match plan.protection {
+            Protection::Nothing => builder.integrity(false),
+            Protection::Checksums => builder,
+            Protection::Encryption => builder.encryption(true),
+        };
         match plan.capacity_bytes {
             Some(bytes) => builder.capacity_bytes(bytes),
             None => builder,

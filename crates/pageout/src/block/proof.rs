@@ -64,11 +64,16 @@ impl Proof {
             let sealed = pieces.filter_map(|piece| if let Self::Sealed(sealed) = piece { Some(&**sealed) } else { None });
             return Ok(Self::Sealed(Box::new(Sealed::join(sealed, piece_bytes)?)));
         }
-        let checksums = pieces.filter_map(|piece| match piece {
+        Ok(Self::Plain(Checksums::join(pieces.filter_map(Self::checksums))?))
+    }
+
+    /// The checksums, where these are what it consists of.
+    #[cfg_attr(not(feature = "encryption"), allow(clippy::unnecessary_wraps, reason = "there is nothing else then"))]
+    pub(crate) fn checksums(&self) -> Option<&Checksums> {
+        match self {
             Self::Plain(checksums) => Some(checksums),
             #[cfg(feature = "encryption")]
             Self::Sealed(_) => None,
-        });
-        Ok(Self::Plain(Checksums::join(checksums)?))
+        }
     }
 }

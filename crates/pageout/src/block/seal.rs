@@ -242,8 +242,8 @@ mod tests {
     }
 
     /// A payload sealed at once.
-    fn seal(sealer: &UnsizedArc<Sealer>, bytes: &[u8]) -> (Sealed, Vec<u8>) {
-        let mut sealed = Sealed::begin(sealer, to_u64(bytes.len())).expect("memory");
+    fn seal(keys: &UnsizedArc<Sealer>, bytes: &[u8]) -> (Sealed, Vec<u8>) {
+        let mut sealed = Sealed::begin(keys, to_u64(bytes.len())).expect("memory");
         let (mut stage, slices) = (Vec::new(), [IoSlice::new(bytes)]);
         sealed.seal(0, bytes.len(), &mut Unread::new(&slices, to_u64(bytes.len())), &mut stage);
         (sealed, stage)
@@ -387,11 +387,11 @@ mod tests {
     }
 
     /// Begins writes, and marks the nonce of each page; says how many there were.
-    fn take_and_mark(keys: &UnsizedArc<Sealer>, begin: u64, writes: usize, mut seed: u64, seen: &[AtomicU64]) -> u64 {
+    fn take_and_mark(keys: &UnsizedArc<Sealer>, begin: u64, writes: usize, mut random: u64, seen: &[AtomicU64]) -> u64 {
         let mut taken = 0;
         for _ in 0..writes {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let pages = 1 + (seed >> 33) % 3;
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let pages = 1 + (random >> 33) % 3;
             let Ok(first) = keys.take(pages) else { continue };
             let write = Write { sealer: UnsizedArc::clone(keys), first };
             for position in 0..pages {
@@ -423,9 +423,13 @@ mod tests {
                     let is_opened = is_sealing || sealed.open(0, &mut stage).is_ok();
                     // Nothing else uses the stack from here on.
                     here.store(to_u64(std::ptr::from_ref(&is_opened).addr()), Release);
-                    while !is_over.load(Acquire) {}
+                    while !is_over.load(Acquire) {
+                        std::hint::spin_loop();
+                    }
                 });
-                while here.load(Acquire) == 0 {}
+                while here.load(Acquire) == 0 {
+                    std::hint::spin_loop();
+                }
                 let mut stack = vec![0; 16 << 10];
                 let start = here.load(Acquire) - to_u64(stack.len());
                 let memory = std::fs::File::open("/proc/self/mem").expect("this process's memory");

@@ -120,11 +120,7 @@ impl Stored {
 
     /// Its checksums, where it has some.
     pub(crate) fn checksums(&self) -> Option<&Checksums> {
-        match &self.proof {
-            Proof::Plain(checksums) => Some(checksums),
-            #[cfg(feature = "encryption")]
-            Proof::Sealed(_) => None,
-        }
+        self.proof.checksums()
     }
 
     pub(crate) const fn len_bytes(&self) -> u64 {

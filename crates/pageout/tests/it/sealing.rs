@@ -137,14 +137,14 @@ fn a_page_in_the_place_of_another_of_the_same_payload_is_refused() {
     let pager = sealed(&disk);
     // All pages are alike, so that nothing but their places can tell them apart.
     let mut placed = Placed::new(&disk, &pager, vec![7; 4 * PAGE]);
-    let pages: Vec<_> = (0..4).map(|page| placed.page(&disk, page)).collect();
+    let before: Vec<_> = (0..4).map(|page| placed.page(&disk, page)).collect();
     for page in 0..4 {
         for other in (0..4).filter(|&other| other != page) {
-            assert!(pages[page] != pages[other], "pages that are alike are sealed differently");
-            placed.set_page(&disk, page, &pages[other]);
+            assert!(before[page] != before[other], "pages that are alike are sealed differently");
+            placed.set_page(&disk, page, &before[other]);
             placed = placed.check(&pager, page);
         }
-        placed.set_page(&disk, page, &pages[page]);
+        placed.set_page(&disk, page, &before[page]);
     }
     placed.comes_back();
 }
