@@ -30,7 +30,7 @@ pub(crate) struct Seals {
 }
 
 /// What one process seals with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Own {
     /// Drawn when it is first needed, in a child.
     sealer: OnceLock<UnsizedArc<Sealer>>,
@@ -43,7 +43,7 @@ impl Seals {
     /// # Errors
     /// What the system said where it has no memory or no random bits.
     pub(super) fn draw() -> Result<Self, Error> {
-        let own = Own::default();
+        let own = Own::new();
         own.sealer()?;
         Ok(Self { own: fork::PerProcess::here(own) })
     }
@@ -67,7 +67,7 @@ impl Seals {
         len_bytes: u64,
         stop: &AtomicBool,
     ) -> Result<Sealed, Error> {
-        let own = self.own.get(Own::default);
+        let own = self.own.get(Own::new);
         let mut sealed = Sealed::begin(own.sealer()?, len_bytes)?;
         let mut source = Unread::new(slices, len_bytes);
         let mut stage = Stage::begin(&own.stages, len_bytes)?;
@@ -89,6 +89,10 @@ impl Seals {
 }
 
 impl Own {
+    fn new() -> Self {
+        Self { sealer: OnceLock::new(), stages: Mutex::new(Vec::new()) }
+    }
+
     fn sealer(&self) -> Result<&UnsizedArc<Sealer>, Error> {
         if let Some(sealer) = self.sealer.get() {
             return Ok(sealer);
