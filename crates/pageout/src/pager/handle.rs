@@ -180,8 +180,8 @@ impl<T: Pod> Handle<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`Self::read`], and [`Error::TargetLength`]. Once bytes have moved, the content of `target` is unspecified after an
-    /// error.
+    /// As [`Self::read`], and [`Error::TargetLength`]. Where reading itself fails, `target` is filled with zeros; where an argument
+    /// is wrong, it is as before.
     pub fn read_into(&self, range: impl RangeBounds<usize>, target: &mut [T]) -> Result<(), Error> {
         self.overwrite(&[self.offset_and_len(&range)?], target)
     }

@@ -363,8 +363,8 @@ impl Pager {
     /// ```
     ///
     /// # Errors
-    /// As [`Self::read_at_many`], and [`Error::TargetLength`]. Once bytes have moved, the content of `target` is
-    /// unspecified after an error.
+    /// As [`Self::read_at_many`], and [`Error::TargetLength`]. Where reading itself fails, `target` is filled with zeros; where
+    /// an argument is wrong, it is as before.
     pub fn read_into<T: Pod>(&self, handle: &Handle<T>, ranges: &[(usize, usize)], target: &mut [T]) -> Result<(), Error> {
         self.own(handle)?.overwrite(ranges, target)
     }
