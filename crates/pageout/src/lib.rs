@@ -148,6 +148,9 @@ mod block;
 mod budget;
 pub mod doctor;
 mod error;
+#[cfg(feature = "compression")]
+#[doc(hidden)]
+pub mod frames;
 mod global;
 mod keeper;
 mod limits;

@@ -1,0 +1,127 @@
+//! What is done to the elements of a frame, so that LZ4 finds what repeats.
+
+use super::{numbers, shuffle};
+
+/// Bytes of the longest element that is taken apart.
+const WIDTH_MAX: usize = 16;
+
+/// A reversible change of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    change: Change,
+    /// Binary logarithm of the bytes of an element.
+    width_log: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// The bytes as they are.
+    Plain = 0,
+    /// A plane for each byte of an element.
+    Shuffled = 1,
+    /// The same of numbers whose sign is their lowest bit: small ones have high bytes of zero, also below zero.
+    Signed = 2,
+    /// The same of the differences between neighbours.
+    Differences = 3,
+}
+
+const CHANGES: [Change; 4] = [Change::Plain, Change::Shuffled, Change::Signed, Change::Differences];
+
+impl Form {
+    /// The forms for elements of so many bytes, the one that is decoded fastest first. Longer elements, and those whose length is
+    /// no power of two, are seen as rows of the longest that their length is a multiple of.
+    pub(super) fn all_for(element_bytes: usize) -> impl Iterator<Item = Self> {
+        let width_log = (element_bytes | WIDTH_MAX).trailing_zeros();
+        let width_log = u8::try_from(width_log).expect("at most 4");
+        CHANGES.into_iter().filter_map(move |change| match change {
+            Change::Plain => Self::checked(change, 0),
+            _ => Self::checked(change, width_log),
+        })
+    }
+
+    /// The byte at the head of a frame.
+    pub(super) const fn head(self) -> u8 {
+        self.change as u8 | self.width_log << 2
+    }
+
+    /// The form of a frame with this byte at its head.
+    pub(super) fn of_head(head: u8) -> Option<Self> {
+        Self::checked(CHANGES[usize::from(head & 3)], head >> 2)
+    }
+
+    fn checked(change: Change, width_log: u8) -> Option<Self> {
+        let is_valid = match change {
+            Change::Plain => width_log == 0,
+            Change::Shuffled => matches!(width_log, 1..=4),
+            Change::Signed | Change::Differences => matches!(width_log, 1..=3),
+        };
+        is_valid.then_some(Self { change, width_log })
+    }
+
+    /// Whether a frame has one plane, its bytes as they are.
+    pub(super) fn is_plain(self) -> bool {
+        self.change == Change::Plain
+    }
+
+    /// Of `len_bytes`, those in whole elements.
+    pub(super) const fn whole_elements(self, len_bytes: usize) -> usize {
+        len_bytes >> self.width_log << self.width_log
+    }
+
+    /// Bytes of each plane of whole elements of `len_bytes` together.
+    pub(super) const fn plane_bytes(self, len_bytes: usize) -> usize {
+        len_bytes >> self.width_log
+    }
+
+    /// The planes of `elements`, which are whole; `between` and `planes` are at least as long.
+    pub(super) fn apply<'a>(self, elements: &'a [u8], between: &mut [u8], planes: &'a mut [u8]) -> &'a [u8] {
+        let (between, planes) = (&mut between[..elements.len()], &mut planes[..elements.len()]);
+        let width_log = self.width_log;
+        match self.change {
+            Change::Plain => return elements,
+            Change::Shuffled => shuffle::split(elements, width_log, between, planes),
+            Change::Signed | Change::Differences => {
+                let (folded, other) = shuffle::stations(width_log, between, planes);
+                let fold = if self.change == Change::Signed { numbers::fold_signs } else { numbers::fold_differences };
+                fold(elements, width_log, folded);
+                shuffle::split_moved(width_log, folded, other);
+            }
+        }
+        planes
+    }
+
+    /// The elements of the planes at the front of `planes`, whose content is lost, as that of `between` is.
+    pub(super) fn undo(self, planes: &mut [u8], between: &mut [u8], elements: &mut [u8]) {
+        let (planes, between) = (&mut planes[..elements.len()], &mut between[..elements.len()]);
+        shuffle::join(planes, self.width_log, between, elements);
+        match self.change {
+            Change::Plain | Change::Shuffled => (),
+            Change::Signed => numbers::unfold_signs(elements, self.width_log),
+            Change::Differences => numbers::unfold_differences(elements, self.width_log),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_name_the_forms_and_others_none() {
+        let valid: Vec<u8> = (0..=255).filter(|&head| Form::of_head(head).is_some()).collect();
+        assert_eq!(valid, [0, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17]);
+        for head in valid {
+            assert_eq!(Form::of_head(head).map(Form::head), Some(head));
+        }
+    }
+
+    #[test]
+    fn elements_of_any_length_have_forms() {
+        let widths = |element_bytes| Form::all_for(element_bytes).map(|form| form.width_log).collect::<Vec<_>>();
+        assert_eq!(widths(1), [0]);
+        assert_eq!(widths(2), [0, 1, 1, 1]);
+        assert_eq!(widths(8), [0, 3, 3, 3]);
+        assert_eq!((widths(16), widths(32)), (vec![0, 4], vec![0, 4]));
+        assert_eq!((widths(3), widths(12), widths(24)), (vec![0], vec![0, 2, 2, 2], vec![0, 3, 3, 3]));
+    }
+}
