@@ -38,15 +38,29 @@ pub(super) fn join(planes: &mut [u8], width_log: u8, between: &mut [u8], element
 /// Bytes in even places to the first half, those in odd places to the second.
 fn halve(pairs: &[u8], halves: &mut [u8]) {
     let (even, odd) = halves.split_at_mut(pairs.len() / 2);
-    for ((pair, even), odd) in pairs.as_chunks::<2>().0.iter().zip(even).zip(odd) {
-        [*even, *odd] = *pair;
-    }
+    split_pairs(pairs.as_chunks().0, even, odd);
 }
 
 /// The inverse of [`halve`].
 fn double(halves: &[u8], pairs: &mut [u8]) {
     let (even, odd) = halves.split_at(halves.len() / 2);
-    for ((pair, even), odd) in pairs.as_chunks_mut::<2>().0.iter_mut().zip(even).zip(odd) {
+    join_pairs(even, odd, pairs.as_chunks_mut().0);
+}
+
+/// Not inlined, since the compiler knows of arguments that they do not overlap, and of 16 bits at a time, that it may use vectors.
+#[inline(never)]
+#[expect(clippy::cast_possible_truncation, reason = "a byte each")]
+fn split_pairs(pairs: &[[u8; 2]], even: &mut [u8], odd: &mut [u8]) {
+    for ((pair, even), odd) in pairs.iter().zip(even).zip(odd) {
+        let pair = u16::from_le_bytes(*pair);
+        (*even, *odd) = ((pair & 0xff) as u8, (pair >> 8) as u8);
+    }
+}
+
+/// Not inlined, as [`split_pairs`].
+#[inline(never)]
+fn join_pairs(even: &[u8], odd: &[u8], pairs: &mut [[u8; 2]]) {
+    for ((pair, even), odd) in pairs.iter_mut().zip(even).zip(odd) {
         *pair = [*even, *odd];
     }
 }
