@@ -1,9 +1,12 @@
 //! Fuzz targets: plain functions of bytes, which panic where a promise is broken.
 
+use std::collections::TryReserveError;
 use std::ffi::OsStr;
+use std::io::IoSlice;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use pageout::frames::{Corrupt, FRAME_BYTES, Workspace};
 use pageout::{Backend, Error, Handle, Pager, PagerBuilder};
 
 use super::plan::{Ground, Plan};
@@ -93,6 +96,53 @@ fn check_ranges(pager: &Pager, handle: &Handle<u16>, whole: &[u16], ranges: &[(u
         assert_same(&target, &content);
     } else {
         assert_eq!(dst.len(), 2, "a refused read leaves the destination alone");
+    }
+}
+
+/// Frames of compressed payloads: bytes as they are, which are no frame as a rule; and payloads of them, with damage.
+pub fn frames(data: &[u8]) {
+    thread_local! {
+        static WORKSPACE: std::cell::RefCell<Workspace> = Workspace::new().expect("memory").into();
+    }
+    let mut draws = Draws::Bytes(data);
+    let (len, copies, element_bytes) = (draws.index(FRAME_BYTES + 1), 1 + draws.index(200), 1 << draws.index(5));
+    let damage: Vec<_> = (0..draws.index(4)).map(|_| (draws.index(1 << 16), draws.below(256).to_le_bytes()[0])).collect();
+    let bytes = draws.rest();
+    WORKSPACE.with_borrow_mut(|workspace| {
+        for len in [len, bytes.len().min(FRAME_BYTES)] {
+            check_decoded(workspace, bytes, len);
+        }
+        check_frames(workspace, &bytes.repeat(copies), element_bytes, &damage);
+    });
+}
+
+/// Whatever is decoded is decoded the same again: nothing of the frame before is in it.
+fn check_decoded(workspace: &mut Workspace, encoded: &[u8], len: usize) {
+    let (mut frame, mut again) = (vec![0; len], vec![0xff; len]);
+    let outcome = workspace.decode(encoded, &mut frame);
+    assert_eq!(workspace.decode(encoded, &mut again), outcome);
+    assert!(outcome == Err(Corrupt) || frame == again, "a part of the frame was not written");
+}
+
+fn check_frames(workspace: &mut Workspace, payload: &[u8], element_bytes: usize, damage: &[(usize, u8)]) {
+    let (slices, len_bytes) = ([IoSlice::new(payload)], crate::u64_of(payload.len()));
+    let Some(form) = workspace.choose(&slices, len_bytes, element_bytes) else { return };
+    let mut encoded = Vec::new();
+    let put = |frame: &[u8]| {
+        encoded.push(frame.to_vec());
+        Ok::<(), TryReserveError>(())
+    };
+    let layout = workspace.encode_all(&slices, len_bytes, form, put).expect("memory");
+    assert!(layout.stored_bytes() <= len_bytes && layout.frames(&(0..len_bytes)).len() == encoded.len());
+    for (frame, encoded) in payload.chunks(FRAME_BYTES).zip(&mut encoded) {
+        let mut back = vec![0; frame.len()];
+        assert_eq!(workspace.decode(encoded, &mut back), Ok(()));
+        assert_same(&back, frame);
+        for &(place, flip) in damage {
+            let place = place % encoded.len();
+            encoded[place] ^= flip;
+        }
+        check_decoded(workspace, encoded, frame.len());
     }
 }
 

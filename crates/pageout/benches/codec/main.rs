@@ -5,10 +5,13 @@
 //! cargo bench -p pageout --features compression --bench codec -- target/columns
 //! ```
 //!
-//! Without a folder only made-up data is measured. Medians of rounds, on one thread, between warm buffers of 1 MiB.
+//! A file of the folder is named NAME.BYTES-AN-ELEMENT. Without a folder only made-up data is measured. Medians of rounds, on one thread, between warm buffers of 1 MiB.
+
+#![allow(clippy::print_stdout, reason = "it is what this program is for")]
 
 use std::hint::black_box;
 use std::io::{IoSlice, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +22,7 @@ use pageout::frames::{FRAME_BYTES, Layout, Workspace};
 const COLUMN_BYTES: usize = 4 << 20;
 /// A payload.
 const PAYLOAD_BYTES: usize = 1 << 20;
+const PAGE: usize = 4096;
 const ROUNDS: usize = 7;
 
 struct Column {
@@ -30,10 +34,11 @@ struct Column {
 fn main() {
     let mut columns: Vec<Column> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).flat_map(from_folder).collect();
     columns.extend(made_up());
-    println!("| column | bytes an element | ratio | `zstd -1`, shuffled | of that | in, GB/s | out, GB/s | a frame, us |");
+    println!("| column | bytes an element | ratio | `zstd -1`, shuffled | of that | in, GB/s | out, GB/s | 4 KiB, us |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     columns.iter().for_each(report);
     report_noise();
+    report_reads();
 }
 
 /// Files named NAME.WIDTH.
@@ -110,7 +115,7 @@ fn report(column: &Column) {
     let mut back = vec![0; PAYLOAD_BYTES];
     let out_rate = rate(len, || {
         for (payload, encoded) in payloads.iter().zip(&encoded) {
-            decode(&mut workspace, encoded, &mut back[..payload.len()]);
+            decode(&mut workspace, encoded, 0..payload.len(), &mut back[..payload.len()]);
             black_box(&mut back);
         }
     });
@@ -119,9 +124,15 @@ fn report(column: &Column) {
         Some(bytes) => (format!("{:.2}", self::ratio(len, bytes)), format!("{:.2}", ratio / self::ratio(len, bytes))),
         None => ("no zstd".to_owned(), "-".to_owned()),
     };
-    let frame_us = f64::from(u32::try_from(FRAME_BYTES).expect("short")) / out_rate / 1e3;
+    let pages_rate = rate(1000 * PAGE, || {
+        for start in page_starts() {
+            decode(&mut workspace, &encoded[0], start..start + PAGE, &mut back[..PAGE]);
+            black_box(&mut back);
+        }
+    });
+    let page_us = number(PAGE) / pages_rate / 1e3;
     let Column { name, width, .. } = column;
-    println!("| {name} | {width} | {ratio:.2} | {zstd} | {part} | {in_rate:.2} | {out_rate:.2} | {frame_us:.1} |");
+    println!("| {name} | {width} | {ratio:.2} | {zstd} | {part} | {in_rate:.2} | {out_rate:.2} | {page_us:.1} |");
 }
 
 /// A payload as it is stored; without a layout where it looked incompressible.
@@ -138,7 +149,7 @@ fn encode(workspace: &mut Workspace, payload: &[u8], width: usize) -> Encoded {
 
 fn encode_into(workspace: &mut Workspace, payload: &[u8], width: usize, stored: &mut Vec<u8>) -> Option<Layout> {
     stored.clear();
-    let (slices, len_bytes) = ([IoSlice::new(payload)], u64::try_from(payload.len()).expect("64 bits"));
+    let (slices, len_bytes) = ([IoSlice::new(payload)], u64_of(payload.len()));
     let Some(form) = workspace.choose(&slices, len_bytes, width) else {
         stored.extend_from_slice(payload);
         return None;
@@ -150,15 +161,25 @@ fn encode_into(workspace: &mut Workspace, payload: &[u8], width: usize, stored: 
     Some(workspace.encode_all(&slices, len_bytes, form, put).expect("memory"))
 }
 
-fn decode(workspace: &mut Workspace, encoded: &Encoded, back: &mut [u8]) {
-    let Some(layout) = &encoded.layout else { return back.copy_from_slice(&encoded.stored) };
-    let index = |range: std::ops::Range<u64>| {
-        usize::try_from(range.start).expect("64 bits")..usize::try_from(range.end).expect("64 bits")
-    };
-    for frame in layout.frames(&(0..layout.len_bytes())) {
-        let stored = &encoded.stored[index(layout.stored(&(frame..frame + 1)))];
-        workspace.decode(stored, &mut back[index(layout.payload(frame))]).expect("what was encoded");
-    }
+fn decode(workspace: &mut Workspace, encoded: &Encoded, wanted: Range<usize>, into: &mut [u8]) {
+    let Some(layout) = &encoded.layout else { return into.copy_from_slice(&encoded.stored[wanted]) };
+    let wanted = u64_of(wanted.start)..u64_of(wanted.end);
+    let Range { start, end } = layout.stored(&layout.frames(&wanted));
+    let stored = &encoded.stored[usize_of(start)..usize_of(end)];
+    workspace.decode_range(layout, stored, &wanted, into).expect("what was encoded");
+}
+
+fn u64_of(value: usize) -> u64 {
+    u64::try_from(value).expect("64 bits")
+}
+
+fn usize_of(value: u64) -> usize {
+    usize::try_from(value).expect("64 bits")
+}
+
+/// Starts of pages of a payload, in random order.
+fn page_starts() -> impl Iterator<Item = usize> {
+    std::iter::repeat_with(random()).map(|word| usize_of(word) % (PAYLOAD_BYTES / PAGE) * PAGE).take(1000)
 }
 
 /// The bytes of each frame by their place in the element.
@@ -194,8 +215,8 @@ fn report_noise() {
         for round in 0..4_000_000 / (len >> 6) {
             let start = Instant::now();
             if round % 2 == 1 {
-                let bytes = [IoSlice::new(bytemuck_bytes(&payload))];
-                assert!(workspace.choose(&bytes, u64::try_from(len).expect("64 bits"), 8).is_none());
+                let bytes = [IoSlice::new(bytemuck::cast_slice(&payload))];
+                assert!(workspace.choose(&bytes, u64_of(len), 8).is_none());
             }
             let mut chunks = [std::mem::take(&mut payload)];
             let handle = pager.pageout(&mut chunks).expect("room");
@@ -208,8 +229,17 @@ fn report_noise() {
     }
 }
 
-fn bytemuck_bytes(payload: &[u64]) -> &[u8] {
-    bytemuck::cast_slice(payload)
+/// What the 4 KiB of the first table are to be added to.
+fn report_reads() {
+    let pager = pageout::Pager::builder().allow_ram_backed(true).build().expect("a scratch directory");
+    let handle = pager.pageout(&mut [vec![1u8; PAYLOAD_BYTES]]).expect("room");
+    let mut target = vec![0; PAGE];
+    let read = rate(1000 * PAGE, || {
+        for start in page_starts() {
+            pager.read_into(&handle, &[(start, PAGE)], &mut target).expect("what was paged out");
+        }
+    });
+    println!("\nA read of 4 KiB from the page cache, without compression: {:.2} us", number(PAGE) / read / 1e3);
 }
 
 /// GB/s of `work` on `len` bytes.

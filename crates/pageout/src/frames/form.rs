@@ -20,12 +20,18 @@ enum Change {
     /// A plane for each byte of an element.
     Shuffled = 1,
     /// The same of numbers whose sign is their lowest bit: small ones have high bytes of zero, also below zero.
-    Signed = 2,
+    SignsShuffled = 2,
     /// The same of the differences between neighbours.
-    Differences = 3,
+    DifferencesShuffled = 3,
+    /// The differences between neighbours, as they are: few of them differ from each other.
+    Differences = 4,
 }
 
-const CHANGES: [Change; 4] = [Change::Plain, Change::Shuffled, Change::Signed, Change::Differences];
+const CHANGES: [Change; 5] =
+    [Change::Plain, Change::Shuffled, Change::SignsShuffled, Change::DifferencesShuffled, Change::Differences];
+
+/// Bits of the head that have the change.
+const CHANGE_BITS: u32 = 3;
 
 impl Form {
     /// The forms for elements of so many bytes, the one that is decoded fastest first. Longer elements, and those whose length is
@@ -41,26 +47,27 @@ impl Form {
 
     /// The byte at the head of a frame.
     pub(super) const fn head(self) -> u8 {
-        self.change as u8 | self.width_log << 2
+        self.change as u8 | self.width_log << CHANGE_BITS
     }
 
     /// The form of a frame with this byte at its head.
     pub(super) fn of_head(head: u8) -> Option<Self> {
-        Self::checked(CHANGES[usize::from(head & 3)], head >> 2)
+        let change = CHANGES.get(usize::from(head % (1 << CHANGE_BITS)))?;
+        Self::checked(*change, head >> CHANGE_BITS)
     }
 
     fn checked(change: Change, width_log: u8) -> Option<Self> {
         let is_valid = match change {
             Change::Plain => width_log == 0,
             Change::Shuffled => matches!(width_log, 1..=4),
-            Change::Signed | Change::Differences => matches!(width_log, 1..=3),
+            Change::SignsShuffled | Change::DifferencesShuffled | Change::Differences => matches!(width_log, 1..=3),
         };
         is_valid.then_some(Self { change, width_log })
     }
 
-    /// Whether a frame has one plane, its bytes as they are.
-    pub(super) fn is_plain(self) -> bool {
-        self.change == Change::Plain
+    /// Whether a frame has a plane for each byte of an element, not one for all.
+    pub(super) fn is_shuffled(self) -> bool {
+        !matches!(self.change, Change::Plain | Change::Differences)
     }
 
     /// Of `len_bytes`, those in whole elements.
@@ -69,8 +76,8 @@ impl Form {
     }
 
     /// Bytes of each plane of whole elements of `len_bytes` together.
-    pub(super) const fn plane_bytes(self, len_bytes: usize) -> usize {
-        len_bytes >> self.width_log
+    pub(super) fn plane_bytes(self, len_bytes: usize) -> usize {
+        if self.is_shuffled() { len_bytes >> self.width_log } else { len_bytes }
     }
 
     /// The planes of `elements`, which are whole; `between` and `planes` are at least as long.
@@ -80,24 +87,33 @@ impl Form {
         match self.change {
             Change::Plain => return elements,
             Change::Shuffled => shuffle::split(elements, width_log, between, planes),
-            Change::Signed | Change::Differences => {
+            Change::SignsShuffled => {
                 let (folded, other) = shuffle::stations(width_log, between, planes);
-                let fold = if self.change == Change::Signed { numbers::fold_signs } else { numbers::fold_differences };
-                fold(elements, width_log, folded);
+                numbers::fold_signs(elements, width_log, folded);
                 shuffle::split_moved(width_log, folded, other);
             }
+            Change::DifferencesShuffled => {
+                let (folded, other) = shuffle::stations(width_log, between, planes);
+                numbers::fold_differences(elements, width_log, folded);
+                shuffle::split_moved(width_log, folded, other);
+            }
+            Change::Differences => numbers::fold_differences(elements, width_log, planes),
         }
         planes
     }
 
-    /// The elements of the planes at the front of `planes`, whose content is lost, as that of `between` is.
-    pub(super) fn undo(self, planes: &mut [u8], between: &mut [u8], elements: &mut [u8]) {
+    /// Puts the shuffled planes at the front of `planes` together again; the content of it and of `between` is lost.
+    pub(super) fn join(self, planes: &mut [u8], between: &mut [u8], elements: &mut [u8]) {
         let (planes, between) = (&mut planes[..elements.len()], &mut between[..elements.len()]);
         shuffle::join(planes, self.width_log, between, elements);
+    }
+
+    /// What `elements` were before they were folded.
+    pub(super) fn unfold(self, elements: &mut [u8]) {
         match self.change {
             Change::Plain | Change::Shuffled => (),
-            Change::Signed => numbers::unfold_signs(elements, self.width_log),
-            Change::Differences => numbers::unfold_differences(elements, self.width_log),
+            Change::SignsShuffled => numbers::unfold_signs(elements, self.width_log),
+            Change::DifferencesShuffled | Change::Differences => numbers::unfold_differences(elements, self.width_log),
         }
     }
 }
@@ -109,7 +125,7 @@ mod tests {
     #[test]
     fn heads_name_the_forms_and_others_none() {
         let valid: Vec<u8> = (0..=255).filter(|&head| Form::of_head(head).is_some()).collect();
-        assert_eq!(valid, [0, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17]);
+        assert_eq!(valid, [0, 9, 10, 11, 12, 17, 18, 19, 20, 25, 26, 27, 28, 33]);
         for head in valid {
             assert_eq!(Form::of_head(head).map(Form::head), Some(head));
         }
@@ -119,9 +135,9 @@ mod tests {
     fn elements_of_any_length_have_forms() {
         let widths = |element_bytes| Form::all_for(element_bytes).map(|form| form.width_log).collect::<Vec<_>>();
         assert_eq!(widths(1), [0]);
-        assert_eq!(widths(2), [0, 1, 1, 1]);
-        assert_eq!(widths(8), [0, 3, 3, 3]);
+        assert_eq!(widths(2), [0, 1, 1, 1, 1]);
+        assert_eq!(widths(8), [0, 3, 3, 3, 3]);
         assert_eq!((widths(16), widths(32)), (vec![0, 4], vec![0, 4]));
-        assert_eq!((widths(3), widths(12), widths(24)), (vec![0], vec![0, 2, 2, 2], vec![0, 3, 3, 3]));
+        assert_eq!((widths(3), widths(12), widths(24)), (vec![0], vec![0, 2, 2, 2, 2], vec![0, 3, 3, 3, 3]));
     }
 }

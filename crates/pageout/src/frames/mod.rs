@@ -5,8 +5,8 @@
 //! ([`Layout`]), so that a frame says nothing of its length.
 //!
 //! ```text
-//!   elements ─► neighbours or signs (optional) ─► one plane for each byte of an element ─► each plane: constant, LZ4 or as it is
-//!              `numbers`                          `shuffle`                              `plane`
+//!   elements ─► signs or differences (or neither) ─► a plane for each byte (or one) ─► each plane: constant, LZ4 or as it is
+//!               `numbers`                               `shuffle`                         `plane`
 //! ```
 //!
 //! - **A [`Form`]** says what is done to the numbers before LZ4 sees them. [`Workspace::choose`] tries the forms that suit the
@@ -34,6 +34,7 @@ mod shuffle;
 
 use std::collections::TryReserveError;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use lz4_flex::block::CompressTable;
 
@@ -163,6 +164,46 @@ impl Workspace {
         pays(len, frame.len()).then_some(len)
     }
 
+    /// Fills `into` with the bytes `wanted` of a payload, of which `stored` has the [stored](Layout::stored) bytes of the
+    /// [frames](Layout::frames) that they are in. Whole frames are decoded to where they go, others by way of the workspace.
+    ///
+    /// # Errors
+    /// The payload's byte at which the first frame begins that is corrupt. `into` is in any state then.
+    ///
+    /// # Panics
+    /// When there are fewer stored bytes, or `wanted` is past the payload or not as long as `into`.
+    pub fn decode_range(&mut self, layout: &Layout, stored: &[u8], wanted: &Range<u64>, mut into: &mut [u8]) -> Result<(), u64> {
+        let frames = layout.frames(wanted);
+        let first_stored = layout.stored(&frames).start;
+        for frame in frames {
+            let payload = layout.payload(frame);
+            let encoded = &stored[within(&layout.stored(&(frame..frame + 1)), first_stored)];
+            let part = wanted.start.max(payload.start)..wanted.end.min(payload.end);
+            let (filled, rest) = into.split_at_mut(units::to_usize(part.end - part.start));
+            let decoded = if part == payload {
+                self.decode(encoded, filled)
+            } else {
+                let frame_bytes = units::to_usize(payload.end - payload.start);
+                self.decode_part(encoded, frame_bytes, within(&part, payload.start), filled)
+            };
+            decoded.map_err(|Corrupt| payload.start)?;
+            into = rest;
+        }
+        assert!(into.is_empty(), "{} bytes more than wanted", into.len());
+        Ok(())
+    }
+
+    /// Fills `into` with a part of a frame of `frame_bytes`.
+    fn decode_part(&mut self, encoded: &[u8], frame_bytes: usize, part: Range<usize>, into: &mut [u8]) -> Result<(), Corrupt> {
+        let mut frame = std::mem::take(&mut self.gathered);
+        let decoded = self.decode(encoded, &mut frame[..frame_bytes]);
+        if decoded.is_ok() {
+            into.copy_from_slice(&frame[part]);
+        }
+        self.gathered = frame;
+        decoded
+    }
+
     /// Decodes what [`Self::encode`] has made of a frame of the length of `frame`, and fills that.
     ///
     /// # Errors
@@ -182,15 +223,15 @@ impl Workspace {
         if elements.is_empty() {
             return Err(Corrupt);
         }
-        let plane_bytes = form.plane_bytes(elements.len());
-        if form.is_plain() {
-            rest = plane::decode(rest, elements)?;
-        } else {
-            for plane in self.planes[..elements.len()].chunks_exact_mut(plane_bytes) {
+        if form.is_shuffled() {
+            for plane in self.planes[..elements.len()].chunks_exact_mut(form.plane_bytes(elements.len())) {
                 rest = plane::decode(rest, plane)?;
             }
-            form.undo(&mut self.planes, &mut self.between, elements);
+            form.join(&mut self.planes, &mut self.between, elements);
+        } else {
+            rest = plane::decode(rest, elements)?;
         }
+        form.unfold(elements);
         if rest.len() != tail.len() {
             return Err(Corrupt);
         }
@@ -202,6 +243,11 @@ impl Workspace {
 /// Whether it pays to store `len` bytes instead of `of_len`, and to decode them.
 const fn pays(len: usize, of_len: usize) -> bool {
     len + of_len / PAYING_PART < of_len
+}
+
+/// A range of bytes, as an index into those from `start` on.
+fn within(range: &Range<u64>, start: u64) -> Range<usize> {
+    units::to_usize(range.start - start)..units::to_usize(range.end - start)
 }
 
 fn zeros(len: usize) -> Result<Box<[u8]>, TryReserveError> {

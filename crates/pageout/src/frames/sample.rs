@@ -4,9 +4,10 @@ use std::io::IoSlice;
 
 use crate::units::{self, KIB};
 
-/// A sample is that many pieces of a payload, of a quarter of these bytes each: short enough for a payload of 64 KiB.
+/// A sample of a payload: to try all forms on it takes as long as to encode 20 KiB.
 const SAMPLE_BYTES: usize = units::to_usize(4 * KIB);
 const SAMPLE_PIECES: usize = 4;
+const PIECE_BYTES: usize = SAMPLE_BYTES / SAMPLE_PIECES;
 
 /// Bytes that are counted to tell whether all look random, in as many runs as each is long.
 const COUNTED_BYTES: usize = RUN_BYTES * RUN_BYTES;
@@ -39,7 +40,6 @@ pub(super) fn gather(slices: &[IoSlice<'_>], len_bytes: usize, into: &mut [u8]) 
         Pieces::new(slices).copy(&mut into[..len_bytes]);
         return len_bytes;
     }
-    const PIECE_BYTES: usize = SAMPLE_BYTES / SAMPLE_PIECES;
     // Pieces begin at multiples of a piece, where elements begin.
     let step = (len_bytes - SAMPLE_BYTES) / (SAMPLE_PIECES - 1) / PIECE_BYTES * PIECE_BYTES;
     let mut pieces = Pieces::new(slices);

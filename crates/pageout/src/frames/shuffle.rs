@@ -49,7 +49,6 @@ fn double(halves: &[u8], pairs: &mut [u8]) {
 
 /// Not inlined, since the compiler knows of arguments that they do not overlap, and of 16 bits at a time, that it may use vectors.
 #[inline(never)]
-#[expect(clippy::cast_possible_truncation, reason = "a byte each")]
 fn split_pairs(pairs: &[[u8; 2]], even: &mut [u8], odd: &mut [u8]) {
     for ((pair, even), odd) in pairs.iter().zip(even).zip(odd) {
         let pair = u16::from_le_bytes(*pair);

@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -78,12 +76,21 @@ fn numbers_shrink_in_their_best_form() {
         let form = workspace.choose(&[IoSlice::new(bytes)], units::to_u64(bytes.len()), width);
         format!("{form:?}")
     };
-    let (mut signs, mut counts) = (noise(), noise());
+    let (mut signs, mut counts, mut times) = (noise(), noise(), noise());
     let rising: Vec<u8> = (0..9000u64).flat_map(|number| (1_700_000_000_000 + number * 17).to_le_bytes()).collect();
     let signed: Vec<u8> = (0..9000).flat_map(|_| (signs() % 201).wrapping_sub(100).to_le_bytes()).collect();
     let counters: Vec<u8> = (0..9000).flat_map(|_| (counts() % 65_521).to_le_bytes()).collect();
-    assert!(change(&rising, 8).contains("Differences"));
-    assert!(change(&signed, 8).contains("Signed"));
+    let steady = change(&rising, 8);
+    assert!(steady.contains("Differences"), "{steady}");
+    let mut time = 0;
+    let unsteady: Vec<u8> = (0..9000)
+        .flat_map(|_| {
+            time += 990 + times() % 20;
+            u64::to_le_bytes(time)
+        })
+        .collect();
+    assert!(change(&unsteady, 8).contains("DifferencesShuffled"));
+    assert!(change(&signed, 8).contains("SignsShuffled"));
     assert!(change(&counters, 8).contains("Shuffled"));
     assert!(change(&b"the same words, again and again; ".repeat(900), 1).contains("Plain"));
 }
@@ -209,12 +216,42 @@ proptest! {
         let in_one = encode(&[IoSlice::new(&payload)], len, form);
         prop_assert!(in_one == (layout.clone(), stored.clone()));
         prop_assert_eq!(layout.stored_bytes(), units::to_u64(stored.len()));
-        let index = |range: Range<u64>| units::to_usize(range.start)..units::to_usize(range.end);
         for frame in layout.frames(&(0..layout.len_bytes())).rev() {
-            let expected = &payload[index(layout.payload(frame))];
+            let expected = &payload[within(&layout.payload(frame), 0)];
             let mut back = vec![0; expected.len()];
-            prop_assert_eq!(workspace().decode(&stored[index(layout.stored(&(frame..frame + 1)))], &mut back), Ok(()));
+            prop_assert_eq!(workspace().decode(&stored[within(&layout.stored(&(frame..frame + 1)), 0)], &mut back), Ok(()));
             prop_assert!(back == expected);
+        }
+    }
+
+    /// Any range, from the stored bytes of its frames alone; and damage names a frame of it.
+    #[test]
+    fn ranges_are_those_of_the_payload(
+        payload in bytes(5 * FRAME_BYTES),
+        width in 0..5usize,
+        ends in any::<[prop::sample::Index; 2]>(),
+        flip in any::<prop::sample::Index>(),
+    ) {
+        let slices = [IoSlice::new(&payload)];
+        let form = Form::all_for(WIDTHS[width]).last().expect("a form");
+        let (layout, stored) = encode(&slices, payload.len(), form);
+        let [first, second] = ends.map(|end| end.index(payload.len() + 1));
+        let range = first.min(second)..first.max(second);
+        let wanted = units::to_u64(range.start)..units::to_u64(range.end);
+        let frames = layout.frames(&wanted);
+        let mut read = stored[within(&layout.stored(&frames), 0)].to_vec();
+        let mut into = vec![0xa5; range.len()];
+        let mut workspace = workspace();
+        prop_assert_eq!(workspace.decode_range(&layout, &read, &wanted, &mut into), Ok(()));
+        prop_assert!(into == payload[range]);
+        if !read.is_empty() {
+            let place = flip.index(read.len());
+            read[place] ^= 0x80;
+            if let Err(start) = workspace.decode_range(&layout, &read, &wanted, &mut into) {
+                let frame = units::to_usize(start) / FRAME_BYTES;
+                let damaged = within(&layout.stored(&(frame..frame + 1)), layout.stored(&frames).start);
+                prop_assert!(frames.contains(&frame) && damaged.contains(&place));
+            }
         }
     }
 

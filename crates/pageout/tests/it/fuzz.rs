@@ -41,6 +41,11 @@ fn ranges_are_judged_as_by_looking_at_each_element() {
 }
 
 #[test]
+fn frames_come_back_and_damaged_ones_are_survived() {
+    feed("frames", targets::frames, 3_000, 600);
+}
+
+#[test]
 fn operations_agree_with_the_model() {
     feed("operations", targets::operations, 2_000, 600);
 }
