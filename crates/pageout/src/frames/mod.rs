@@ -22,7 +22,7 @@
 //!   reads nothing but the frame it was given and writes nothing but the frame it was asked for; a failed call leaves that in any
 //!   state.
 //!
-//! An encoded frame: one byte of [`Form`]; the planes in order, each as [`plane`] says; then the bytes behind the last whole
+//! An encoded frame: one byte of [`Form`]; the planes in order, each as `plane` says; then the bytes behind the last whole
 //! element of the frame, as they are. Nothing of it outlives the process, so it may change in any release.
 
 mod form;
@@ -46,7 +46,7 @@ pub use layout::Layout;
 /// Bytes of payload in one frame. Longer frames make text smaller (16 KiB: 2.0 times, 32: 2.1, 64: 2.25) and nothing else, but
 /// a read of 4 KiB decodes a whole one.
 pub const FRAME_BYTES: usize = units::to_usize(16 * KIB);
-/// Longer than any plane is with its own length before it, which [`plane`] writes in 16 bits.
+/// Longer than any plane is with its own length before it, which `plane` writes in 16 bits.
 const _: () = assert!(FRAME_BYTES <= 1 << 15);
 /// What LZ4 asks for while it works on the last plane: a tenth more than the plane has, behind all others.
 const ENCODED_BYTES_MAX: usize = FRAME_BYTES + FRAME_BYTES / 10 + 128;
