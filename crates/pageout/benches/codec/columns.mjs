@@ -38,5 +38,7 @@ for (const [name, { Type, pieces }] of Object.entries(columns)) {
   writeFileSync(`${folder}/flights-${name}.${Type.BYTES_PER_ELEMENT}`, Buffer.concat(bytes))
 }
 const root = new URL('../../../../', import.meta.url)
-const files = execFileSync('git', ['ls-files', '*.md', '*.rs', '*.ts'], { cwd: root, encoding: 'utf8' }).trim().split('\n')
+const files = execFileSync('git', ['ls-files', '*.md', '*.rs', '*.ts'], { cwd: root, encoding: 'utf8' })
+  .trim()
+  .split('\n')
 writeFileSync(`${folder}/text.1`, Buffer.concat(files.map(file => readFileSync(new URL(file, root)))))
