@@ -5,17 +5,15 @@
 //   node crates/pageout/benches/codec/columns.mjs target/columns
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { loadFlights } from '../../../../examples/flights/data.mjs'
-import { FLIGHTS } from '../../../../examples/flights/table.mjs'
-
-const ROWS = 3_000_000
+import { readFlights } from '../../../../examples/flights/data.mjs'
+import { FLIGHTS, MAX_ROWS } from '../../../../examples/flights/schema.mjs'
 
 const [folder] = process.argv.slice(2)
 if (folder === undefined) throw new Error('usage: columns.mjs FOLDER')
 mkdirSync(folder, { recursive: true })
 
 class Column {
-  /** @type {import('../../../../examples/flights/budget.mjs').Values[]} */
+  /** @type {import('../../../../examples/flights/schema.mjs').Values[]} */
   pieces = []
 
   constructor(Type) {
@@ -32,7 +30,7 @@ class Column {
 }
 
 const columns = Object.fromEntries(Object.entries(FLIGHTS).map(([name, Type]) => [name, new Column(Type)]))
-await loadFlights({ rows: ROWS, columns }, () => {})
+await readFlights(columns, MAX_ROWS, () => {})
 for (const [name, { Type, pieces }] of Object.entries(columns)) {
   const bytes = pieces.map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength))
   writeFileSync(`${folder}/flights-${name}.${Type.BYTES_PER_ELEMENT}`, Buffer.concat(bytes))

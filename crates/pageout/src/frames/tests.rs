@@ -100,7 +100,7 @@ fn noise_is_left_as_it_is() {
     let noise: Vec<u8> = std::iter::repeat_with(noise()).map(|word| word.to_le_bytes()[0]).take(FRAME_BYTES).collect();
     let mut workspace = workspace();
     for width in WIDTHS {
-        assert_eq!(workspace.choose(&[IoSlice::new(&noise)], 16 << 10, width), None);
+        assert_eq!(workspace.choose(&[IoSlice::new(&noise)], units::to_u64(noise.len()), width), None);
         for form in Form::all_for(width) {
             assert!(std::ptr::eq(workspace.encode(&noise, form), &raw const noise[..]), "not even copied");
         }
@@ -122,7 +122,7 @@ fn empty_and_short_frames_come_back() {
 fn equal_bytes_take_a_few_a_frame() {
     let mut workspace = workspace();
     for form in WIDTHS.into_iter().flat_map(Form::all_for) {
-        assert!(round_trip(&mut workspace, &[0; FRAME_BYTES], form) <= 1 + 3 * 16, "{form:?}");
+        assert!(round_trip(&mut workspace, &[0; FRAME_BYTES], form) <= 1 + 8 + 2 * 16, "{form:?}");
     }
 }
 
@@ -141,7 +141,7 @@ fn a_frame_that_is_decoded_as_another_length_is_corrupt() {
 
 #[test]
 fn layouts_say_where_frames_lie_past_32_bits() {
-    let frames = (1 << 19) + 3;
+    let frames = (1 << 20) + 3001;
     let mut layout = Layout::new(units::to_u64(frames * FRAME_BYTES - 5)).expect("memory");
     let stored = |frame: usize| if frame.is_multiple_of(2) { FRAME_BYTES - 9 } else { FRAME_BYTES - 1 };
     let mut ends = vec![0];
@@ -186,12 +186,46 @@ fn a_failed_store_ends_the_encoding() {
     let payload = vec![0; 3 * FRAME_BYTES];
     let (mut workspace, mut calls) = (workspace(), 0);
     let form = Form::all_for(1).next().expect("a form");
-    let outcome = workspace.encode_all(&[IoSlice::new(&payload)], 3 << 14, form, |_| {
+    let outcome = workspace.encode_all(&[IoSlice::new(&payload)], units::to_u64(payload.len()), form, |_| {
         calls += 1;
         if calls == 2 { Err(Full) } else { Ok(()) }
     });
     assert!(outcome.is_err() && calls == 2);
     round_trip(&mut workspace, &payload[..FRAME_BYTES], form);
+}
+
+#[test]
+fn nothing_is_left_after_a_wipe() {
+    let mut random = noise();
+    let payload: Vec<u8> = (0..FRAME_BYTES).flat_map(|_| (random() % 1000 + 1).to_le_bytes()).collect();
+    let mut workspace = workspace();
+    for form in Form::all_for(8) {
+        let slices = cut(&payload, &[9]);
+        let mut stored = Vec::new();
+        let layout = workspace.encode_all(&slices, units::to_u64(payload.len()), form, |frame| {
+            stored.extend_from_slice(frame);
+            Ok::<(), TryReserveError>(())
+        });
+        let layout = layout.expect("memory");
+        assert!(!is_wiped(&workspace), "{form:?} uses it");
+        workspace.wipe();
+        assert!(is_wiped(&workspace), "{form:?}");
+        let mut back = vec![0; payload.len() - 2];
+        assert_eq!(workspace.decode_range(&layout, &stored, &(1..layout.len_bytes() - 1), &mut back), Ok(()));
+        assert!(back == payload[1..payload.len() - 1] && !is_wiped(&workspace), "{form:?} uses it");
+        workspace.wipe();
+        assert!(is_wiped(&workspace), "{form:?}");
+    }
+}
+
+fn is_wiped(workspace: &Workspace) -> bool {
+    let Workspace { gathered, planes, between, encoded, table, long_table, has_encoded: _ } = workspace;
+    let tables = [table, long_table].map(|table| match table {
+        CompressTable::Small(table) => format!("{table:?}").replace("HashTable4KU16", ""),
+        CompressTable::Large(table) => format!("{table:?}").replace("HashTable4K", ""),
+    });
+    [gathered, planes, between, encoded].into_iter().all(|bytes| bytes.iter().all(|&byte| byte == 0))
+        && tables.iter().all(|table| !table.contains(|digit| ('1'..='9').contains(&digit)))
 }
 
 proptest! {
