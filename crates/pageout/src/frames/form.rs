@@ -1,7 +1,7 @@
 //! What is done to the elements of a frame, so that LZ4 finds what repeats.
 
 use super::numbers::Base;
-use super::{numbers, shuffle};
+use super::{decimals, numbers, shuffle};
 
 /// Bytes of the longest element that is taken apart.
 const WIDTH_MAX: usize = 16;
@@ -12,6 +12,8 @@ pub struct Form {
     change: Change,
     /// Binary logarithm of the bytes of an element.
     width_log: u8,
+    /// Whether elements are decimals, which become whole numbers first.
+    is_of_decimals: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +34,9 @@ enum Change {
 const CHANGES: [Change; 5] =
     [Change::Shuffled, Change::SignsShuffled, Change::DifferencesShuffled, Change::Plain, Change::Differences];
 
-/// Bits of the head that have the change.
+/// Bits of the head that have the change, and behind them the width. The next one is set for decimals.
 const CHANGE_BITS: u32 = 3;
+const WIDTH_BITS: u32 = 3;
 
 impl Form {
     /// The forms for elements of so many bytes, the one that is decoded fastest first. Longer elements, and those whose length is
@@ -41,30 +44,56 @@ impl Form {
     pub(super) fn all_for(element_bytes: usize) -> impl Iterator<Item = Self> {
         let width_log = (element_bytes | WIDTH_MAX).trailing_zeros();
         let width_log = u8::try_from(width_log).expect("at most 4");
-        CHANGES.into_iter().filter_map(move |change| match change {
-            Change::Plain => Self::checked(change, 0),
-            _ => Self::checked(change, width_log),
-        })
+        let forms = |is_of_decimals| {
+            CHANGES.into_iter().filter_map(move |change| match change {
+                Change::Plain => Self::checked(change, 0, is_of_decimals),
+                _ => Self::checked(change, width_log, is_of_decimals),
+            })
+        };
+        forms(false).chain(forms(true))
     }
 
     /// The byte at the head of a frame.
-    pub(super) const fn head(self) -> u8 {
-        self.change as u8 | self.width_log << CHANGE_BITS
+    pub(super) fn head(self) -> u8 {
+        self.change as u8 | self.width_log << CHANGE_BITS | u8::from(self.is_of_decimals) << (CHANGE_BITS + WIDTH_BITS)
     }
 
     /// The form of a frame with this byte at its head.
     pub(super) fn of_head(head: u8) -> Option<Self> {
         let change = CHANGES.get(usize::from(head % (1 << CHANGE_BITS)))?;
-        Self::checked(*change, head >> CHANGE_BITS)
+        let (width_log, decimals) = (head >> CHANGE_BITS & ((1 << WIDTH_BITS) - 1), head >> (CHANGE_BITS + WIDTH_BITS));
+        Self::checked(*change, width_log, decimals == 1).filter(|_| decimals < 2)
     }
 
-    fn checked(change: Change, width_log: u8) -> Option<Self> {
-        let is_valid = match change {
-            Change::Plain => width_log == 0,
-            Change::Shuffled => matches!(width_log, 1..=4),
-            Change::SignsShuffled | Change::DifferencesShuffled | Change::Differences => matches!(width_log, 1..=3),
+    fn checked(change: Change, width_log: u8, is_of_decimals: bool) -> Option<Self> {
+        let is_valid = match (change, is_of_decimals) {
+            (Change::Plain, false) => width_log == 0,
+            (Change::Shuffled, false) => matches!(width_log, 1..=4),
+            (_, false) => matches!(width_log, 1..=3),
+            (Change::SignsShuffled | Change::DifferencesShuffled, true) => matches!(width_log, 2..=3),
+            (_, true) => false,
         };
-        is_valid.then_some(Self { change, width_log })
+        is_valid.then_some(Self { change, width_log, is_of_decimals })
+    }
+
+    /// Whether elements are decimals: then [`Self::of_bits`] is the form for those that are none.
+    pub(super) fn is_of_decimals(self) -> bool {
+        self.is_of_decimals
+    }
+
+    /// The form without decimals.
+    pub(super) fn of_bits(self) -> Self {
+        Self { is_of_decimals: false, ..self }
+    }
+
+    /// Puts decimals as whole numbers into `integers`, and says their places; nothing where `elements` are no decimals.
+    pub(super) fn to_integers(self, elements: &[u8], integers: &mut [u8]) -> Option<u8> {
+        decimals::to_integers(elements, self.width_log, integers)
+    }
+
+    /// The inverse of [`Self::to_integers`], in place. Nothing where there are no such places.
+    pub(super) fn to_decimals(self, integers: &mut [u8], places: u8) -> Option<()> {
+        decimals::to_numbers(integers, self.width_log, places)
     }
 
     /// Whether a frame has a plane for each byte of an element, not one for all.
@@ -141,7 +170,7 @@ mod tests {
     #[test]
     fn heads_name_the_forms_and_others_none() {
         let valid: Vec<u8> = (0..=255).filter(|&head| Form::of_head(head).is_some()).collect();
-        assert_eq!(valid, [3, 8, 9, 10, 12, 16, 17, 18, 20, 24, 25, 26, 28, 32]);
+        assert_eq!(valid, [3, 8, 9, 10, 12, 16, 17, 18, 20, 24, 25, 26, 28, 32, 81, 82, 89, 90]);
         for head in valid {
             assert_eq!(Form::of_head(head).map(Form::head), Some(head));
         }
@@ -152,8 +181,8 @@ mod tests {
         let widths = |element_bytes| Form::all_for(element_bytes).map(|form| form.width_log).collect::<Vec<_>>();
         assert_eq!(widths(1), [0]);
         assert_eq!(widths(2), [1, 1, 1, 0, 1]);
-        assert_eq!(widths(8), [3, 3, 3, 0, 3]);
+        assert_eq!(widths(8), [3, 3, 3, 0, 3, 3, 3]);
         assert_eq!((widths(16), widths(32)), (vec![4, 0], vec![4, 0]));
-        assert_eq!((widths(3), widths(12), widths(24)), (vec![0], vec![2, 2, 2, 0, 2], vec![3, 3, 3, 0, 3]));
+        assert_eq!((widths(3), widths(12), widths(24)), (vec![0], vec![2, 2, 2, 0, 2, 2, 2], vec![3, 3, 3, 0, 3, 3, 3]));
     }
 }

@@ -16,7 +16,7 @@
 //!   one that has its length is not encoded.
 //! - **What looks random is not tried**: the bytes of 256 samples say so in a fifth of a microsecond. Bytes that are all equally
 //!   frequent, and repeat in long sequences only, are taken for random: they stay as they are.
-//! - **Memory**: a [`Workspace`] has 41 KiB, whatever the payload; encoding and decoding allocate nothing. What it worked on stays
+//! - **Memory**: a [`Workspace`] has 45 KiB, whatever the payload; encoding and decoding allocate nothing. What it worked on stays
 //!   in it until the next frame, or [`Workspace::wipe`].
 //! - **Hostile input**: [`Workspace::decode`] accepts any bytes. It returns [`Corrupt`] or fills the frame, with bytes that may be
 //!   wrong: that they are what was written is the business of checksums or tags, which are verified first. It does not panic,
@@ -27,6 +27,7 @@
 //! element of the frame, as they are. Nothing of it outlives the process, so it may change in any release.
 
 mod bits;
+mod decimals;
 mod form;
 mod layout;
 mod numbers;
@@ -55,6 +56,8 @@ pub const FRAME_BYTES: usize = units::to_usize(4 * KIB);
 const _: () = assert!(FRAME_BYTES < 1 << 16);
 /// What LZ4 asks for while it works on the last plane: a tenth more than the plane has, behind all others.
 const ENCODED_BYTES_MAX: usize = FRAME_BYTES + FRAME_BYTES / 10 + 128;
+/// How closely a frame is looked at before it is taken for random.
+const RUNS: usize = 16;
 /// What does not shrink by this part of its length is stored as it is.
 const PAYING_PART: usize = 16;
 /// A form that is decoded slower than another has to be smaller by more than this part.
@@ -70,6 +73,8 @@ pub struct Workspace {
     gathered: Box<[u8]>,
     /// The planes of a frame.
     planes: Box<[u8]>,
+    /// The whole numbers that the decimals of a frame are.
+    integers: Box<[u8]>,
     /// What is between two steps of a form.
     between: Box<[u8]>,
     encoded: Box<[u8]>,
@@ -88,6 +93,7 @@ impl Workspace {
         Ok(Self {
             gathered: zeros(FRAME_BYTES)?,
             planes: zeros(FRAME_BYTES)?,
+            integers: zeros(FRAME_BYTES)?,
             between: zeros(FRAME_BYTES)?,
             encoded: zeros(ENCODED_BYTES_MAX)?,
             table: CompressTable::small(),
@@ -108,8 +114,10 @@ impl Workspace {
                 compress_into_with_table(&[], &mut self.encoded, table).expect("room for nothing");
                 black_box(table);
             }
-            self.encoded.fill(0);
-            black_box(&mut self.encoded);
+            for bytes in [&mut self.integers, &mut self.encoded] {
+                bytes.fill(0);
+                black_box(bytes);
+            }
         }
     }
 
@@ -128,7 +136,7 @@ impl Workspace {
 
     /// The form that makes `sample` smallest, if one does.
     fn smallest(&mut self, sample: &[u8], element_bytes: usize) -> Option<Form> {
-        if sample::looks_random(sample) {
+        if sample::looks_random::<RUNS>(sample) {
             return None;
         }
         let mut best: Option<(usize, Form)> = None;
@@ -178,10 +186,11 @@ impl Workspace {
     /// # Panics
     /// When the frame is longer.
     pub fn encode<'a>(&'a mut self, frame: &'a [u8], form: Form) -> &'a [u8] {
-        if sample::looks_random(frame) {
+        if sample::looks_random::<RUNS>(frame) {
             return frame;
         }
-        match self.encode_shorter(frame, form) {
+        let len = self.encode_shorter(frame, form);
+        match len.or_else(|| form.is_of_decimals().then(|| self.encode_shorter(frame, form.of_bits()))?) {
             Some(len) => &self.encoded[..len],
             None => frame,
         }
@@ -190,17 +199,24 @@ impl Workspace {
     /// Encodes a frame; the length, where that pays.
     fn encode_shorter(&mut self, frame: &[u8], form: Form) -> Option<usize> {
         self.has_encoded = true;
-        let Self { planes, between, encoded, table, long_table, .. } = self;
+        let Self { planes, integers, between, encoded, table, long_table, .. } = self;
         let table = if form.is_shuffled() { table } else { long_table };
         let (elements, tail) = frame.split_at(form.whole_elements(frame.len()));
         if elements.is_empty() {
             return None;
         }
-        let base = form.base(elements);
-        let planes = form.apply(elements, base, between, planes);
+        let mut end = 1;
+        let mut numbers = elements;
+        if form.is_of_decimals() {
+            let integers = &mut integers[..elements.len()];
+            encoded[1] = form.to_integers(elements, integers)?;
+            (numbers, end) = (integers, 2);
+        }
+        let base = form.base(numbers);
+        let planes = form.apply(numbers, base, between, planes);
         encoded[0] = form.head();
-        let mut end = 1 + form.base_bytes();
-        encoded[1..end].copy_from_slice(&base[..form.base_bytes()]);
+        encoded[end..][..form.base_bytes()].copy_from_slice(&base[..form.base_bytes()]);
+        end += form.base_bytes();
         for plane in planes.chunks(form.plane_bytes(elements.len())) {
             end += plane::encode(plane, &mut encoded[end..], table);
         }
@@ -268,6 +284,10 @@ impl Workspace {
         if elements.is_empty() {
             return Err(Corrupt);
         }
+        let mut places = 0;
+        if form.is_of_decimals() {
+            (places, rest) = rest.split_first().map(|(&places, rest)| (places, rest)).ok_or(Corrupt)?;
+        }
         let mut base = Base::default();
         let (front, behind) = rest.split_at_checked(form.base_bytes()).ok_or(Corrupt)?;
         base[..front.len()].copy_from_slice(front);
@@ -281,6 +301,9 @@ impl Workspace {
             rest = plane::decode(rest, elements)?;
         }
         form.unfold(elements, base);
+        if form.is_of_decimals() {
+            form.to_decimals(elements, places).ok_or(Corrupt)?;
+        }
         if rest.len() != tail.len() {
             return Err(Corrupt);
         }

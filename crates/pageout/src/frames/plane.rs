@@ -15,6 +15,8 @@ use super::{Corrupt, bits, pays_to_wait, sample};
 
 const AS_IT_IS: u8 = 8;
 const LZ4: u8 = 9;
+/// A plane of one byte in eight is shorter than the frame, and all of it is alike: it is looked at less closely.
+const RUNS: usize = 8;
 /// What is before an LZ4 block.
 const LZ4_HEAD_BYTES: usize = 3;
 
@@ -23,7 +25,7 @@ pub(super) fn encode(plane: &[u8], encoded: &mut [u8], table: &mut CompressTable
     let range = bits::range(plane);
     let width = bits::width(&range);
     let packed_bytes = if width < AS_IT_IS { 2 + bits::packed_len(width, plane.len()) } else { 1 + plane.len() };
-    if width > 0 && !sample::looks_random(plane) {
+    if width > 0 && !sample::looks_random::<RUNS>(plane) {
         let len = compress_into_with_table(plane, &mut encoded[LZ4_HEAD_BYTES..], table).expect("room for the worst");
         if pays_to_wait(LZ4_HEAD_BYTES + len, packed_bytes) {
             let [low, high] = u16::try_from(len).expect("planes are shorter than frames").to_le_bytes();

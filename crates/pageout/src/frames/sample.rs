@@ -9,28 +9,28 @@ const SAMPLE_BYTES: usize = units::to_usize(4 * KIB);
 const SAMPLE_PIECES: usize = 4;
 const PIECE_BYTES: usize = SAMPLE_BYTES / SAMPLE_PIECES;
 
-/// Bytes that are counted to tell whether all look random, in as many runs as each is long.
-const COUNTED_BYTES: usize = RUN_BYTES * RUN_BYTES;
+/// Bytes that lie side by side among those that are counted to tell whether all look random.
 const RUN_BYTES: usize = 16;
-/// The sum of squares of how often each value is among random bytes, and 5 times its standard deviation of 23 more. A float of
-/// which one byte in eight is always the same has 1,500.
-const RANDOM_SQUARES: u32 = COUNTED_SQUARES_MEAN + 115;
-#[expect(clippy::cast_possible_truncation, reason = "256 bytes")]
-const COUNTED_SQUARES_MEAN: u32 = (COUNTED_BYTES + COUNTED_BYTES * (COUNTED_BYTES - 1) / 256) as u32;
 
-/// Whether `bytes` look as if each value was as likely as any other. Of few bytes that cannot be told.
-pub(super) fn looks_random(bytes: &[u8]) -> bool {
-    let Some(spare_bytes) = bytes.len().checked_sub(COUNTED_BYTES) else { return false };
+/// Whether `bytes` look as if each value was as likely as any other, by `RUNS` runs of them. Of fewer bytes that cannot be told.
+pub(super) fn looks_random<const RUNS: usize>(bytes: &[u8]) -> bool {
+    let Some(spare_bytes) = bytes.len().checked_sub(RUNS * RUN_BYTES) else { return false };
     let mut counts = [0u16; 256];
-    for run in 0..RUN_BYTES {
+    for run in 0..RUNS {
         // The last run ends where the bytes end.
-        let start = run * RUN_BYTES + run * spare_bytes / (RUN_BYTES - 1);
+        let start = run * RUN_BYTES + run * spare_bytes / (RUNS - 1);
         for &byte in &bytes[start..][..RUN_BYTES] {
             counts[usize::from(byte)] += 1;
         }
     }
-    let squares: u32 = counts.iter().map(|&count| u32::from(count) * u32::from(count)).sum();
-    squares <= RANDOM_SQUARES
+    let squares: usize = counts.iter().map(|&count| usize::from(count) * usize::from(count)).sum();
+    squares <= const { random_squares(RUNS * RUN_BYTES) }
+}
+
+/// The sum of squares of how often each value is among so many random bytes, and 5 times its standard deviation more. Of 256
+/// bytes of a float of which one byte in eight is always the same it is twice as much.
+const fn random_squares(bytes: usize) -> usize {
+    bytes + bytes * (bytes - 1) / 256 + bytes * 7 / 16
 }
 
 /// Copies a sample of the first `len_bytes` bytes of `slices` to the front of `into`: all of a short payload, else pieces of whole

@@ -11,17 +11,21 @@ fn workspace() -> Workspace {
 
 /// Bytes of one of the kinds that payloads have, from runs of one value to noise.
 fn bytes(len_max: usize) -> impl Strategy<Value = Vec<u8>> {
-    (any::<u64>(), 1..=64u32, 0..4u32, 0..=len_max).prop_map(|(seed, bits, kind, len)| {
+    (any::<u64>(), 1..=64u32, 0..6u32, 0..=len_max).prop_map(|(seed, bits, kind, len)| {
         let mut state = seed | 1;
         let mut sum = 0u64;
         let words = (0..len.div_ceil(8)).flat_map(|_| {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             let noise = state >> (64 - bits);
             sum = sum.wrapping_add(noise);
+            let [low, high, ..] = noise.to_le_bytes();
             let word = match kind {
                 0 => noise,
                 1 => sum,
                 2 => noise.wrapping_neg(),
+                // Decimals of two places, or of one.
+                3 => (f64::from(i32::from_le_bytes([low, high, 0, 0])) / 100.0).to_bits(),
+                4 => u64::from((f32::from(i16::from_le_bytes([low, high])) / 10.0).to_bits()) * 0x1_0000_0001,
                 _ => u64::from(noise % 7 == 0),
             };
             word.to_le_bytes()
@@ -92,7 +96,36 @@ fn numbers_shrink_in_their_best_form() {
     assert!(change(&unsteady, 8).contains("DifferencesShuffled"));
     assert!(change(&signed, 8).contains("SignsShuffled"));
     assert!(change(&counters, 8).contains("Shuffled"));
+    let mut steps = noise();
+    let mut price = 100.0;
+    let prices: Vec<f64> = std::iter::repeat_with(|| {
+        price += f64::from(u32::try_from(steps() % 21).expect("few")) - 10.0;
+        price / 100.0
+    })
+    .take(9000)
+    .collect();
+    let doubles: Vec<u8> = prices.iter().flat_map(|price| price.to_le_bytes()).collect();
+    #[expect(clippy::cast_possible_truncation, reason = "a float of less precision")]
+    let singles: Vec<u8> = prices.iter().flat_map(|&price| (price as f32).to_le_bytes()).collect();
+    assert!(change(&doubles, 8).contains("DifferencesShuffled, width_log: 3, is_of_decimals: true"));
+    assert!(change(&singles, 4).contains("DifferencesShuffled, width_log: 2, is_of_decimals: true"));
     assert!(change(&b"the same words, again and again; ".repeat(900), 1).contains("Plain"));
+}
+
+#[test]
+fn a_frame_without_decimals_among_others_is_encoded_without_them() {
+    let decimals: Vec<u8> =
+        (0..u16::MAX).flat_map(|number| (f64::from(number) / 100.0).to_le_bytes()).take(2 * FRAME_BYTES).collect();
+    let mut payload = decimals.clone();
+    payload[FRAME_BYTES..][..8].copy_from_slice(&f64::NAN.to_le_bytes());
+    let form = workspace().choose(&[IoSlice::new(&decimals)], units::to_u64(decimals.len()), 8).expect("they shrink");
+    assert!(form.is_of_decimals());
+    let (layout, stored) = encode(&[IoSlice::new(&payload)], payload.len(), form);
+    assert!(layout.stored(&(0..1)).end < 60);
+    assert!(layout.stored(&(1..2)).end - layout.stored(&(0..1)).end < units::to_u64(FRAME_BYTES));
+    let mut back = vec![0; payload.len()];
+    assert_eq!(workspace().decode_range(&layout, &stored, &(0..layout.len_bytes()), &mut back), Ok(()));
+    assert!(back == payload);
 }
 
 #[test]
@@ -219,12 +252,12 @@ fn nothing_is_left_after_a_wipe() {
 }
 
 fn is_wiped(workspace: &Workspace) -> bool {
-    let Workspace { gathered, planes, between, encoded, table, long_table, has_encoded: _ } = workspace;
+    let Workspace { gathered, planes, integers, between, encoded, table, long_table, has_encoded: _ } = workspace;
     let tables = [table, long_table].map(|table| match table {
         CompressTable::Small(table) => format!("{table:?}").replace("HashTable4KU16", ""),
         CompressTable::Large(table) => format!("{table:?}").replace("HashTable4K", ""),
     });
-    [gathered, planes, between, encoded].into_iter().all(|bytes| bytes.iter().all(|&byte| byte == 0))
+    [gathered, planes, integers, between, encoded].into_iter().all(|bytes| bytes.iter().all(|&byte| byte == 0))
         && tables.iter().all(|table| !table.contains(|digit| ('1'..='9').contains(&digit)))
 }
 
