@@ -1,7 +1,7 @@
 //! What is done to the elements of a frame, so that LZ4 finds what repeats.
 
 use super::numbers::Base;
-use super::{decimals, numbers, shuffle};
+use super::{numbers, shuffle};
 
 /// Bytes of the longest element that is taken apart.
 const WIDTH_MAX: usize = 16;
@@ -54,14 +54,14 @@ impl Form {
     }
 
     /// The byte at the head of a frame.
-    pub(super) fn head(self) -> u8 {
+    pub(super) fn byte(self) -> u8 {
         self.change as u8 | self.width_log << CHANGE_BITS | u8::from(self.is_of_decimals) << (CHANGE_BITS + WIDTH_BITS)
     }
 
     /// The form of a frame with this byte at its head.
-    pub(super) fn of_head(head: u8) -> Option<Self> {
-        let change = CHANGES.get(usize::from(head % (1 << CHANGE_BITS)))?;
-        let (width_log, decimals) = (head >> CHANGE_BITS & ((1 << WIDTH_BITS) - 1), head >> (CHANGE_BITS + WIDTH_BITS));
+    pub(super) fn of_byte(byte: u8) -> Option<Self> {
+        let change = CHANGES.get(usize::from(byte % (1 << CHANGE_BITS)))?;
+        let (width_log, decimals) = (byte >> CHANGE_BITS & ((1 << WIDTH_BITS) - 1), byte >> (CHANGE_BITS + WIDTH_BITS));
         Self::checked(*change, width_log, decimals == 1).filter(|_| decimals < 2)
     }
 
@@ -86,14 +86,9 @@ impl Form {
         Self { is_of_decimals: false, ..self }
     }
 
-    /// Puts decimals as whole numbers into `integers`, and says their places; nothing where `elements` are no decimals.
-    pub(super) fn to_integers(self, elements: &[u8], integers: &mut [u8]) -> Option<u8> {
-        decimals::to_integers(elements, self.width_log, integers)
-    }
-
-    /// The inverse of [`Self::to_integers`], in place. Nothing where there are no such places.
-    pub(super) fn to_decimals(self, integers: &mut [u8], places: u8) -> Option<()> {
-        decimals::to_numbers(integers, self.width_log, places)
+    /// Binary logarithm of the bytes of an element.
+    pub(super) fn width_log(self) -> u8 {
+        self.width_log
     }
 
     /// Whether a frame has a plane for each byte of an element, not one for all.
@@ -106,18 +101,13 @@ impl Form {
         len_bytes >> self.width_log << self.width_log
     }
 
-    fn is_of_differences(self) -> bool {
+    pub(super) fn is_of_differences(self) -> bool {
         matches!(self.change, Change::DifferencesShuffled | Change::Differences)
     }
 
-    /// Bytes of the [`Base`] in a frame.
+    /// Bytes of the [`Base`] at the head of a frame.
     pub(super) fn base_bytes(self) -> usize {
         if self.is_of_differences() { 1 << self.width_log } else { 0 }
-    }
-
-    /// What the differences of `elements`, which are not empty, begin from.
-    pub(super) fn base(self, elements: &[u8]) -> Base {
-        if self.is_of_differences() { numbers::base(elements, self.width_log) } else { Base::default() }
     }
 
     /// Bytes of each plane of whole elements of `len_bytes` together.
@@ -168,11 +158,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_name_the_forms_and_others_none() {
-        let valid: Vec<u8> = (0..=255).filter(|&head| Form::of_head(head).is_some()).collect();
+    fn bytes_name_the_forms_and_others_none() {
+        let valid: Vec<u8> = (0..=255).filter(|&byte| Form::of_byte(byte).is_some()).collect();
         assert_eq!(valid, [3, 8, 9, 10, 12, 16, 17, 18, 20, 24, 25, 26, 28, 32, 81, 82, 89, 90]);
-        for head in valid {
-            assert_eq!(Form::of_head(head).map(Form::head), Some(head));
+        for byte in valid {
+            assert_eq!(Form::of_byte(byte).map(Form::byte), Some(byte));
         }
     }
 

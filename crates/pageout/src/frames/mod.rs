@@ -5,16 +5,17 @@
 //! ([`Layout`]), so that a frame says nothing of its length.
 //!
 //! ```text
-//!   elements ─► signs or differences (or neither) ─► a plane for each byte (or one) ─► each plane: constant, LZ4 or as it is
-//!               `numbers`                               `shuffle`                         `plane`
+//!   decimals ─► whole numbers ─► signs or differences ─► a plane for each byte ─► each plane: few bits, LZ4 or as it is
+//!               `decimals`       `numbers`               `shuffle`                `plane`, `bits`
 //! ```
 //!
-//! - **A [`Form`]** says what is done to the numbers before LZ4 sees them. [`Workspace::choose`] tries the forms that suit the
-//!   element type on a sample of 4 KiB, and says when none pays; then a payload is best stored without frames. The form is
-//!   written at the head of each frame, so frames of several forms may make up one payload.
+//! - **A [`Form`]** says which of these steps are taken. [`Workspace::choose`] tries the forms that suit the element type on a
+//!   sample of 4 KiB: of those that are within a twentieth of the smallest the one that is decoded fastest. Where none pays, a
+//!   payload is best stored without frames. The form is written at the head of each frame, so frames of several forms may make
+//!   up one payload.
 //! - **A frame that does not shrink** by a sixteenth is stored as it is. So an encoded frame is never longer than the frame, and
 //!   one that has its length is not encoded.
-//! - **What looks random is not tried**: the bytes of 256 samples say so in a fifth of a microsecond. Bytes that are all equally
+//! - **What looks random is not tried**: 256 bytes of a frame say so in a tenth of a microsecond, 128 of a plane. Bytes that are all equally
 //!   frequent, and repeat in long sequences only, are taken for random: they stay as they are.
 //! - **Memory**: a [`Workspace`] has 45 KiB, whatever the payload; encoding and decoding allocate nothing. What it worked on stays
 //!   in it until the next frame, or [`Workspace::wipe`].
@@ -23,12 +24,14 @@
 //!   reads nothing but the frame it was given and writes nothing but the frame it was asked for; a failed call leaves that in any
 //!   state.
 //!
-//! An encoded frame: one byte of [`Form`]; the planes in order, each as `plane` says; then the bytes behind the last whole
-//! element of the frame, as they are. Nothing of it outlives the process, so it may change in any release.
+//! An encoded frame: its `head`; the planes in order, each as `plane` says; then the bytes behind the last whole element of the
+//! frame, as they are. Nothing of it outlives the process, so it may change in any release.
 
 mod bits;
+mod coder;
 mod decimals;
 mod form;
+mod head;
 mod layout;
 mod numbers;
 mod plane;
@@ -36,13 +39,10 @@ mod sample;
 mod shuffle;
 
 use std::collections::TryReserveError;
-use std::hint::black_box;
 use std::io::IoSlice;
 use std::ops::Range;
 
-use lz4_flex::block::{CompressTable, compress_into_with_table};
-
-use numbers::Base;
+use coder::Coder;
 
 use crate::units::{self, KIB};
 
@@ -54,8 +54,6 @@ pub use layout::Layout;
 pub const FRAME_BYTES: usize = units::to_usize(4 * KIB);
 /// What `plane` writes in 16 bits: the length of any plane that pays.
 const _: () = assert!(FRAME_BYTES < 1 << 16);
-/// What LZ4 asks for while it works on the last plane: a tenth more than the plane has, behind all others.
-const ENCODED_BYTES_MAX: usize = FRAME_BYTES + FRAME_BYTES / 10 + 128;
 /// How closely a frame is looked at before it is taken for random.
 const RUNS: usize = 16;
 /// What does not shrink by this part of its length is stored as it is.
@@ -69,56 +67,22 @@ pub struct Corrupt;
 
 /// Memory to encode and decode in; for one thread at a time, and for any number of frames.
 pub struct Workspace {
-    /// A frame, or a sample, that lay in several pieces.
+    /// A frame, or a sample, that lies in several pieces; or one of which a part is wanted.
     gathered: Box<[u8]>,
-    /// The planes of a frame.
-    planes: Box<[u8]>,
-    /// The whole numbers that the decimals of a frame are.
-    integers: Box<[u8]>,
-    /// What is between two steps of a form.
-    between: Box<[u8]>,
-    encoded: Box<[u8]>,
-    /// For planes of an element's bytes.
-    table: CompressTable,
-    /// For frames in one plane: it finds matches of five bytes and no shorter ones, which is faster there, and as small.
-    long_table: CompressTable,
-    /// Whether something may be left in `encoded` and the tables, which decoding does not use.
-    has_encoded: bool,
+    coder: Coder,
 }
 
 impl Workspace {
     /// # Errors
     /// When its memory cannot be allocated.
     pub fn new() -> Result<Self, TryReserveError> {
-        Ok(Self {
-            gathered: zeros(FRAME_BYTES)?,
-            planes: zeros(FRAME_BYTES)?,
-            integers: zeros(FRAME_BYTES)?,
-            between: zeros(FRAME_BYTES)?,
-            encoded: zeros(ENCODED_BYTES_MAX)?,
-            table: CompressTable::small(),
-            long_table: CompressTable::large(),
-            has_encoded: false,
-        })
+        Ok(Self { gathered: zeros(FRAME_BYTES)?, coder: Coder::new()? })
     }
 
-    /// Overwrites all that is left in it of payloads.
+    /// Overwrites all that is left of payloads in it.
     pub fn wipe(&mut self) {
-        for bytes in [&mut self.gathered, &mut self.planes, &mut self.between] {
-            bytes.fill(0);
-            black_box(bytes);
-        }
-        if std::mem::take(&mut self.has_encoded) {
-            for table in [&mut self.table, &mut self.long_table] {
-                // LZ4 clears its table before it begins.
-                compress_into_with_table(&[], &mut self.encoded, table).expect("room for nothing");
-                black_box(table);
-            }
-            for bytes in [&mut self.integers, &mut self.encoded] {
-                bytes.fill(0);
-                black_box(bytes);
-            }
-        }
+        coder::overwrite(&mut self.gathered);
+        self.coder.wipe();
     }
 
     /// The form that makes a payload smallest, judged by a sample; none where it looks incompressible. `slices` have at least
@@ -127,21 +91,14 @@ impl Workspace {
     /// # Panics
     /// When the slices have fewer bytes.
     pub fn choose(&mut self, slices: &[IoSlice<'_>], len_bytes: u64, element_bytes: usize) -> Option<Form> {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        let sample = sample::gather(slices, units::to_usize(len_bytes), &mut gathered);
-        let form = self.smallest(&gathered[..sample], element_bytes);
-        self.gathered = gathered;
-        form
-    }
-
-    /// The form that makes `sample` smallest, if one does.
-    fn smallest(&mut self, sample: &[u8], element_bytes: usize) -> Option<Form> {
+        let sample = sample::gather(slices, units::to_usize(len_bytes), &mut self.gathered);
+        let sample = &self.gathered[..sample];
         if sample::looks_random::<RUNS>(sample) {
             return None;
         }
         let mut best: Option<(usize, Form)> = None;
         for form in Form::all_for(element_bytes) {
-            if let Some(len) = self.encode_shorter(sample, form)
+            if let Some(len) = self.coder.encoded_len(sample, form)
                 && best.is_none_or(|(best_len, _)| pays_to_wait(len, best_len))
             {
                 best = Some((len, form));
@@ -166,18 +123,15 @@ impl Workspace {
     ) -> Result<Layout, E> {
         let mut layout = Layout::new(len_bytes)?;
         let mut pieces = sample::Pieces::new(slices);
-        let mut gathered = std::mem::take(&mut self.gathered);
         let mut remaining_bytes = units::to_usize(len_bytes);
-        let mut outcome = Ok(());
-        while remaining_bytes > 0 && outcome.is_ok() {
-            let frame = pieces.next(FRAME_BYTES.min(remaining_bytes), &mut gathered);
+        while remaining_bytes > 0 {
+            let frame = pieces.next(FRAME_BYTES.min(remaining_bytes), &mut self.gathered);
             remaining_bytes -= frame.len();
-            let encoded = self.encode(frame, form);
+            let encoded = encode(&mut self.coder, frame, form);
             layout.push(encoded.len());
-            outcome = put(encoded);
+            put(encoded)?;
         }
-        self.gathered = gathered;
-        outcome.map(|()| layout)
+        Ok(layout)
     }
 
     /// What is to be stored of a frame of at most [`FRAME_BYTES`]: never longer than the frame, and the frame itself where it has
@@ -186,43 +140,7 @@ impl Workspace {
     /// # Panics
     /// When the frame is longer.
     pub fn encode<'a>(&'a mut self, frame: &'a [u8], form: Form) -> &'a [u8] {
-        if sample::looks_random::<RUNS>(frame) {
-            return frame;
-        }
-        let len = self.encode_shorter(frame, form);
-        match len.or_else(|| form.is_of_decimals().then(|| self.encode_shorter(frame, form.of_bits()))?) {
-            Some(len) => &self.encoded[..len],
-            None => frame,
-        }
-    }
-
-    /// Encodes a frame; the length, where that pays.
-    fn encode_shorter(&mut self, frame: &[u8], form: Form) -> Option<usize> {
-        self.has_encoded = true;
-        let Self { planes, integers, between, encoded, table, long_table, .. } = self;
-        let table = if form.is_shuffled() { table } else { long_table };
-        let (elements, tail) = frame.split_at(form.whole_elements(frame.len()));
-        if elements.is_empty() {
-            return None;
-        }
-        let mut end = 1;
-        let mut numbers = elements;
-        if form.is_of_decimals() {
-            let integers = &mut integers[..elements.len()];
-            encoded[1] = form.to_integers(elements, integers)?;
-            (numbers, end) = (integers, 2);
-        }
-        let base = form.base(numbers);
-        let planes = form.apply(numbers, base, between, planes);
-        encoded[0] = form.head();
-        encoded[end..][..form.base_bytes()].copy_from_slice(&base[..form.base_bytes()]);
-        end += form.base_bytes();
-        for plane in planes.chunks(form.plane_bytes(elements.len())) {
-            end += plane::encode(plane, &mut encoded[end..], table);
-        }
-        encoded[end..][..tail.len()].copy_from_slice(tail);
-        let len = end + tail.len();
-        pays(len, frame.len()).then_some(len)
+        encode(&mut self.coder, frame, form)
     }
 
     /// Fills `into` with the bytes `wanted` of a payload, of which `stored` has the [stored](Layout::stored) bytes of the
@@ -242,27 +160,18 @@ impl Workspace {
             let part = wanted.start.max(payload.start)..wanted.end.min(payload.end);
             let (filled, rest) = into.split_at_mut(units::to_usize(part.end - part.start));
             let decoded = if part == payload {
-                self.decode(encoded, filled)
+                decode(&mut self.coder, encoded, filled)
             } else {
                 let frame_bytes = units::to_usize(payload.end - payload.start);
-                self.decode_part(encoded, frame_bytes, within(&part, payload.start), filled)
+                let frame = &mut self.gathered[..frame_bytes];
+                let decoded = decode(&mut self.coder, encoded, frame);
+                decoded.map(|()| filled.copy_from_slice(&frame[within(&part, payload.start)]))
             };
             decoded.map_err(|Corrupt| payload.start)?;
             into = rest;
         }
         assert!(into.is_empty(), "{} bytes more than wanted", into.len());
         Ok(())
-    }
-
-    /// Fills `into` with a part of a frame of `frame_bytes`.
-    fn decode_part(&mut self, encoded: &[u8], frame_bytes: usize, part: Range<usize>, into: &mut [u8]) -> Result<(), Corrupt> {
-        let mut frame = std::mem::take(&mut self.gathered);
-        let decoded = self.decode(encoded, &mut frame[..frame_bytes]);
-        if decoded.is_ok() {
-            into.copy_from_slice(&frame[part]);
-        }
-        self.gathered = frame;
-        decoded
     }
 
     /// Decodes what [`Self::encode`] has made of a frame of the length of `frame`, and fills that.
@@ -274,42 +183,23 @@ impl Workspace {
     /// When the frame is longer than [`FRAME_BYTES`].
     pub fn decode(&mut self, encoded: &[u8], frame: &mut [u8]) -> Result<(), Corrupt> {
         assert!(frame.len() <= FRAME_BYTES, "a frame of {} bytes", frame.len());
-        if encoded.len() == frame.len() {
-            frame.copy_from_slice(encoded);
-            return Ok(());
-        }
-        let (&head, mut rest) = encoded.split_first().ok_or(Corrupt)?;
-        let form = Form::of_head(head).ok_or(Corrupt)?;
-        let (elements, tail) = frame.split_at_mut(form.whole_elements(frame.len()));
-        if elements.is_empty() {
-            return Err(Corrupt);
-        }
-        let mut places = 0;
-        if form.is_of_decimals() {
-            (places, rest) = rest.split_first().map(|(&places, rest)| (places, rest)).ok_or(Corrupt)?;
-        }
-        let mut base = Base::default();
-        let (front, behind) = rest.split_at_checked(form.base_bytes()).ok_or(Corrupt)?;
-        base[..front.len()].copy_from_slice(front);
-        rest = behind;
-        if form.is_shuffled() {
-            for plane in self.planes[..elements.len()].chunks_exact_mut(form.plane_bytes(elements.len())) {
-                rest = plane::decode(rest, plane)?;
-            }
-            form.join(&mut self.planes, &mut self.between, elements);
-        } else {
-            rest = plane::decode(rest, elements)?;
-        }
-        form.unfold(elements, base);
-        if form.is_of_decimals() {
-            form.to_decimals(elements, places).ok_or(Corrupt)?;
-        }
-        if rest.len() != tail.len() {
-            return Err(Corrupt);
-        }
-        tail.copy_from_slice(rest);
-        Ok(())
+        decode(&mut self.coder, encoded, frame)
     }
+}
+
+fn encode<'a>(coder: &'a mut Coder, frame: &'a [u8], form: Form) -> &'a [u8] {
+    if sample::looks_random::<RUNS>(frame) {
+        return frame;
+    }
+    coder.encode(frame, form).unwrap_or(frame)
+}
+
+fn decode(coder: &mut Coder, encoded: &[u8], frame: &mut [u8]) -> Result<(), Corrupt> {
+    if encoded.len() != frame.len() {
+        return coder.decode(encoded, frame);
+    }
+    frame.copy_from_slice(encoded);
+    Ok(())
 }
 
 /// Whether it pays to store `len` bytes instead of `than_len`, which are decoded faster.
