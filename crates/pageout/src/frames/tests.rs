@@ -173,6 +173,7 @@ fn a_frame_that_is_decoded_as_another_length_is_corrupt() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a million frames")]
 fn layouts_say_where_frames_lie_past_32_bits() {
     let frames = (1 << 20) + 3001;
     let mut layout = Layout::new(units::to_u64(frames * FRAME_BYTES - 5)).expect("memory");
