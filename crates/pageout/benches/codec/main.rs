@@ -34,7 +34,9 @@ struct Column {
 fn main() {
     let mut columns: Vec<Column> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).flat_map(from_folder).collect();
     columns.extend(made_up());
-    println!("| column | bytes an element | ratio | `zstd -1`, shuffled | of that | in, GB/s | out, GB/s | 4 KiB, us | at any byte |");
+    println!(
+        "| column | bytes an element | ratio | `zstd -1`, shuffled | of that | in, GB/s | out, GB/s | 4 KiB, us | at any byte |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     columns.iter().for_each(report);
     report_noise();
