@@ -187,6 +187,8 @@ pub use global::{
     try_pageout, try_pageout_with, try_read_at, try_read_at_many, try_set_scratch_dir, try_take,
 };
 pub use map::{Evicted, PagedMap};
+#[cfg(feature = "compression")]
+pub use pager::Compression;
 pub use pager::{Backend, Borrowed, Collector, Handle, PageoutError, Pager, PagerBuilder, PagerStats, Reader, TakeError};
 pub use sys::device::Exposure;
 

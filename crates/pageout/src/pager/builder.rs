@@ -15,6 +15,18 @@ use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
 use crate::sys::Portable;
 use crate::sys::{Device, Native, memory};
 
+/// How payloads of the file backend are compressed: the option [`PagerBuilder::compression`].
+#[cfg(feature = "compression")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all. The default.
+    #[default]
+    None,
+    /// In frames of 16 KiB by LZ4, the bytes of the elements shuffled where that helps.
+    Lz4,
+}
+
 /// Options of a [`Pager`], made by [`Pager::builder`].
 ///
 /// ```
@@ -41,6 +53,8 @@ pub struct PagerBuilder {
     integrity: bool,
     #[cfg(feature = "encryption")]
     encryption: bool,
+    #[cfg(feature = "compression")]
+    compression: Compression,
     exclude_from_core_dumps: bool,
     environment: Option<Environment>,
     resident: Resident,
@@ -56,6 +70,8 @@ impl Default for PagerBuilder {
             integrity: true,
             #[cfg(feature = "encryption")]
             encryption: false,
+            #[cfg(feature = "compression")]
+            compression: Compression::None,
             exclude_from_core_dumps: false,
             environment: None,
             resident: Resident::Bytes(0),
@@ -132,6 +148,13 @@ impl PagerBuilder {
     #[cfg(feature = "encryption")]
     pub fn encryption(mut self, on: bool) -> Self {
         self.encryption = on;
+        self
+    }
+
+    /// How payloads of the file backend are compressed. Default: not at all.
+    #[cfg(feature = "compression")]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
         self
     }
 

@@ -66,6 +66,15 @@ pub(super) enum Body {
     Kept(Ticket),
 }
 
+impl Body {
+    pub(super) fn backend(&self) -> Backend {
+        match self {
+            Self::File(_) | Self::Kept(_) => Backend::File,
+            Self::Swap(_) => Backend::Swap,
+        }
+    }
+}
+
 impl<T> Handle<T> {
     pub(super) fn new(body: Body, membership: Membership) -> Self {
         const { assert!(size_of::<T>() > 0, "elements without bytes cannot be paged out") };
@@ -81,22 +90,19 @@ impl<T> Handle<T> {
     /// Bytes of the payload.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        units::to_usize(self.membership.len_bytes)
+        units::to_usize(self.membership.len_bytes())
     }
 
     /// Whether the payload has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.membership.len_bytes == 0
+        self.membership.len_bytes() == 0
     }
 
     /// Where the payload lives.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        match self.body {
-            Body::File(_) | Body::Kept(_) => Backend::File,
-            Body::Swap(_) => Backend::Swap,
-        }
+        self.body.backend()
     }
 
     /// Whether the system has reported that the device could not write all of a file that the payload lies in. Its bytes may be
@@ -332,12 +338,12 @@ impl<T: Pod> Handle<T> {
             }
             Err(error) => return Err(TakeError::new(error, self)),
         }
-        self.membership.pager.counters.take(self.membership.len_bytes);
+        self.membership.pager.counters.take(self.membership.len_bytes());
         Ok(())
     }
 
     fn read_whole(&self, dst: &mut Vec<T>) -> Result<(), Error> {
-        let whole = Extents::whole(self.membership.len_bytes);
+        let whole = Extents::whole(self.membership.len_bytes());
         dst.try_reserve_exact(self.len())?;
         self.with_payload(true, |payload| destination::append_to(dst, self.len(), |into| payload.read(&whole, into)))
     }
@@ -448,7 +454,7 @@ impl<T: Pod> Handle<T> {
         if let Some(resident) = lent.upgrade() {
             return Ok(resident);
         }
-        let (len_bytes, exclude) = (self.membership.len_bytes, self.membership.pager.exclude_from_core_dumps);
+        let (len_bytes, exclude) = (self.membership.len_bytes(), self.membership.pager.exclude_from_core_dumps);
         let memory = match &self.body {
             Body::File(stored) => ResidentMemory::read::<T>(stored, len_bytes, exclude)?,
             Body::Swap(resident) => ResidentMemory::joined::<T>(&resident.memory, len_bytes, exclude)?,
@@ -462,7 +468,7 @@ impl<T: Pod> Handle<T> {
 
 impl<T: Pod + Send + Sync> Source for Handle<T> {
     fn len_bytes(&self) -> u64 {
-        self.membership.len_bytes
+        self.membership.len_bytes()
     }
 
     fn fill(&self, extent: Extent, whole: Destination<'_>) -> Result<(), Error> {
@@ -482,19 +488,29 @@ impl<T> fmt::Debug for Handle<T> {
 /// That a payload belongs to a pager and is counted there, until it is dropped.
 pub(super) struct Membership {
     pager: Arc<Shared>,
+    /// With [`Self::IN_SWAP`] where that is the backend.
     len_bytes: u64,
 }
 
 impl Membership {
-    pub(super) fn new(pager: Arc<Shared>, len_bytes: u64) -> Self {
-        pager.counters.pageout(len_bytes);
-        Self { pager, len_bytes }
+    /// Set in the length of payloads of the swap backend. None is as long.
+    const IN_SWAP: u64 = 1 << 63;
+
+    pub(super) fn new(pager: Arc<Shared>, backend: Backend, len_bytes: u64) -> Self {
+        pager.counters.pageout(backend, len_bytes);
+        let mark = if backend == Backend::Swap { Self::IN_SWAP } else { 0 };
+        Self { pager, len_bytes: len_bytes | mark }
+    }
+
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes & !Self::IN_SWAP
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.pager.counters.end(self.len_bytes);
+        let backend = if self.len_bytes & Self::IN_SWAP == 0 { Backend::File } else { Backend::Swap };
+        self.pager.counters.end(backend, self.len_bytes());
     }
 }
 

@@ -30,6 +30,8 @@ use bytemuck::Pod;
 #[doc(hidden)]
 pub use batch::{BatchRead, read_batch};
 pub use borrowed::Borrowed;
+#[cfg(feature = "compression")]
+pub use builder::Compression;
 pub use builder::PagerBuilder;
 pub use collector::Collector;
 pub use environment::Environment;
@@ -528,7 +530,8 @@ impl Pager {
     }
 
     fn handle<T>(&self, body: Body, len_bytes: u64) -> Handle<T> {
-        Handle::new(body, Membership::new(Arc::clone(&self.shared), len_bytes))
+        let membership = Membership::new(Arc::clone(&self.shared), body.backend(), len_bytes);
+        Handle::new(body, membership)
     }
 
     /// The handle, if it is of this pager.

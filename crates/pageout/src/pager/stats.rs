@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
+use super::Backend;
 use crate::budget::Account;
 use crate::sync::{AtomicU64, thread_number};
 
@@ -14,7 +15,7 @@ use crate::sync::{AtomicU64, thread_number};
 /// let handle = pager.pageout_vec(vec![0u8; 5_000])?;
 /// handle.read(..100)?;
 /// let stats = pager.stats();
-/// assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes), (1, 5_000, 8_192));
+/// assert_eq!((stats.handles, stats.payload_bytes, stats.stored_bytes, stats.used_bytes), (1, 5_000, 5_000, 8_192));
 /// assert_eq!((stats.pageouts, stats.reads, stats.read_bytes), (1, 1, 100));
 /// # Ok(())
 /// # }
@@ -28,6 +29,9 @@ pub struct PagerStats {
     pub payload_bytes: u64,
     /// Bytes of scratch slots in use. At least the bytes of the file backend's payloads.
     pub used_bytes: u64,
+    /// What the payloads of the file backend take in their slots, after compression. One that is in memory and not written yet
+    /// counts in full.
+    pub stored_bytes: u64,
     /// Upper limit on `used_bytes`; 0 while neither an option nor an open scratch directory decides it.
     pub capacity_bytes: u64,
     /// Bytes of disk space that the scratch files hold, in use or ready for use.
@@ -111,7 +115,12 @@ const LINES: usize = 8;
 
 /// The counters behind [`PagerStats`]. All of them only rise; what exists now is what began and has not ended.
 #[derive(Debug, Default)]
-pub(super) struct Counters([Line; LINES]);
+pub(super) struct Counters {
+    /// Of both backends.
+    all: [Line; LINES],
+    /// Of the swap backend alone.
+    swap: [SwapLine; LINES],
+}
 
 /// The counters of some threads.
 #[derive(Debug, Default)]
@@ -121,6 +130,14 @@ struct Line {
     ended: Tally,
     read: Tally,
     taken: Tally,
+}
+
+/// Bytes of payloads of the swap backend, of some threads.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct SwapLine {
+    begun_bytes: AtomicU64,
+    ended_bytes: AtomicU64,
 }
 
 /// Events and their bytes.
@@ -140,8 +157,12 @@ impl Tally {
 
 impl Counters {
     /// A handle of `len_bytes` begins.
-    pub(super) fn pageout(&self, len_bytes: u64) {
-        self.line().begun.add(len_bytes);
+    pub(super) fn pageout(&self, backend: Backend, len_bytes: u64) {
+        let line = thread_number() % LINES;
+        self.all[line].begun.add(len_bytes);
+        if backend == Backend::Swap {
+            self.swap[line].begun_bytes.fetch_add(len_bytes, Release);
+        }
     }
 
     /// A read brought `len_bytes` back.
@@ -155,29 +176,41 @@ impl Counters {
     }
 
     /// A handle of `len_bytes` ends.
-    pub(super) fn end(&self, len_bytes: u64) {
-        self.line().ended.add(len_bytes);
+    pub(super) fn end(&self, backend: Backend, len_bytes: u64) {
+        let line = thread_number() % LINES;
+        if backend == Backend::Swap {
+            self.swap[line].ended_bytes.fetch_add(len_bytes, Release);
+        }
+        self.all[line].ended.add(len_bytes);
     }
 
     /// Writes the counters into `stats`.
     pub(super) fn fill(&self, stats: &mut PagerStats) {
         // The ends first: each has its beginning among those that are counted after it.
         let (ends, ended_bytes) = self.sum(|line| &line.ended);
+        let swap_ended_bytes = self.sum_swap(|line| &line.ended_bytes);
+        let swap_bytes = self.sum_swap(|line| &line.begun_bytes) - swap_ended_bytes;
         (stats.pageouts, stats.pageout_bytes) = self.sum(|line| &line.begun);
         (stats.handles, stats.payload_bytes) = (stats.pageouts - ends, stats.pageout_bytes - ended_bytes);
+        // A payload of the swap backend may have begun or ended in between.
+        stats.stored_bytes = stats.payload_bytes.saturating_sub(swap_bytes);
         (stats.reads, stats.read_bytes) = self.sum(|line| &line.read);
         (stats.takes, stats.take_bytes) = self.sum(|line| &line.taken);
     }
 
     fn line(&self) -> &Line {
-        &self.0[thread_number() % LINES]
+        &self.all[thread_number() % LINES]
     }
 
     /// Count and bytes of all threads.
     fn sum(&self, tally: impl Fn(&Line) -> &Tally) -> (u64, u64) {
-        self.0
+        self.all
             .iter()
             .map(tally)
             .fold((0, 0), |(count, bytes), tally| (count + tally.count.load(Acquire), bytes + tally.bytes.load(Acquire)))
+    }
+
+    fn sum_swap(&self, bytes: impl Fn(&SwapLine) -> &AtomicU64) -> u64 {
+        self.swap.iter().map(|line| bytes(line).load(Acquire)).sum()
     }
 }
