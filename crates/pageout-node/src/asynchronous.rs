@@ -39,7 +39,7 @@ pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>, stop: &StopRef) -
     let held = Arc::clone(&views);
     let work = move || {
         let chunks: Vec<&[u8]> = views.iter().map(AsRef::as_ref).collect();
-        core.pageout_copy_unless(&chunks, &stop)
+        core.pageout_copy_unless(&chunks, 1, &stop)
     };
     spawn(work, move |handle| {
         drop(held);

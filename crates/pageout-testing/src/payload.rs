@@ -32,6 +32,17 @@ pub fn elements<T: Pod>(len: usize, seed: u64) -> Vec<T> {
     vec
 }
 
+/// Elements that become shorter when they are compressed: as 64-bit words they grow slowly. They differ from place to place and from
+/// seed to seed.
+pub fn columns<T: Pod>(len: usize, seed: u64) -> Vec<T> {
+    let mut vec = elements::<T>(len, seed);
+    for (position, word) in (0u64..).zip(bytemuck::cast_slice_mut::<T, u8>(&mut vec).chunks_mut(8)) {
+        let value = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24 ^ (position * 8 + u64::from(word[0] & 7));
+        word.copy_from_slice(&value.to_le_bytes()[..word.len()]);
+    }
+    vec
+}
+
 fn pattern() -> Vec<u8> {
     let mut bytes = vec![0; PERIOD];
     let mut state = 0x2545_f491_4f6c_dd1du64;

@@ -280,6 +280,21 @@ impl Error {
         }
     }
 
+    /// The same error of a call that had claimed so many bytes of slots before, of which nothing is in use any more.
+    #[cfg(feature = "compression")]
+    pub(crate) fn with_claimed(mut self, bytes: u64) -> Self {
+        if let Self::Capacity(facts) | Self::System { space: Some(facts), .. } = &mut self {
+            facts.requested_bytes += bytes;
+            facts.used_bytes = facts.used_bytes.saturating_sub(bytes);
+        }
+        self
+    }
+
+    /// Whether it ended because it was to stop.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.raw_os_error() == Some(libc::ECANCELED)
+    }
+
     /// Memory for the pager's own bookkeeping, or for a result, could not be had.
     pub(crate) fn out_of_memory() -> Self {
         Failure::new("malloc", libc::ENOMEM).into()

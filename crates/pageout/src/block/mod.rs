@@ -15,7 +15,7 @@ pub(crate) use checksum::Checksums;
 pub(crate) use proof::Proof;
 #[cfg(feature = "encryption")]
 pub(crate) use seal::{Sealed, Sealer};
-#[cfg(feature = "encryption")]
+#[cfg(any(feature = "compression", feature = "encryption"))]
 pub(crate) use unread::Unread;
 
 use crate::units::KIB;

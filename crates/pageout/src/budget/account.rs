@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{Budget, MemoryBudget};
-use crate::payload::Protection;
+use crate::payload::Packing;
 use crate::store::Store;
 use crate::sync::{AtomicBool, AtomicU64, OnceLock, UnsizedArc};
 
@@ -12,7 +12,7 @@ pub(crate) struct Account {
     budget: UnsizedArc<Budget>,
     /// The pager's, once it is open.
     store: OnceLock<UnsizedArc<Store>>,
-    pub(super) protection: Protection,
+    pub(super) packing: Packing,
     pub(super) exclude: bool,
     is_closed: AtomicBool,
     resident_bytes: AtomicU64,
@@ -38,11 +38,11 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl Account {
-    pub(crate) fn open(budget: &MemoryBudget, protection: Protection, exclude: bool) -> UnsizedArc<Self> {
+    pub(crate) fn open(budget: &MemoryBudget, packing: Packing, exclude: bool) -> UnsizedArc<Self> {
         let account = UnsizedArc::new(Self {
             budget: UnsizedArc::clone(budget.inner()),
             store: OnceLock::new(),
-            protection,
+            packing,
             exclude,
             is_closed: AtomicBool::new(false),
             resident_bytes: AtomicU64::new(0),

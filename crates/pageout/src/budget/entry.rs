@@ -88,6 +88,13 @@ impl OnDisk {
         }
     }
 
+    /// Counts what compression saves of the copy, or does not any more.
+    pub(super) fn count_saved(&self, is_counted: bool) {
+        if let Some(stored) = self.stored() {
+            stored.count_saved(is_counted);
+        }
+    }
+
     /// A share of the copy, to read from it without the lock. One that nobody reads needs no allocation of its own.
     pub(super) fn share(&mut self) -> Option<UnsizedArc<Stored>> {
         *self = match std::mem::replace(self, Self::Unwritten(None, None)) {

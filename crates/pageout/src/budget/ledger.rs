@@ -279,7 +279,7 @@ impl Ledger {
         let entry = self.entry(id);
         let was_dirty_bytes = entry.dirty_bytes();
         // Without checksums nobody could tell.
-        if entry.account().is_some_and(|account| account.protection.verifies()) {
+        if entry.account().is_some_and(|account| account.packing.protection.verifies()) {
             entry.set(Flag::Suspect, true);
         }
         entry.set(Flag::Exposed, false);
@@ -467,6 +467,7 @@ impl Ledger {
         if is_written {
             entry.set(Flag::Written, true);
         }
+        copy.count_saved(!entry.is(Flag::Freed));
         entry.copy = copy;
         let is_clean = entry.is_clean();
         self.dirty_bytes -= if is_clean { self.entry(id).bytes() } else { 0 };

@@ -328,6 +328,7 @@ impl Drop for Ticket {
         let mut ledger = self.budget().lock();
         let entry = ledger.entry(self.id);
         entry.set(Flag::Freed, true);
+        entry.copy.count_saved(false);
         entry.stop();
         // Whoever looks at lent memory is gone, or has closed the pager; and what holds it may wait for the end of its owner.
         let is_lent = entry.memory.as_ref().is_some_and(|memory| memory.memory.key().is_some());
@@ -386,7 +387,7 @@ impl Ticket {
                 // Somebody copies from it: a matter of moments.
                 drop(ledger);
                 yield_now();
-            } else if self.account.protection.verifies() && matches!(entry.copy, OnDisk::Unwritten(_, None)) {
+            } else if self.account.packing.protection.verifies() && matches!(entry.copy, OnDisk::Unwritten(_, None)) {
                 let resident = UnsizedArc::clone(resident);
                 drop(ledger);
                 self.remember(&resident)?;

@@ -328,7 +328,7 @@ fn written_at(
 ) -> Result<Outcome, Error> {
     match write(account, memory, place, before.as_deref(), stop) {
         Ok(copy) => Ok(Outcome { copy, is_written: true, failure: None }),
-        Err((error, place)) if is_stopped(&error) => Ok(unwritten(Some(place), before.take(), None)),
+        Err((error, place)) if error.is_cancelled() => Ok(unwritten(Some(place), before.take(), None)),
         Err((error, place)) => {
             account.store().discard(place);
             Err(error)
@@ -348,8 +348,9 @@ fn write(
     before: Option<&Checksums>,
     stop: &AtomicBool,
 ) -> Result<OnDisk, (Error, Place)> {
-    let (chunks, len_bytes) = (memory.memory.chunks(), memory.memory.len_bytes());
-    let stored = Stored::write(account.store(), place, chunks, len_bytes, &account.protection, stop)?;
+    let payload = &memory.memory;
+    let (chunks, len_bytes, element_bytes) = (payload.chunks(), payload.len_bytes(), payload.element_bytes());
+    let stored = Stored::write(account.store(), place, chunks, len_bytes, element_bytes, &account.packing, stop)?;
     if is_changed(&stored, memory, before) {
         count(&account.counters.changed_borrows);
     }
@@ -363,8 +364,4 @@ fn is_changed(stored: &Stored, memory: &ResidentMemory, before: Option<&Checksum
         Some(written) => written != before,
         None => payload::checksums(memory.memory.chunks(), stored.len_bytes()).is_ok_and(|now| now != *before),
     })
-}
-
-fn is_stopped(error: &Error) -> bool {
-    error.raw_os_error() == Some(libc::ECANCELED)
 }

@@ -21,10 +21,9 @@ pub(super) struct Coder {
     /// The whole numbers that the decimals of a frame are.
     integers: Box<[u8]>,
     encoded: Box<[u8]>,
-    /// For planes of an element's bytes.
-    table: CompressTable,
-    /// For frames in one plane: it finds matches of five bytes and no shorter ones, which is faster there, and as small.
-    long_table: CompressTable,
+    /// One for planes of an element's bytes; and one for frames in one plane: it finds matches of five bytes and no shorter ones, which
+    /// is faster there, and as small.
+    tables: Box<[CompressTable]>,
     /// Whether something may be left in what decoding does not use.
     has_encoded: bool,
 }
@@ -36,8 +35,7 @@ impl Coder {
             between: zeros(FRAME_BYTES)?,
             integers: zeros(FRAME_BYTES)?,
             encoded: zeros(ENCODED_BYTES_MAX)?,
-            table: CompressTable::small(),
-            long_table: CompressTable::large(),
+            tables: tables()?,
             has_encoded: false,
         })
     }
@@ -54,14 +52,14 @@ impl Coder {
     /// Encodes a frame in this form; the length, where that pays.
     pub(super) fn encoded_len(&mut self, frame: &[u8], form: Form) -> Option<usize> {
         self.has_encoded = true;
-        let Self { planes, between, integers, encoded, table, long_table, .. } = self;
+        let Self { planes, between, integers, encoded, tables, .. } = self;
         let (elements, tail) = frame.split_at(form.whole_elements(frame.len()));
         if elements.is_empty() {
             return None;
         }
         let (head, numbers) = Head::of(form, elements, &mut integers[..elements.len()])?;
         let planes = head.apply(numbers, between, planes);
-        let table = if form.is_shuffled() { table } else { long_table };
+        let table = &mut tables[usize::from(!form.is_shuffled())];
         let mut end = head.write(encoded);
         for plane in planes.chunks_exact(form.plane_bytes(elements.len())) {
             end += plane::encode(plane, &mut encoded[end..], table);
@@ -99,7 +97,7 @@ impl Coder {
         overwrite(&mut self.planes);
         overwrite(&mut self.between);
         if std::mem::take(&mut self.has_encoded) {
-            for table in [&mut self.table, &mut self.long_table] {
+            for table in &mut self.tables {
                 // LZ4 clears its table before it begins.
                 compress_into_with_table(&[], &mut self.encoded, table).expect("room for nothing");
                 black_box(table);
@@ -112,14 +110,23 @@ impl Coder {
     /// Whether nothing is left of any frame.
     #[cfg(test)]
     pub(super) fn is_wiped(&self) -> bool {
-        let Self { planes, between, integers, encoded, table, long_table, has_encoded: _ } = self;
-        let tables = [table, long_table].map(|table| match table {
+        let Self { planes, between, integers, encoded, tables, has_encoded: _ } = self;
+        let mut tables = tables.iter().map(|table| match table {
             CompressTable::Small(table) => format!("{table:?}").replace("HashTable4KU16", ""),
             CompressTable::Large(table) => format!("{table:?}").replace("HashTable4K", ""),
         });
         [planes, between, integers, encoded].into_iter().all(|bytes| bytes.iter().all(|&byte| byte == 0))
-            && tables.iter().all(|table| !table.contains(|digit| ('1'..='9').contains(&digit)))
+            && tables.all(|table| !table.contains(|digit| ('1'..='9').contains(&digit)))
     }
+}
+
+/// Without the feature `alloc` of LZ4 its tables lie where they are put, in memory that may be refused.
+fn tables() -> Result<Box<[CompressTable]>, TryReserveError> {
+    let mut tables = Vec::new();
+    tables.try_reserve_exact(2)?;
+    tables.push(CompressTable::small());
+    tables.push(CompressTable::large());
+    Ok(tables.into_boxed_slice())
 }
 
 /// Zeros in all of `bytes`, which the compiler has to believe are read.

@@ -17,7 +17,7 @@
 //!   one that has its length is not encoded.
 //! - **What looks random is not tried**: 256 bytes of a frame say so in a tenth of a microsecond, 128 of a plane. Bytes that are all equally
 //!   frequent, and repeat in long sequences only, are taken for random: they stay as they are.
-//! - **Memory**: a [`Workspace`] has 45 KiB, whatever the payload; encoding and decoding allocate nothing. What it worked on stays
+//! - **Memory**: a [`Workspace`] has 53 KiB, whatever the payload; encoding and decoding allocate nothing. What it worked on stays
 //!   in it until the next frame, or [`Workspace::wipe`].
 //! - **Hostile input**: [`Workspace::decode`] accepts any bytes. It returns [`Corrupt`] or fills the frame, with bytes that may be
 //!   wrong: that they are what was written is the business of checksums or tags, which are verified first. It does not panic,
@@ -44,6 +44,7 @@ use std::ops::Range;
 
 use coder::Coder;
 
+use crate::block::Unread;
 use crate::units::{self, KIB};
 
 pub use form::Form;
@@ -122,11 +123,9 @@ impl Workspace {
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Layout, E> {
         let mut layout = Layout::new(len_bytes)?;
-        let mut pieces = sample::Pieces::new(slices);
-        let mut remaining_bytes = units::to_usize(len_bytes);
-        while remaining_bytes > 0 {
-            let frame = pieces.next(FRAME_BYTES.min(remaining_bytes), &mut self.gathered);
-            remaining_bytes -= frame.len();
+        let mut payload = Unread::new(slices, len_bytes);
+        while payload.remaining_bytes() > 0 {
+            let frame = payload.next(FRAME_BYTES.min(payload.remaining_bytes()), &mut self.gathered);
             let encoded = encode(&mut self.coder, frame, form);
             layout.push(encoded.len());
             put(encoded)?;
@@ -172,6 +171,22 @@ impl Workspace {
         }
         assert!(into.is_empty(), "{} bytes more than wanted", into.len());
         Ok(())
+    }
+
+    /// A frame of `frame_bytes`, decoded as by [`Self::decode`]; one that is stored as it is where it lies.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    ///
+    /// # Panics
+    /// As [`Self::decode`].
+    pub fn decoded<'a>(&'a mut self, encoded: &'a [u8], frame_bytes: usize) -> Result<&'a [u8], Corrupt> {
+        if encoded.len() == frame_bytes {
+            return Ok(encoded);
+        }
+        let frame = &mut self.gathered[..frame_bytes];
+        self.coder.decode(encoded, frame)?;
+        Ok(frame)
     }
 
     /// Decodes what [`Self::encode`] has made of a frame of the length of `frame`, and fills that.

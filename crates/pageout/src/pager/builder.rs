@@ -8,7 +8,7 @@ use super::stats::Counters;
 use super::{AtomicBackend, Backend, Environment, Pager, Shared};
 use crate::budget::{Account, MemoryBudget, Resident};
 use crate::error::Error;
-use crate::payload::Protection;
+use crate::payload::{Packing, Protection};
 use crate::store::StoreOptions;
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc};
 #[cfg(feature = "addon-internals")]
@@ -228,8 +228,8 @@ impl PagerBuilder {
             return Err(Error::Option { name: "exclude_from_core_dumps", problem: "cannot be had on this system".to_owned() });
         }
         let scratch_dir = self.scratch_dir.take();
-        let protection = self.protection()?;
-        let pager = self.assemble(protection);
+        let packing = self.packing()?;
+        let pager = self.assemble(packing);
         if let Some(root) = scratch_dir {
             pager.set_scratch_dir(root)?;
         }
@@ -242,27 +242,30 @@ impl PagerBuilder {
         (self, scratch_dir)
     }
 
-    /// How payloads are protected on the disk.
+    /// What is done to payloads on their way to the disk.
     #[cfg_attr(not(feature = "encryption"), allow(clippy::unnecessary_wraps, reason = "drawing a key can fail"))]
-    fn protection(&self) -> Result<Protection, Error> {
+    fn packing(&self) -> Result<Packing, Error> {
+        let protection = Protection::of(self.integrity);
         #[cfg(feature = "encryption")]
-        if self.encryption {
-            return Protection::sealed();
+        let protection = if self.encryption { Protection::sealed()? } else { protection };
+        #[cfg(feature = "compression")]
+        if self.compression == Compression::Lz4 {
+            return Ok(Packing::compressed(protection));
         }
-        Ok(Protection::of(self.integrity))
+        Ok(Packing::new(protection))
     }
 
-    fn assemble(self, protection: Protection) -> Pager {
+    fn assemble(self, packing: Packing) -> Pager {
         let budget = match self.resident {
             Resident::Bytes(0) => None,
             resident => Some(MemoryBudget::new(resident)),
         };
-        let account = budget.map(|budget| Account::open(&budget, protection.clone(), self.exclude_from_core_dumps));
+        let account = budget.map(|budget| Account::open(&budget, packing.clone(), self.exclude_from_core_dumps));
         Pager {
             shared: Arc::new(Shared {
                 device: self.device,
                 store_options: self.store,
-                protection,
+                packing,
                 exclude_from_core_dumps: self.exclude_from_core_dumps,
                 backend: AtomicBackend::new(self.backend),
                 store: OnceLock::new(),
@@ -278,6 +281,6 @@ impl PagerBuilder {
 impl Pager {
     /// A pager with the default options, which opens nothing before the first pageout.
     pub(crate) fn with_defaults() -> Self {
-        PagerBuilder::default().assemble(Protection::Checksums)
+        PagerBuilder::default().assemble(Packing::new(Protection::Checksums))
     }
 }

@@ -9,12 +9,10 @@ use bytemuck::Pod;
 use super::handle::Body;
 use super::{Handle, NEVER, Pager};
 use crate::error::Error;
-use crate::payload::Stored;
+use crate::payload::{PIECE_BYTES, Stored};
 use crate::units;
 
-/// Bytes of one piece: what a collector holds in memory at most. Long enough that a write costs what its bytes cost, and a
-/// slot of its own.
-const PIECE_BYTES: u32 = 4 << 20;
+/// Bytes of one piece: what a collector holds in memory at most.
 const PIECE: usize = units::index(PIECE_BYTES);
 /// Bytes that [`Collector::extend`] gathers before it appends them.
 const BLOCK: usize = units::to_usize(16 * units::KIB);
@@ -80,12 +78,13 @@ pub struct Collector<T = u64> {
     staged: Vec<u8>,
     /// Why elements of an iterator are missing.
     failed: Option<Error>,
+    element_bytes: usize,
     elements: PhantomData<fn(T)>,
 }
 
 impl<T: Pod> Collector<T> {
-    pub(super) fn new(pager: Pager) -> Self {
-        Self { pager, pieces: Vec::new(), staged: Vec::new(), failed: None, elements: PhantomData }
+    pub(super) fn new(pager: Pager, element_bytes: usize) -> Self {
+        Self { pager, pieces: Vec::new(), staged: Vec::new(), failed: None, element_bytes, elements: PhantomData }
     }
 
     /// Bytes that were appended since the last [`Self::finish`].
@@ -163,7 +162,7 @@ impl<T: Pod> Collector<T> {
         if !self.staged.is_empty() {
             self.put(&[])?;
         }
-        Stored::join(&mut self.pieces, PIECE_BYTES)
+        Stored::join(&mut self.pieces)
     }
 
     /// Puts out a piece of the staged bytes and what follows them.
@@ -175,7 +174,8 @@ impl<T: Pod> Collector<T> {
     fn stored(&self, chunks: &[&[u8]]) -> Result<Stored, Error> {
         let len_bytes = chunks.iter().map(|chunk| units::to_u64(chunk.len())).sum();
         let bytes = chunks.iter().copied();
-        let stored = Stored::pageout(self.pager.store()?, bytes, len_bytes, &self.pager.shared.protection, &NEVER);
+        let (store, packing) = (self.pager.store()?, &self.pager.shared.packing);
+        let stored = Stored::pageout(store, bytes, len_bytes, self.element_bytes, packing, &NEVER);
         stored.map_err(|error| self.pager.with_payloads(error))
     }
 

@@ -47,7 +47,7 @@ pub use stats::PagerStats;
 
 use crate::budget::{Account, ResidentMemory};
 use crate::error::Error;
-use crate::payload::{Memory, Protection, Stored};
+use crate::payload::{Memory, Packing, Stored};
 use crate::store::{Store, StoreOptions};
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc, lock};
 use crate::sys::{Device, memory};
@@ -116,7 +116,7 @@ pub struct Pager {
 pub(crate) struct Shared {
     device: UnsizedArc<dyn Device>,
     store_options: StoreOptions,
-    protection: Protection,
+    packing: Packing,
     exclude_from_core_dumps: bool,
     backend: AtomicBackend,
     /// The scratch directory, opened by the first call that needs it.
@@ -153,7 +153,7 @@ impl Drop for Shared {
         if let Some(store) = self.store.get() {
             store.close();
         }
-        self.protection.forget();
+        self.packing.protection.forget();
     }
 }
 
@@ -262,7 +262,7 @@ impl Pager {
                 if let Some(account) = &self.shared.account {
                     return self.admit(account, chunks, len_bytes);
                 }
-                let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
+                let handle = self.store_chunks(chunks, len_bytes, size_of::<T>(), &NEVER)?;
                 chunks.iter_mut().for_each(Vec::clear);
                 Ok(handle)
             }
@@ -276,7 +276,7 @@ impl Pager {
         let capacity_bytes = || chunks.iter().map(|chunk| units::to_u64(chunk.capacity() * size_of::<T>())).sum();
         let held_bytes = if is_copied { len_bytes } else { capacity_bytes() };
         let Ok(room) = account.room(held_bytes) else {
-            let handle = self.store_chunks(chunks, len_bytes, &NEVER)?;
+            let handle = self.store_chunks(chunks, len_bytes, size_of::<T>(), &NEVER)?;
             chunks.fill_with(Vec::new);
             return Ok(handle);
         };
@@ -307,30 +307,43 @@ impl Pager {
     /// # Errors
     /// As [`Self::pageout`].
     pub fn pageout_copy<T: Pod>(&self, chunks: &[&[T]]) -> Result<Handle<T>, Error> {
-        self.copy_unless(chunks, &NEVER)
+        self.copy_unless(chunks, size_of::<T>(), &NEVER)
     }
 
-    /// As [`Self::pageout_copy`], ending soon with ECANCELED after `stop` became true.
+    /// As [`Self::pageout_copy`] of bytes that are elements of `element_bytes` each, ending soon with ECANCELED after `stop` became
+    /// true.
     ///
     /// # Errors
     /// As [`Self::pageout`], and ECANCELED.
     #[cfg(feature = "addon-internals")]
     #[doc(hidden)]
-    pub fn pageout_copy_unless<T: Pod>(&self, chunks: &[&[T]], stop: &AtomicBool) -> Result<Handle<T>, Error> {
-        self.copy_unless(chunks, stop)
+    pub fn pageout_copy_unless<T: Pod>(
+        &self,
+        chunks: &[&[T]],
+        element_bytes: usize,
+        stop: &AtomicBool,
+    ) -> Result<Handle<T>, Error> {
+        self.copy_unless(chunks, element_bytes, stop)
     }
 
-    fn copy_unless<T: Pod>(&self, chunks: &[&[T]], stop: &AtomicBool) -> Result<Handle<T>, Error> {
+    fn copy_unless<T: Pod>(&self, chunks: &[&[T]], element_bytes: usize, stop: &AtomicBool) -> Result<Handle<T>, Error> {
         self.shared.check_open()?;
         match total_bytes(chunks)? {
             0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
-            len_bytes => self.store_chunks(chunks, len_bytes, stop),
+            len_bytes => self.store_chunks(chunks, len_bytes, element_bytes, stop),
         }
     }
 
     /// Begins a payload of the file backend whose chunks come one after the other.
     pub fn collector<T: Pod>(&self) -> Collector<T> {
-        Collector::new(self.clone())
+        Collector::new(self.clone(), size_of::<T>())
+    }
+
+    /// The same of bytes that are elements of `element_bytes` each.
+    #[cfg(feature = "addon-internals")]
+    #[doc(hidden)]
+    pub fn collector_of(&self, element_bytes: usize) -> Collector<u8> {
+        Collector::new(self.clone(), element_bytes)
     }
 
     /// Appends `len` elements from element `offset` on to `dst`, which keeps what it has. [`Handle::read`] makes a vector.
@@ -446,6 +459,7 @@ impl Pager {
     /// # Errors
     /// [`Error::System`] when the device failed; a file system that only cannot take space back is no error.
     pub fn trim(&self) -> Result<(), Error> {
+        self.shared.packing.trim();
         self.shared.store.get().map_or(Ok(()), |store| store.trim())
     }
 
@@ -472,7 +486,7 @@ impl Pager {
             store.close();
         }
         // Behind that: nothing that is sealed from here on is written.
-        self.shared.protection.forget();
+        self.shared.packing.protection.forget();
     }
 
     /// What the pager holds and has done, at this moment.
@@ -482,6 +496,7 @@ impl Pager {
         let capacity_bytes = self.shared.store_options.capacity_bytes.unwrap_or(0);
         let mut stats = PagerStats { capacity_bytes, swap_bytes, swap_free_bytes, ..PagerStats::default() };
         self.shared.counters.fill(&mut stats);
+        stats.stored_bytes = stats.stored_bytes.saturating_sub(self.shared.packing.saved_bytes());
         if let Some(account) = &self.shared.account {
             stats.fill_residents(account);
         }
@@ -501,16 +516,23 @@ impl Pager {
         stats
     }
 
-    fn store_chunks<T: Pod, C: AsRef<[T]>>(&self, chunks: &[C], len_bytes: u64, stop: &AtomicBool) -> Result<Handle<T>, Error> {
+    fn store_chunks<T: Pod, C: AsRef<[T]>>(
+        &self,
+        chunks: &[C],
+        len_bytes: u64,
+        element_bytes: usize,
+        stop: &AtomicBool,
+    ) -> Result<Handle<T>, Error> {
         let store = self.store()?;
         let bytes = chunks.iter().map(|chunk| bytemuck::cast_slice(chunk.as_ref()));
-        let stored = Stored::pageout(store, bytes, len_bytes, &self.shared.protection, stop);
+        let stored = Stored::pageout(store, bytes, len_bytes, element_bytes, &self.shared.packing, stop);
         let stored = stored.map_err(|error| self.with_payloads(error))?;
         self.stored(stored, len_bytes)
     }
 
     /// The handle of a payload that is written.
     fn stored<T>(&self, stored: Stored, len_bytes: u64) -> Result<Handle<T>, Error> {
+        stored.count_saved(true);
         let body = match &self.shared.account {
             Some(account) => Body::Kept(account.admit_stored(stored)?),
             None => Body::File(stored),

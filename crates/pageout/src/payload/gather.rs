@@ -21,14 +21,85 @@ const RUN_BYTES_MAX: u64 = 64 * KIB;
 /// A run, and the pages it begins and ends in.
 const BUFFER_BYTES: usize = units::to_usize(RUN_BYTES_MAX + 2 * PAGE_BYTES);
 
+/// A payload of which extents are read in runs.
+pub(super) trait Runs: Copy {
+    /// Whether an extent that ends at `end` and one that begins at `start` are read as one.
+    fn is_near(self, end: u64, start: u64) -> bool;
+
+    /// Whether a span, which is not empty, is read with one call.
+    fn is_in_one_slot(self, span: &Range<u64>) -> bool;
+
+    /// Fills `into`, which is as long as `extent`, with its bytes. Says whether they came; from the device they always do.
+    ///
+    /// # Errors
+    /// What kept the bytes from being read whole and verified.
+    fn read(self, extent: Extent, into: Destination<'_>, source: Source) -> Result<bool, Error>;
+
+    /// Calls `use_it` with bytes that hold those of `span`, which is in one slot, in order, and where in the payload they begin; by way
+    /// of `buffer`, which is always empty. Says whether they came.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_around(
+        self,
+        span: &Range<u64>,
+        buffer: &mut Vec<u8>,
+        source: Source,
+        use_it: impl FnMut(u64, &[u8]),
+    ) -> Result<bool, Error>;
+
+    /// Starts bringing all that is `wanted` into memory.
+    fn prefetch(self, wanted: impl Iterator<Item = Range<u64>>);
+}
+
+impl Runs for Pages<'_> {
+    fn is_near(self, end: u64, start: u64) -> bool {
+        are_near_pages(end, start)
+    }
+
+    fn is_in_one_slot(self, span: &Range<u64>) -> bool {
+        self.is_in_one_slot(span)
+    }
+
+    fn read(self, extent: Extent, into: Destination<'_>, source: Source) -> Result<bool, Error> {
+        range::read(self, extent, into, source)
+    }
+
+    fn read_around(
+        self,
+        span: &Range<u64>,
+        buffer: &mut Vec<u8>,
+        source: Source,
+        mut use_it: impl FnMut(u64, &[u8]),
+    ) -> Result<bool, Error> {
+        let wanted = self.segments(span.clone()).next().expect("a run has bytes");
+        let pages = self.around(&wanted);
+        let Range { start, end } = pages.payload;
+        buffer.try_reserve_exact(BUFFER_BYTES)?;
+        let room = &mut buffer.spare_capacity_mut()[..units::to_usize(end - start)];
+        destination::with_buffer(room, |all| {
+            let mut all = [all];
+            let is_complete = self.fetch(&pages, &mut all, source)?;
+            if is_complete {
+                use_it(start, all[0].filled());
+            }
+            Ok(is_complete)
+        })
+    }
+
+    fn prefetch(self, wanted: impl Iterator<Item = Range<u64>>) {
+        self.prefetch(wanted);
+    }
+}
+
 /// Fills `whole` with the extents in request order: first the runs that are in the page cache, then the others.
 ///
 /// # Errors
 /// What kept the bytes from being read whole and verified.
-pub(super) fn read(payload: Pages<'_>, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
+pub(super) fn read(payload: impl Runs, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
     let mut reader = Reader::new(payload, extents.requested(), whole)?;
     let mut missed: Vec<ReadRun<'_>> = Vec::new();
-    for run in runs(extents, |span| is_short(payload, span)) {
+    for run in runs(extents, payload) {
         if !reader.read(&run, Source::PageCache)? {
             missed.try_reserve(1)?;
             missed.push(run);
@@ -46,9 +117,9 @@ pub(super) fn read(payload: Pages<'_>, extents: &Extents, whole: Destination<'_>
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn read_cached(payload: Pages<'_>, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
+pub(super) fn read_cached(payload: impl Runs, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
     let mut reader = Reader::new(payload, extents.requested(), whole)?;
-    for run in runs(extents, |span| is_short(payload, span)) {
+    for run in runs(extents, payload) {
         if !reader.read(&run, Source::PageCache)? {
             return Ok(false);
         }
@@ -66,14 +137,14 @@ struct ReadRun<'a> {
 }
 
 /// Cuts the extents into runs, by ascending start.
-fn runs(extents: &Extents, is_short: impl Fn(&Range<u64>) -> bool) -> impl Iterator<Item = ReadRun<'_>> {
+fn runs<R: Runs>(extents: &Extents, payload: R) -> impl Iterator<Item = ReadRun<'_>> {
     let (requested, mut rest) = (extents.requested(), extents.ascending());
     std::iter::from_fn(move || {
         let mut span = requested[units::index(*rest.first()?)].range();
         let mut count = 1;
         while let Some(&next) = rest.get(count) {
             let next = requested[units::index(next)];
-            if !is_near(span.end, next.start) || !is_short(&(span.start..next.end())) {
+            if !payload.is_near(span.end, next.start) || !is_short(payload, &(span.start..next.end())) {
                 break;
             }
             (span.end, count) = (next.end(), count + 1);
@@ -84,29 +155,29 @@ fn runs(extents: &Extents, is_short: impl Fn(&Range<u64>) -> bool) -> impl Itera
     })
 }
 
-/// Whether an extent that ends at `end` and one that begins at `start` are read as one.
-fn is_near(end: u64, start: u64) -> bool {
+/// Whether the pages of an extent that ends at `end` and of one that begins at `start` are close.
+pub(super) fn are_near_pages(end: u64, start: u64) -> bool {
     units::round_down(start, PAGE_BYTES) <= end.next_multiple_of(PAGE_BYTES) + GAP_BYTES_MAX
 }
 
 /// Whether a span fits the buffer, and is read with one call: short, and in one slot.
-fn is_short(payload: Pages<'_>, span: &Range<u64>) -> bool {
+fn is_short(payload: impl Runs, span: &Range<u64>) -> bool {
     span.end - span.start <= RUN_BYTES_MAX && payload.is_in_one_slot(span)
 }
 
 /// Reads runs into the destinations of their extents.
-struct Reader<'a, 'd> {
-    payload: Pages<'a>,
+struct Reader<'a, 'd, R> {
+    payload: R,
     requested: &'a [Extent],
     /// The destination of each extent.
     parts: Vec<Destination<'d>>,
-    /// Memory for the pages of a run of several extents; always empty, only its spare capacity is used.
+    /// See [`Runs::read_around`].
     buffer: Vec<u8>,
 }
 
-impl<'a, 'd> Reader<'a, 'd> {
+impl<'a, 'd, R: Runs> Reader<'a, 'd, R> {
     /// A reader of `requested` into `whole`, which is as long as all of them together.
-    fn new(payload: Pages<'a>, requested: &'a [Extent], mut whole: Destination<'d>) -> Result<Self, Error> {
+    fn new(payload: R, requested: &'a [Extent], mut whole: Destination<'d>) -> Result<Self, Error> {
         let mut parts: Vec<Destination<'d>> = Vec::new();
         parts.try_reserve_exact(requested.len())?;
         parts.extend(requested.iter().map(|extent| whole.split_front(units::to_usize(extent.len_bytes))));
@@ -127,34 +198,25 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Reads a single extent, straight into its destination.
     fn read_alone(&mut self, position: u32, source: Source) -> Result<bool, Error> {
         let (payload, extent) = (self.payload, self.requested[units::index(position)]);
-        self.parts[units::index(position)].try_fill(|into| range::read(payload, extent, into, source))
+        self.parts[units::index(position)].try_fill(|into| payload.read(extent, into, source))
     }
 
     /// Reads several extents by way of the buffer.
     fn read_together(&mut self, run: &ReadRun<'_>, source: Source) -> Result<bool, Error> {
         let Self { payload, requested, parts, buffer } = self;
-        let wanted = payload.segments(run.span.clone()).next().expect("a run has bytes");
-        let pages = payload.around(&wanted);
-        let Range { start, end } = pages.payload;
-        buffer.try_reserve_exact(BUFFER_BYTES)?;
-        let room = &mut buffer.spare_capacity_mut()[..units::to_usize(end - start)];
-        destination::with_buffer(room, |all| {
-            let mut all = [all];
-            if !payload.fetch(&pages, &mut all, source)? {
-                return Ok(false);
-            }
-            hand_out(requested, parts, run.positions, start, all[0].filled());
-            Ok(true)
-        })
+        payload.read_around(&run.span, buffer, source, |start, bytes| hand_out(requested, parts, run.positions, start, bytes))
     }
 }
 
-/// Copies the extents of a run out of its bytes, which begin at `start`.
+/// Copies what the extents of a run have of its bytes, which begin at `start`.
 fn hand_out(requested: &[Extent], parts: &mut [Destination<'_>], positions: &[u32], start: u64, bytes: &[u8]) {
+    let end = start + units::to_u64(bytes.len());
     for position in positions.iter().copied().map(units::index) {
         let extent = requested[position];
-        let first = units::to_usize(extent.start - start);
-        parts[position].append(&bytes[first..][..units::to_usize(extent.len_bytes)]);
+        let (first, last) = (extent.start.max(start), extent.end().min(end));
+        if first < last {
+            parts[position].append(&bytes[units::to_usize(first - start)..units::to_usize(last - start)]);
+        }
     }
 }
 
@@ -182,7 +244,7 @@ mod tests {
         let piece_bytes = u32::try_from(slot_bytes).expect("no more than the largest slot has");
         let place = Place::of_pieces(Vec::new(), piece_bytes);
         let payload = Pages::new(&place, &Proof::NONE, u64::MAX);
-        runs(extents, |span| is_short(payload, span)).map(look).collect()
+        runs(extents, payload).map(look).collect()
     }
 
     /// The plan by plain lists: an extent joins the run before it unless two pages or more, which nobody wants, lie between

@@ -21,6 +21,11 @@ pub trait Chunk: Any + Send + Sync {
     /// The piece.
     fn bytes(&self) -> &[u8];
 
+    /// Bytes of one of its elements.
+    fn element_bytes(&self) -> usize {
+        1
+    }
+
     /// What stands for the memory with its owner, where somebody lends it.
     fn key(&self) -> Option<u64> {
         None
@@ -37,6 +42,10 @@ impl<T: Pod> Chunk for PlainVec<T> {
     fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)
     }
+
+    fn element_bytes(&self) -> usize {
+        size_of::<T>()
+    }
 }
 
 /// A vector whose pages are kept out of core dumps, and go back to the system when it is dropped.
@@ -45,6 +54,10 @@ struct ExcludedVec<T: Pod>(PlainVec<T>);
 impl<T: Pod> Chunk for ExcludedVec<T> {
     fn bytes(&self) -> &[u8] {
         self.0.bytes()
+    }
+
+    fn element_bytes(&self) -> usize {
+        size_of::<T>()
     }
 }
 
@@ -209,6 +222,11 @@ impl Memory {
             Chunks::One(only) => units::to_u64(only.bytes().len()),
             Chunks::Many(pieces) => pieces.ends.last().copied().unwrap_or(0),
         }
+    }
+
+    /// Bytes of one of its elements.
+    pub(crate) fn element_bytes(&self) -> usize {
+        self.list().first().map_or(1, |chunk| chunk.element_bytes())
     }
 
     /// All chunks, in order.

@@ -39,6 +39,16 @@ impl Protection {
         !matches!(self, Self::Nothing)
     }
 
+    /// Whether they are encrypted.
+    #[cfg(feature = "compression")]
+    pub(super) fn is_sealed(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Checksums => false,
+            #[cfg(feature = "encryption")]
+            Self::Sealed(_) => true,
+        }
+    }
+
     /// The pager is closed: keys are overwritten.
     pub(crate) fn forget(&self) {
         match self {

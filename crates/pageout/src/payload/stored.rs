@@ -1,15 +1,15 @@
-//! A payload in slots of the scratch files, its checksums or tags in memory.
+//! A payload in scratch: as it is in slots, or compressed in frames.
 
 use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
 
 use super::extents::Extents;
-use super::pages::{Pages, Source};
+#[cfg(feature = "compression")]
+use super::framed::Framed;
+use super::packing::Packing;
 use super::reading::Payload;
-use super::{Protection, gather, range};
-#[cfg(feature = "encryption")]
-use crate::block::Unread;
-use crate::block::{Checksums, PAGE_BYTES, Proof};
+use super::slotted::Slotted;
+use crate::block::{Checksums, PAGE_BYTES};
 use crate::error::Error;
 use crate::store::{Place, Store};
 use crate::sys::Destination;
@@ -24,160 +24,193 @@ const FEW_SLICES: usize = 16;
 
 /// A payload in scratch.
 #[derive(Debug)]
-pub(crate) struct Stored {
-    place: Place,
-    proof: Proof,
-    len_bytes: u64,
+pub(crate) enum Stored {
+    Slotted(Slotted),
+    #[cfg(feature = "compression")]
+    Framed(Box<Framed>),
 }
+
+const _: () = assert!(size_of::<Stored>() == size_of::<Slotted>(), "each payload has one");
 
 impl Stored {
     /// A payload without bytes. It needs no slots, and so no store.
-    pub(crate) fn empty() -> Self {
-        Self { place: Place::nowhere(), proof: Proof::NONE, len_bytes: 0 }
+    pub(crate) const fn empty() -> Self {
+        Self::Slotted(Slotted::empty())
     }
 
-    /// Writes `chunks` out, unless `stop` becomes true first; together they have `len_bytes` bytes, which is not zero.
+    /// Writes `chunks` out, unless `stop` becomes true first; together they have `len_bytes` bytes, which is not zero, in elements
+    /// of `element_bytes`.
     ///
     /// # Errors
     /// [`Error::Capacity`], ECANCELED, or what the operating system said. Nothing is kept then.
+    #[cfg_attr(not(feature = "compression"), allow(unused_variables, reason = "who compresses looks at elements"))]
     pub(crate) fn pageout<'a, C>(
         store: &Store,
         chunks: C,
         len_bytes: u64,
-        protection: &Protection,
+        element_bytes: usize,
+        packing: &Packing,
         stop: &AtomicBool,
     ) -> Result<Self, Error>
     where
         C: ExactSizeIterator<Item = &'a [u8]>,
     {
-        with_slices(chunks, &PADDING[..padding_bytes(len_bytes)], |slices| {
-            let claim = store.claim(len_bytes)?;
-            let checksums = match protection {
-                Protection::Nothing => Checksums::Off,
-                Protection::Checksums => Checksums::of(slices, len_bytes)?,
-                #[cfg(feature = "encryption")]
-                Protection::Sealed(seals) => {
-                    let mut sealed = None;
-                    let place = store.write_by(claim, |place| {
-                        sealed = Some(seals.write(store, place, slices, len_bytes, stop)?);
-                        Ok(())
-                    })?;
-                    let sealed = sealed.expect("what was written is sealed");
-                    return Ok(Self { place, proof: Proof::Sealed(Box::new(sealed)), len_bytes });
-                }
-            };
-            let place = store.write(claim, slices, stop)?;
-            Ok(Self { place, proof: Proof::Plain(checksums), len_bytes })
+        with_pages(chunks, len_bytes, |slices| {
+            #[cfg(feature = "compression")]
+            if let Some(framed) = Framed::pageout(store, slices, len_bytes, element_bytes, packing, stop)? {
+                return Ok(Self::Framed(Box::new(framed)));
+            }
+            Slotted::pageout(store, slices, len_bytes, &packing.protection, stop).map(Self::Slotted)
         })
     }
 
-    /// A payload of `chunks` in a place that was claimed before, written in steps between which `stop` is looked at.
+    /// A payload of `chunks` in a place that was claimed before, written in steps between which `stop` is looked at. One that is
+    /// compressed is put where it needs less room, and the place is given up; where it finds none, it goes there as it is.
     ///
     /// # Errors
     /// What the operating system said, ECANCELED, and the place.
+    #[cfg_attr(not(feature = "compression"), allow(unused_variables, reason = "who compresses looks at elements"))]
     pub(crate) fn write<'a, C>(
         store: &Store,
         place: Place,
         chunks: C,
         len_bytes: u64,
-        protection: &Protection,
+        element_bytes: usize,
+        packing: &Packing,
         stop: &AtomicBool,
     ) -> Result<Self, (Error, Place)>
     where
         C: ExactSizeIterator<Item = &'a [u8]>,
     {
-        let written = with_slices(chunks, &PADDING[..padding_bytes(len_bytes)], |slices| {
-            let checksums = match protection {
-                Protection::Nothing => Checksums::Off,
-                Protection::Checksums => Checksums::of(slices, len_bytes)?,
-                #[cfg(feature = "encryption")]
-                Protection::Sealed(seals) => {
-                    let sealed = seals.write(store, &place, slices, len_bytes, stop)?;
-                    return Ok(Proof::Sealed(Box::new(sealed)));
-                }
-            };
-            store.write_kept(&place, slices, stop)?;
-            Ok(Proof::Plain(checksums))
+        let mut unused = Some(place);
+        let written = with_pages(chunks, len_bytes, |slices| {
+            #[cfg(feature = "compression")]
+            match Framed::pageout(store, slices, len_bytes, element_bytes, packing, stop) {
+                Ok(Some(framed)) => return Ok(Self::Framed(Box::new(framed))),
+                Err(error) if error.is_cancelled() => return Err(error),
+                Ok(None) | Err(_) => {}
+            }
+            let place = unused.take().expect("the place is used once");
+            Slotted::write(store, place, slices, len_bytes, &packing.protection, stop).map(Self::Slotted).map_err(
+                |(error, place)| {
+                    unused = Some(place);
+                    error
+                },
+            )
         });
-        match written {
-            Ok(proof) => Ok(Self { place, proof, len_bytes }),
-            Err(error) => Err((error, place)),
-        }
+        written.map_err(|error| (error, unused.expect("a place that nothing was written to")))
     }
 
     /// Whether `chunks` still are what was written, as far as checksums or tags tell.
     ///
     /// # Errors
-    /// When the memory for checksums cannot be allocated.
+    /// When the memory to find out cannot be allocated.
     pub(crate) fn has_content<'a>(&self, chunks: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<bool, Error> {
-        match &self.proof {
-            Proof::Plain(Checksums::Off) => Ok(true),
-            Proof::Plain(before) => Ok(checksums(chunks, self.len_bytes)? == *before),
-            #[cfg(feature = "encryption")]
-            Proof::Sealed(sealed) => with_slices(chunks, &[], |slices| Ok(sealed.is_of(Unread::new(slices, self.len_bytes)))),
-        }
+        with_slices(chunks, &[], |slices| match self {
+            Self::Slotted(slotted) => slotted.has_content(slices),
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => framed.has_content(slices),
+        })
     }
 
-    /// Its checksums, where it has some.
+    /// The checksums of its bytes, where it has some.
     pub(crate) fn checksums(&self) -> Option<&Checksums> {
-        self.proof.checksums()
+        match self {
+            Self::Slotted(slotted) => slotted.checksums(),
+            #[cfg(feature = "compression")]
+            Self::Framed(_) => None,
+        }
     }
 
     pub(crate) const fn len_bytes(&self) -> u64 {
-        self.len_bytes
+        match self {
+            Self::Slotted(slotted) => slotted.len_bytes(),
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => framed.len_bytes(),
+        }
     }
 
-    /// One payload of `pieces`, of which each but the last has `piece_bytes` bytes, whole pages. Leaves none in the list.
+    /// Counts what compression saves of it, or does not any more: it is the copy of a payload that has a handle.
+    #[cfg_attr(not(feature = "compression"), allow(unused_variables, clippy::unused_self, reason = "nothing is saved"))]
+    pub(crate) fn count_saved(&self, is_counted: bool) {
+        #[cfg(feature = "compression")]
+        if let Self::Framed(framed) = self {
+            framed.count_saved(is_counted);
+        }
+    }
+
+    /// One payload of `pieces`, of which each but the last has [`PIECE_BYTES`](super::PIECE_BYTES). Leaves none in the list.
     ///
     /// # Errors
     /// When the memory for its lists cannot be allocated; `pieces` are as before.
-    pub(crate) fn join(pieces: &mut Vec<Self>, piece_bytes: u32) -> Result<Self, Error> {
+    pub(crate) fn join(pieces: &mut Vec<Self>) -> Result<Self, Error> {
         if let [_] = pieces[..] {
             return Ok(pieces.remove(0));
         }
-        let proof = Proof::join(pieces.iter().map(|piece| &piece.proof), piece_bytes)?;
-        let len_bytes = pieces.iter().map(|piece| piece.len_bytes).sum();
-        let mut slots = Place::list_for(pieces.len())?;
-        pieces.drain(..).for_each(|piece| piece.place.append_to(&mut slots));
-        Ok(Self { place: Place::of_pieces(slots, piece_bytes), proof, len_bytes })
+        #[cfg(feature = "compression")]
+        if let Some(framed) = pieces.iter().find_map(|piece| if let Self::Framed(framed) = piece { Some(framed) } else { None }) {
+            let compressor = framed.compressor();
+            return Framed::join(compressor, pieces).map(|framed| Self::Framed(Box::new(framed)));
+        }
+        let mut list = Vec::new();
+        list.try_reserve_exact(pieces.len())?;
+        list.extend(pieces.drain(..).filter_map(Self::into_slotted));
+        let joined = Slotted::join(&mut list, super::PIECE_BYTES).map(Self::Slotted);
+        joined.inspect_err(|_| pieces.extend(list.drain(..).map(Self::Slotted)))
+    }
+
+    /// The bytes as they lie in slots, unless they are compressed.
+    #[cfg_attr(not(feature = "compression"), allow(clippy::unnecessary_wraps, reason = "all are then"))]
+    fn into_slotted(self) -> Option<Slotted> {
+        match self {
+            Self::Slotted(slotted) => Some(slotted),
+            #[cfg(feature = "compression")]
+            Self::Framed(_) => None,
+        }
     }
 
     /// Frees the payload's slots and gives their disk space back: of a call that is refused nothing stays.
     pub(crate) fn discard(self, store: &Store) {
-        store.discard(self.place);
+        match self {
+            Self::Slotted(slotted) => slotted.discard(store),
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => framed.discard(store),
+        }
     }
 
     /// Whether the device has lost something of a file that the payload lies in, as far as the system has said so.
     pub(crate) fn is_at_risk(&self) -> bool {
-        self.place.is_at_risk()
-    }
-
-    fn pages(&self) -> Pages<'_> {
-        Pages::new(&self.place, &self.proof, self.len_bytes)
+        match self {
+            Self::Slotted(slotted) => slotted.is_at_risk(),
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => framed.is_at_risk(),
+        }
     }
 }
 
 impl Payload for Stored {
     fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
-        match extents {
-            Extents::One(extent) => range::read(self.pages(), *extent, whole, Source::Device).map(|_| ()),
-            Extents::Many { .. } => gather::read(self.pages(), extents, whole),
+        match self {
+            Self::Slotted(slotted) => slotted.read(extents, whole),
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => framed.read(extents, whole),
         }
     }
 
     fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
-        gather::read_cached(self.pages(), extents, whole)
+        match self {
+            Self::Slotted(slotted) => slotted.read_cached(extents, whole),
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => framed.read_cached(extents, whole),
+        }
     }
 
     fn prefetch(&self, extents: &Extents) {
-        // More than memory holds would push out what was just brought in.
-        let mut left_bytes = self.place.prefetch_bytes_max();
-        let ranges = extents.requested().iter().map(|extent| extent.range()).map_while(|range| {
-            let len_bytes = (range.end - range.start).min(left_bytes);
-            left_bytes -= len_bytes;
-            (len_bytes > 0).then_some(range.start..range.start + len_bytes)
-        });
-        self.pages().prefetch(ranges);
+        match self {
+            Self::Slotted(slotted) => slotted.prefetch(extents),
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => framed.prefetch(extents),
+        }
     }
 }
 
@@ -192,6 +225,15 @@ pub(crate) fn checksums<'a>(chunks: impl ExactSizeIterator<Item = &'a [u8]>, len
 /// Bytes between the end of a payload and the end of its last page.
 fn padding_bytes(len_bytes: u64) -> usize {
     units::to_usize(len_bytes.next_multiple_of(PAGE_BYTES) - len_bytes)
+}
+
+/// Lists `chunks`, which have `len_bytes`, filled up to whole pages.
+fn with_pages<'a, R>(
+    chunks: impl ExactSizeIterator<Item = &'a [u8]>,
+    len_bytes: u64,
+    write: impl FnOnce(&[IoSlice<'a>]) -> Result<R, Error>,
+) -> Result<R, Error> {
+    with_slices(chunks, &PADDING[..padding_bytes(len_bytes)], write)
 }
 
 /// Lists `chunks` and the padding as the slices of a vectored write, without empty ones.

@@ -514,10 +514,10 @@ fn a_pageout_that_is_stopped_between_two_slots_leaves_nothing() {
     let pager = disk.pager();
     let (stop, chunk) = (AtomicBool::new(true), elements::<u64>(LARGEST_SLOT / 8 + 1, 3));
     disk.forget();
-    let error = pager.pageout_copy_unless(&[&chunk], &stop).expect_err("it is stopped");
+    let error = pager.pageout_copy_unless(&[&chunk], 8, &stop).expect_err("it is stopped");
     assert_eq!((error.raw_os_error(), disk.count(Call::Write)), (Some(libc::ECANCELED), 0));
     assert_eq!((pager.stats().used_bytes, pager.stats().handles), (0, 0));
-    let handle = pager.pageout_copy_unless(&[&chunk], &AtomicBool::new(false)).expect("nobody stops it");
+    let handle = pager.pageout_copy_unless(&[&chunk], 8, &AtomicBool::new(false)).expect("nobody stops it");
     let mut all = Vec::new();
     pager.take(handle, &mut all).expect("a take without a fault");
     assert_same(&all, &chunk);

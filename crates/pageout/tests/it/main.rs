@@ -8,6 +8,8 @@ mod budget;
 mod budget_faults;
 mod budget_trouble;
 mod collector;
+#[cfg(not(miri))]
+mod compression;
 mod contract;
 mod core_dumps;
 mod corruption;
