@@ -106,7 +106,7 @@ impl ResidentMemory {
     /// # Errors
     /// Those of a read, and out of memory.
     pub(crate) fn read<T: Pod>(stored: &Stored, len_bytes: u64, exclude: bool) -> Result<Memory, Error> {
-        Self::filled::<T>(len_bytes, exclude, |whole| stored.read(&Extents::whole(len_bytes), whole))
+        Self::filled::<T>(len_bytes, exclude, |whole| stored.payload().read(&Extents::whole(len_bytes), whole))
     }
 
     /// Memory of several chunks, copied to one.

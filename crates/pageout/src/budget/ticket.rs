@@ -40,21 +40,21 @@ impl Payload for Look {
     fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
         match self {
             Self::Resident(resident) => resident.memory.read(extents, whole),
-            Self::Stored(stored) => stored.read(extents, whole),
+            Self::Stored(stored) => stored.payload().read(extents, whole),
         }
     }
 
     fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
         match self {
             Self::Resident(resident) => resident.memory.read_cached(extents, whole),
-            Self::Stored(stored) => stored.read_cached(extents, whole),
+            Self::Stored(stored) => stored.payload().read_cached(extents, whole),
         }
     }
 
     fn prefetch(&self, extents: &Extents) {
         // What is in memory needs none.
         if let Self::Stored(stored) = self {
-            stored.prefetch(extents);
+            stored.payload().prefetch(extents);
         }
     }
 }
@@ -498,7 +498,7 @@ impl Ticket {
         let room = part.map_or_else(|| budget.room_or_departing(&self.account, len_bytes), |part| Ok(Some(part)));
         let filled = room.and_then(|room| {
             let Some(room) = room else { return Ok(None) };
-            destination::overwrite(target, |whole| stored.read(&Extents::whole(len_bytes), whole))?;
+            destination::overwrite(target, |whole| stored.payload().read(&Extents::whole(len_bytes), whole))?;
             Ok(Some(room))
         });
         drop(stored);

@@ -15,7 +15,7 @@ use super::reader::{Reader, Source};
 use super::{Backend, Borrowed, Shared};
 use crate::budget::{ResidentMemory, Ticket};
 use crate::error::Error;
-use crate::payload::{Extent, Extents, Payload, Stored};
+use crate::payload::{Extent, Extents, Memory, Payload, Stored};
 use crate::sync::{Arc, Mutex, UnsizedArc, lock, unlocked};
 use crate::sys::{Destination, destination};
 use crate::units;
@@ -61,18 +61,9 @@ pub struct Handle<T = u64> {
 /// Where the payload is.
 pub(super) enum Body {
     File(Stored),
-    Swap(UnsizedArc<ResidentMemory>),
+    Swap(Swapped),
     /// In memory or in scratch, as a memory budget decides.
     Kept(Ticket),
-}
-
-impl Body {
-    pub(super) fn backend(&self) -> Backend {
-        match self {
-            Self::File(_) | Self::Kept(_) => Backend::File,
-            Self::Swap(_) => Backend::Swap,
-        }
-    }
 }
 
 impl<T> Handle<T> {
@@ -90,19 +81,22 @@ impl<T> Handle<T> {
     /// Bytes of the payload.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        units::to_usize(self.membership.len_bytes())
+        units::to_usize(self.membership.len_bytes)
     }
 
     /// Whether the payload has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.membership.len_bytes() == 0
+        self.membership.len_bytes == 0
     }
 
     /// Where the payload lives.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        self.body.backend()
+        match self.body {
+            Body::File(_) | Body::Kept(_) => Backend::File,
+            Body::Swap(_) => Backend::Swap,
+        }
     }
 
     /// Whether the system has reported that the device could not write all of a file that the payload lies in. Its bytes may be
@@ -338,12 +332,12 @@ impl<T: Pod> Handle<T> {
             }
             Err(error) => return Err(TakeError::new(error, self)),
         }
-        self.membership.pager.counters.take(self.membership.len_bytes());
+        self.membership.pager.counters.take(self.membership.len_bytes);
         Ok(())
     }
 
     fn read_whole(&self, dst: &mut Vec<T>) -> Result<(), Error> {
-        let whole = Extents::whole(self.membership.len_bytes());
+        let whole = Extents::whole(self.membership.len_bytes);
         dst.try_reserve_exact(self.len())?;
         self.with_payload(true, |payload| destination::append_to(dst, self.len(), |into| payload.read(&whole, into)))
     }
@@ -370,8 +364,8 @@ impl<T: Pod> Handle<T> {
         use_it: impl FnOnce(&dyn Payload) -> Result<R, Error>,
     ) -> Result<R, Error> {
         match &self.body {
-            Body::File(stored) => use_it(stored),
-            Body::Swap(resident) => use_it(&resident.memory),
+            Body::File(stored) => use_it(stored.payload()),
+            Body::Swap(Swapped { resident, .. }) => use_it(&resident.memory),
             Body::Kept(ticket) => use_it(&ticket.look(is_counted)?),
         }
     }
@@ -382,7 +376,7 @@ impl<T: Pod> Handle<T> {
             return Err(Error::Borrowed);
         }
         match &mut self.body {
-            Body::Swap(resident) => {
+            Body::Swap(Swapped { resident, .. }) => {
                 let resident = UnsizedArc::get_mut(resident).ok_or(Error::Borrowed)?;
                 Ok(if is_wanted { resident.memory.take_only_chunk() } else { None })
             }
@@ -419,7 +413,7 @@ impl<T: Pod> Handle<T> {
         let pager = Arc::clone(&self.membership.pager);
         match &self.body {
             Body::Kept(ticket) => ticket.lend::<T>().map(|(loan, memory)| Borrowed::new(memory, Some(loan), pager)),
-            Body::Swap(resident) if resident.memory.as_one().is_some() => {
+            Body::Swap(Swapped { resident, .. }) if resident.memory.as_one().is_some() => {
                 Ok(Borrowed::new(UnsizedArc::clone(resident), None, pager))
             }
             Body::Swap(_) | Body::File(_) => Ok(Borrowed::new(self.lend_copy()?, None, pager)),
@@ -443,7 +437,7 @@ impl<T: Pod> Handle<T> {
     pub(crate) fn is_borrowed(&self) -> bool {
         match &self.body {
             Body::Kept(ticket) => ticket.refuse_borrowed().is_err(),
-            Body::Swap(resident) => UnsizedArc::strong_count(resident) > 1,
+            Body::Swap(Swapped { resident, .. }) => UnsizedArc::strong_count(resident) > 1,
             Body::File(_) => lock(&self.lent).strong_count() > 0,
         }
     }
@@ -454,10 +448,10 @@ impl<T: Pod> Handle<T> {
         if let Some(resident) = lent.upgrade() {
             return Ok(resident);
         }
-        let (len_bytes, exclude) = (self.membership.len_bytes(), self.membership.pager.exclude_from_core_dumps);
+        let (len_bytes, exclude) = (self.membership.len_bytes, self.membership.pager.exclude_from_core_dumps);
         let memory = match &self.body {
             Body::File(stored) => ResidentMemory::read::<T>(stored, len_bytes, exclude)?,
-            Body::Swap(resident) => ResidentMemory::joined::<T>(&resident.memory, len_bytes, exclude)?,
+            Body::Swap(Swapped { resident, .. }) => ResidentMemory::joined::<T>(&resident.memory, len_bytes, exclude)?,
             Body::Kept(_) => unreachable!("lent by its budget"),
         };
         let resident = UnsizedArc::new(ResidentMemory::roomless(memory));
@@ -468,7 +462,7 @@ impl<T: Pod> Handle<T> {
 
 impl<T: Pod + Send + Sync> Source for Handle<T> {
     fn len_bytes(&self) -> u64 {
-        self.membership.len_bytes()
+        self.membership.len_bytes
     }
 
     fn fill(&self, extent: Extent, whole: Destination<'_>) -> Result<(), Error> {
@@ -488,29 +482,39 @@ impl<T> fmt::Debug for Handle<T> {
 /// That a payload belongs to a pager and is counted there, until it is dropped.
 pub(super) struct Membership {
     pager: Arc<Shared>,
-    /// With [`Self::IN_SWAP`] where that is the backend.
     len_bytes: u64,
 }
 
 impl Membership {
-    /// Set in the length of payloads of the swap backend. None is as long.
-    const IN_SWAP: u64 = 1 << 63;
-
-    pub(super) fn new(pager: Arc<Shared>, backend: Backend, len_bytes: u64) -> Self {
-        pager.counters.pageout(backend, len_bytes);
-        let mark = if backend == Backend::Swap { Self::IN_SWAP } else { 0 };
-        Self { pager, len_bytes: len_bytes | mark }
-    }
-
-    fn len_bytes(&self) -> u64 {
-        self.len_bytes & !Self::IN_SWAP
+    pub(super) fn new(pager: Arc<Shared>, len_bytes: u64) -> Self {
+        pager.counters.pageout(len_bytes);
+        Self { pager, len_bytes }
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let backend = if self.len_bytes & Self::IN_SWAP == 0 { Backend::File } else { Backend::Swap };
-        self.pager.counters.end(backend, self.len_bytes());
+        self.pager.counters.end(self.len_bytes);
+    }
+}
+
+/// Memory of a payload of the swap backend, which counts as such until this is dropped.
+pub(super) struct Swapped {
+    resident: UnsizedArc<ResidentMemory>,
+    pager: Arc<Shared>,
+    len_bytes: u64,
+}
+
+impl Swapped {
+    pub(super) fn new(memory: Memory, pager: Arc<Shared>, len_bytes: u64) -> Self {
+        pager.counters.swap_in(len_bytes);
+        Self { resident: UnsizedArc::new(ResidentMemory::roomless(memory)), pager, len_bytes }
+    }
+}
+
+impl Drop for Swapped {
+    fn drop(&mut self) {
+        self.pager.counters.swap_out(self.len_bytes);
     }
 }
 

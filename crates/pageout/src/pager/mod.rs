@@ -52,7 +52,7 @@ use crate::store::{Store, StoreOptions};
 use crate::sync::{Arc, Mutex, OnceLock, UnsizedArc, lock};
 use crate::sys::{Device, memory};
 use crate::units;
-use handle::{Body, Membership};
+use handle::{Body, Membership, Swapped};
 use stats::Counters;
 
 /// For calls that nobody stops.
@@ -255,7 +255,8 @@ impl Pager {
         match backend {
             Backend::Swap => {
                 let memory = Memory::pageout(chunks, self.shared.exclude_from_core_dumps)?;
-                Ok(self.handle(Body::Swap(UnsizedArc::new(ResidentMemory::roomless(memory))), len_bytes))
+                let swapped = Swapped::new(memory, Arc::clone(&self.shared), len_bytes);
+                Ok(self.handle(Body::Swap(swapped), len_bytes))
             }
             Backend::File if len_bytes == 0 => Ok(self.handle(Body::File(Stored::empty()), 0)),
             Backend::File => {
@@ -552,8 +553,7 @@ impl Pager {
     }
 
     fn handle<T>(&self, body: Body, len_bytes: u64) -> Handle<T> {
-        let membership = Membership::new(Arc::clone(&self.shared), body.backend(), len_bytes);
-        Handle::new(body, membership)
+        Handle::new(body, Membership::new(Arc::clone(&self.shared), len_bytes))
     }
 
     /// The handle, if it is of this pager.

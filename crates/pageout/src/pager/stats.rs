@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-use super::Backend;
 use crate::budget::Account;
 use crate::sync::{AtomicU64, thread_number};
 
@@ -157,12 +156,18 @@ impl Tally {
 
 impl Counters {
     /// A handle of `len_bytes` begins.
-    pub(super) fn pageout(&self, backend: Backend, len_bytes: u64) {
-        let line = thread_number() % LINES;
-        self.all[line].begun.add(len_bytes);
-        if backend == Backend::Swap {
-            self.swap[line].begun_bytes.fetch_add(len_bytes, Release);
-        }
+    pub(super) fn pageout(&self, len_bytes: u64) {
+        self.line().begun.add(len_bytes);
+    }
+
+    /// A payload of `len_bytes` of the swap backend begins.
+    pub(super) fn swap_in(&self, len_bytes: u64) {
+        self.swap_line().begun_bytes.fetch_add(len_bytes, Release);
+    }
+
+    /// A payload of `len_bytes` of the swap backend ends.
+    pub(super) fn swap_out(&self, len_bytes: u64) {
+        self.swap_line().ended_bytes.fetch_add(len_bytes, Release);
     }
 
     /// A read brought `len_bytes` back.
@@ -176,12 +181,8 @@ impl Counters {
     }
 
     /// A handle of `len_bytes` ends.
-    pub(super) fn end(&self, backend: Backend, len_bytes: u64) {
-        let line = thread_number() % LINES;
-        if backend == Backend::Swap {
-            self.swap[line].ended_bytes.fetch_add(len_bytes, Release);
-        }
-        self.all[line].ended.add(len_bytes);
+    pub(super) fn end(&self, len_bytes: u64) {
+        self.line().ended.add(len_bytes);
     }
 
     /// Writes the counters into `stats`.
@@ -200,6 +201,10 @@ impl Counters {
 
     fn line(&self) -> &Line {
         &self.all[thread_number() % LINES]
+    }
+
+    fn swap_line(&self) -> &SwapLine {
+        &self.swap[thread_number() % LINES]
     }
 
     /// Count and bytes of all threads.

@@ -8,17 +8,16 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::compressor::{Compressor, Desk, STAGE_BYTES};
+use super::compressor::{Compressor, Desk, STAGE_BYTES, Taken};
 use super::extents::{Extent, Extents};
 use super::gather::{self, Runs};
-use super::packing::Packing;
 use super::pages::Source;
 use super::protection::Protection;
 use super::reading::Payload;
 use super::slotted::{Slotted, first_bytes};
 use super::stored::Stored;
 use super::{PIECE_BYTES, range};
-use crate::block::{PAGE_BYTES, Unread};
+use crate::block::Unread;
 use crate::error::Error;
 use crate::frames::{Corrupt, FRAME_BYTES, Form, Layout};
 use crate::slots::slot_bytes_for;
@@ -57,67 +56,53 @@ struct Frames {
     form: Form,
 }
 
-/// Pieces of a payload that is not written yet; dropped, they and their disk space go back.
-struct Written<'a> {
+/// A payload that is being written. Dropped, its pieces and their disk space go back.
+struct Writing<'a> {
     store: &'a Store,
+    protection: &'a Protection,
+    stop: &'a AtomicBool,
+    desk: Taken<'a>,
+    /// Those that are written.
     pieces: Vec<Piece>,
-}
-
-impl Written<'_> {
-    fn slot_bytes(&self) -> u64 {
-        self.pieces.iter().map(|piece| slot_bytes_for(piece.slotted.len_bytes())).sum()
-    }
-}
-
-impl Drop for Written<'_> {
-    fn drop(&mut self) {
-        self.pieces.drain(..).for_each(|piece| piece.slotted.discard(self.store));
-    }
 }
 
 impl Framed {
     /// Writes the first `len_bytes` of `slices`, not zero, which are filled up to whole pages, unless `stop` becomes true first. Nothing
-    /// where they do not look as if they became shorter, or the pager compresses nothing.
+    /// where they do not look as if they became shorter.
     ///
     /// # Errors
     /// As [`Slotted::pageout`].
+    #[inline(never)]
     pub(super) fn pageout(
+        compressor: &UnsizedArc<Compressor>,
         store: &Store,
         slices: &[IoSlice<'_>],
         len_bytes: u64,
         element_bytes: usize,
-        packing: &Packing,
+        protection: &Protection,
         stop: &AtomicBool,
-    ) -> Result<Option<Self>, Error> {
-        let Some(compressor) = packing.compressor.as_ref().filter(|_| len_bytes > PAGE_BYTES) else { return Ok(None) };
+    ) -> Result<Option<Box<Self>>, Error> {
         let mut desk = compressor.desk()?;
         let Some(form) = desk.workspace.choose(slices, len_bytes, element_bytes) else { return Ok(None) };
-        let protection = &packing.protection;
-        let mut written = Written { store, pieces: Vec::new() };
-        written.pieces.try_reserve_exact(units::to_usize(len_bytes.div_ceil(PIECE)))?;
+        let mut writing = Writing { store, protection, stop, desk, pieces: Vec::new() };
+        writing.pieces.try_reserve_exact(units::to_usize(len_bytes.div_ceil(PIECE)))?;
         if len_bytes <= PIECE {
-            let Some(only) = Piece::compressed(&mut desk, store, slices, len_bytes, form, protection, stop)? else {
+            if !writing.compress(slices, len_bytes, form)? {
                 return Ok(None);
-            };
-            written.pieces.push(only);
+            }
         } else {
             each_piece(slices, len_bytes, |slices, piece_bytes| {
-                if stop.load(Relaxed) {
-                    return Err(Failure::new("pwritev", libc::ECANCELED).into());
-                }
-                let form = desk.workspace.choose(slices, piece_bytes, element_bytes);
-                let piece = Piece::pageout(&mut desk, store, slices, piece_bytes, form, protection, stop);
-                let piece = piece.map_err(|error| error.with_claimed(written.slot_bytes()))?;
-                written.pieces.push(piece);
+                let form = writing.desk.workspace.choose(slices, piece_bytes, element_bytes);
+                writing.write(slices, piece_bytes, form)?;
                 Ok(true)
             })?;
         }
-        let pieces = std::mem::take(&mut written.pieces).into_boxed_slice();
+        let pieces = std::mem::take(&mut writing.pieces).into_boxed_slice();
         Ok(Some(Self::new(UnsizedArc::clone(compressor), pieces, len_bytes)))
     }
 
-    fn new(compressor: UnsizedArc<Compressor>, pieces: Box<[Piece]>, len_bytes: u64) -> Self {
-        Self { compressor, pieces, len_bytes, is_counted: SyncBool::new(false) }
+    fn new(compressor: UnsizedArc<Compressor>, pieces: Box<[Piece]>, len_bytes: u64) -> Box<Self> {
+        Box::new(Self { compressor, pieces, len_bytes, is_counted: SyncBool::new(false) })
     }
 
     pub(super) fn compressor(&self) -> UnsizedArc<Compressor> {
@@ -128,7 +113,7 @@ impl Framed {
     ///
     /// # Errors
     /// When the memory for its list cannot be allocated; `pieces` are as before.
-    pub(super) fn join(compressor: UnsizedArc<Compressor>, pieces: &mut Vec<Stored>) -> Result<Self, Error> {
+    pub(super) fn join(compressor: UnsizedArc<Compressor>, pieces: &mut Vec<Stored>) -> Result<Box<Self>, Error> {
         let len_bytes = pieces.iter().map(Stored::len_bytes).sum();
         let mut joined = Vec::new();
         joined.try_reserve_exact(pieces.len())?;
@@ -171,8 +156,7 @@ impl Framed {
 
     /// Frees the payload's slots and gives their disk space back.
     pub(super) fn discard(mut self, store: &Store) {
-        let pieces = self.take_pieces().into_vec();
-        drop(Written { store, pieces });
+        self.take_pieces().into_iter().for_each(|piece| piece.slotted.discard(store));
     }
 
     /// Leaves nothing.
@@ -202,46 +186,51 @@ impl Framed {
 }
 
 impl Drop for Framed {
+    // Payloads that are not compressed are not to pay for it.
+    #[inline(never)]
     fn drop(&mut self) {
         self.count_saved(false);
     }
 }
 
-impl Piece {
-    /// Writes a piece: in a form, where that makes it shorter, else as it is.
-    fn pageout(
-        desk: &mut Desk,
-        store: &Store,
-        slices: &[IoSlice<'_>],
-        len_bytes: u64,
-        form: Option<Form>,
-        protection: &Protection,
-        stop: &AtomicBool,
-    ) -> Result<Self, Error> {
-        if let Some(form) = form
-            && let Some(compressed) = Self::compressed(desk, store, slices, len_bytes, form, protection, stop)?
-        {
-            return Ok(compressed);
+impl Writing<'_> {
+    /// Writes the next piece: in a form, where that makes it shorter, else as it is.
+    fn write(&mut self, slices: &[IoSlice<'_>], len_bytes: u64, form: Option<Form>) -> Result<(), Error> {
+        if self.stop.load(Relaxed) {
+            return Err(Failure::new("pwritev", libc::ECANCELED).into());
         }
-        let slotted = Slotted::pageout(store, slices, len_bytes, protection, stop)?;
-        Ok(Self { slotted, frames: None })
+        if let Some(form) = form
+            && self.compress(slices, len_bytes, form)?
+        {
+            return Ok(());
+        }
+        let slotted = self.put(slices, len_bytes)?;
+        self.pieces.push(Piece { slotted, frames: None });
+        Ok(())
     }
 
-    /// Writes a piece if it becomes shorter.
-    fn compressed(
-        desk: &mut Desk,
-        store: &Store,
-        slices: &[IoSlice<'_>],
-        len_bytes: u64,
-        form: Form,
-        protection: &Protection,
-        stop: &AtomicBool,
-    ) -> Result<Option<Self>, Error> {
-        let Some(layout) = desk.encode(slices, len_bytes, form)? else { return Ok(None) };
-        let slotted = Slotted::pageout(store, &[IoSlice::new(&desk.stage)], layout.stored_bytes(), protection, stop)?;
-        Ok(Some(Self { slotted, frames: Some(Frames { layout, form }) }))
+    /// Writes the next piece if that makes it shorter. Says whether it did.
+    fn compress(&mut self, slices: &[IoSlice<'_>], len_bytes: u64, form: Form) -> Result<bool, Error> {
+        let Some(layout) = self.desk.encode(slices, len_bytes, form)? else { return Ok(false) };
+        let slotted = self.put(&[IoSlice::new(&self.desk.stage)], layout.stored_bytes())?;
+        self.pieces.push(Piece { slotted, frames: Some(Frames { layout, form }) });
+        Ok(true)
     }
 
+    fn put(&self, slices: &[IoSlice<'_>], len_bytes: u64) -> Result<Slotted, Error> {
+        let slotted = Slotted::pageout(self.store, slices, len_bytes, self.protection, self.stop);
+        let claimed_bytes = || self.pieces.iter().map(|piece| slot_bytes_for(piece.slotted.len_bytes())).sum();
+        slotted.map_err(|error| error.with_claimed(claimed_bytes()))
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.pieces.drain(..).for_each(|piece| piece.slotted.discard(self.store));
+    }
+}
+
+impl Piece {
     fn has_content(&self, desk: &mut Desk, slices: &[IoSlice<'_>], len_bytes: u64) -> Result<bool, Error> {
         let Some(Frames { layout, form }) = &self.frames else { return self.slotted.has_content(slices) };
         let is_same_layout = desk.encode(slices, len_bytes, *form)?.as_ref() == Some(layout);

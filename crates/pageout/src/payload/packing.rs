@@ -4,6 +4,8 @@
 use super::compressor::Compressor;
 use super::protection::Protection;
 #[cfg(feature = "compression")]
+use crate::block::PAGE_BYTES;
+#[cfg(feature = "compression")]
 use crate::sync::UnsizedArc;
 
 /// How payloads are put in slots: compressed or not, then protected.
@@ -12,7 +14,7 @@ pub(crate) struct Packing {
     pub(crate) protection: Protection,
     /// Where they are compressed.
     #[cfg(feature = "compression")]
-    pub(super) compressor: Option<UnsizedArc<Compressor>>,
+    compressor: Option<UnsizedArc<Compressor>>,
 }
 
 impl Packing {
@@ -30,6 +32,12 @@ impl Packing {
     pub(crate) fn compressed(protection: Protection) -> Self {
         let compressor = Compressor::new(protection.is_sealed());
         Self { protection, compressor: Some(UnsizedArc::new(compressor)) }
+    }
+
+    /// What compresses a payload of `len_bytes`, if anything does: a slot has a page at least.
+    #[cfg(feature = "compression")]
+    pub(super) fn compressor(&self, len_bytes: u64) -> Option<&UnsizedArc<Compressor>> {
+        self.compressor.as_ref().filter(|_| len_bytes > PAGE_BYTES)
     }
 
     /// Bytes that compression saves of the payloads that are counted.

@@ -35,6 +35,7 @@ impl Slotted {
     ///
     /// # Errors
     /// [`Error::Capacity`], ECANCELED, or what the operating system said. Nothing is kept then.
+    #[inline]
     pub(super) fn pageout(
         store: &Store,
         slices: &[IoSlice<'_>],
@@ -61,22 +62,21 @@ impl Slotted {
         Ok(Self { place, proof: Proof::Plain(checksums), len_bytes })
     }
 
-    /// The same in a place that was claimed before, written in steps between which `stop` is looked at.
+    /// The same in a place that was claimed before, which is taken where that succeeds; written in steps between which `stop` is
+    /// looked at.
     ///
     /// # Errors
-    /// What the operating system said, ECANCELED, and the place.
+    /// What the operating system said, ECANCELED.
     pub(super) fn write(
         store: &Store,
-        place: Place,
+        place: &mut Option<Place>,
         slices: &[IoSlice<'_>],
         len_bytes: u64,
         protection: &Protection,
         stop: &AtomicBool,
-    ) -> Result<Self, (Error, Place)> {
-        match Self::write_to(store, &place, slices, len_bytes, protection, stop) {
-            Ok(proof) => Ok(Self { place, proof, len_bytes }),
-            Err(error) => Err((error, place)),
-        }
+    ) -> Result<Self, Error> {
+        let proof = Self::write_to(store, place.as_ref().expect("a place"), slices, len_bytes, protection, stop)?;
+        Ok(Self { place: place.take().expect("the same"), proof, len_bytes })
     }
 
     fn write_to(

@@ -3,7 +3,6 @@
 use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
 
-use super::extents::Extents;
 #[cfg(feature = "compression")]
 use super::framed::Framed;
 use super::packing::Packing;
@@ -12,7 +11,6 @@ use super::slotted::Slotted;
 use crate::block::{Checksums, PAGE_BYTES};
 use crate::error::Error;
 use crate::store::{Place, Store};
-use crate::sys::Destination;
 use crate::units;
 
 const PAGE: usize = units::to_usize(PAGE_BYTES);
@@ -55,12 +53,15 @@ impl Stored {
     where
         C: ExactSizeIterator<Item = &'a [u8]>,
     {
+        let protection = &packing.protection;
         with_pages(chunks, len_bytes, |slices| {
             #[cfg(feature = "compression")]
-            if let Some(framed) = Framed::pageout(store, slices, len_bytes, element_bytes, packing, stop)? {
-                return Ok(Self::Framed(Box::new(framed)));
+            if let Some(compressor) = packing.compressor(len_bytes)
+                && let Some(framed) = Framed::pageout(compressor, store, slices, len_bytes, element_bytes, protection, stop)?
+            {
+                return Ok(Self::Framed(framed));
             }
-            Slotted::pageout(store, slices, len_bytes, &packing.protection, stop).map(Self::Slotted)
+            Slotted::pageout(store, slices, len_bytes, protection, stop).map(Self::Slotted)
         })
     }
 
@@ -82,23 +83,30 @@ impl Stored {
     where
         C: ExactSizeIterator<Item = &'a [u8]>,
     {
+        let protection = &packing.protection;
         let mut unused = Some(place);
         let written = with_pages(chunks, len_bytes, |slices| {
             #[cfg(feature = "compression")]
-            match Framed::pageout(store, slices, len_bytes, element_bytes, packing, stop) {
-                Ok(Some(framed)) => return Ok(Self::Framed(Box::new(framed))),
-                Err(error) if error.is_cancelled() => return Err(error),
-                Ok(None) | Err(_) => {}
+            if let Some(compressor) = packing.compressor(len_bytes) {
+                match Framed::pageout(compressor, store, slices, len_bytes, element_bytes, protection, stop) {
+                    Ok(Some(framed)) => return Ok(Self::Framed(framed)),
+                    Err(error) if error.is_cancelled() => return Err(error),
+                    Ok(None) | Err(_) => {}
+                }
             }
-            let place = unused.take().expect("the place is used once");
-            Slotted::write(store, place, slices, len_bytes, &packing.protection, stop).map(Self::Slotted).map_err(
-                |(error, place)| {
-                    unused = Some(place);
-                    error
-                },
-            )
+            let written = Slotted::write(store, &mut unused, slices, len_bytes, protection, stop);
+            written.map(Self::Slotted)
         });
         written.map_err(|error| (error, unused.expect("a place that nothing was written to")))
+    }
+
+    /// For reads of it.
+    pub(crate) fn payload(&self) -> &dyn Payload {
+        match self {
+            Self::Slotted(slotted) => slotted,
+            #[cfg(feature = "compression")]
+            Self::Framed(framed) => &**framed,
+        }
     }
 
     /// Whether `chunks` still are what was written, as far as checksums or tags tell.
@@ -150,7 +158,7 @@ impl Stored {
         #[cfg(feature = "compression")]
         if let Some(framed) = pieces.iter().find_map(|piece| if let Self::Framed(framed) = piece { Some(framed) } else { None }) {
             let compressor = framed.compressor();
-            return Framed::join(compressor, pieces).map(|framed| Self::Framed(Box::new(framed)));
+            return Framed::join(compressor, pieces).map(Self::Framed);
         }
         let mut list = Vec::new();
         list.try_reserve_exact(pieces.len())?;
@@ -184,32 +192,6 @@ impl Stored {
             Self::Slotted(slotted) => slotted.is_at_risk(),
             #[cfg(feature = "compression")]
             Self::Framed(framed) => framed.is_at_risk(),
-        }
-    }
-}
-
-impl Payload for Stored {
-    fn read(&self, extents: &Extents, whole: Destination<'_>) -> Result<(), Error> {
-        match self {
-            Self::Slotted(slotted) => slotted.read(extents, whole),
-            #[cfg(feature = "compression")]
-            Self::Framed(framed) => framed.read(extents, whole),
-        }
-    }
-
-    fn read_cached(&self, extents: &Extents, whole: Destination<'_>) -> Result<bool, Error> {
-        match self {
-            Self::Slotted(slotted) => slotted.read_cached(extents, whole),
-            #[cfg(feature = "compression")]
-            Self::Framed(framed) => framed.read_cached(extents, whole),
-        }
-    }
-
-    fn prefetch(&self, extents: &Extents) {
-        match self {
-            Self::Slotted(slotted) => slotted.prefetch(extents),
-            #[cfg(feature = "compression")]
-            Self::Framed(framed) => framed.prefetch(extents),
         }
     }
 }
@@ -262,7 +244,8 @@ fn with_slices<'a, R>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::destination;
+    use crate::payload::Extents;
+    use crate::sys::{Destination, destination};
 
     #[test]
     fn padding_completes_the_last_page() {
@@ -271,12 +254,13 @@ mod tests {
 
     #[test]
     fn a_payload_without_bytes_is_read_and_prefetched_without_a_slot() {
-        let (empty, nothing) = (Stored::empty(), Extents::whole(0));
+        let (stored, nothing) = (Stored::empty(), Extents::whole(0));
+        let empty = stored.payload();
         let fill = |whole: Destination<'_>| empty.read(&nothing, whole);
         assert!(destination::overwrite::<u8, _>(&mut [], fill).is_ok());
         let is_cached = destination::with_buffer(&mut [], |whole| empty.read_cached(&nothing, whole));
         assert!(is_cached.expect("nothing to read"));
         empty.prefetch(&nothing);
-        assert!(!empty.is_at_risk());
+        assert!(!stored.is_at_risk());
     }
 }

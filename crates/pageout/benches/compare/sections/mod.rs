@@ -3,6 +3,7 @@
 mod budget;
 mod chunks;
 mod churn;
+mod compressed;
 mod counts;
 mod fresh;
 mod merge;
@@ -29,9 +30,10 @@ pub(crate) struct Section {
     pub(crate) run: fn(&Setting) -> Outcome<Vec<Table>>,
 }
 
-pub(crate) const SECTIONS: [Section; 12] = [
+pub(crate) const SECTIONS: [Section; 13] = [
     Section { id: "round-trip", title: "Round trip", run: round_trip::run },
     Section { id: "sealed", title: "Encryption", run: sealed::run },
+    Section { id: "compressed", title: "Compression", run: compressed::run },
     Section { id: "fresh", title: "New memory", run: fresh::run },
     Section { id: budget::ID, title: "Memory budget", run: budget::run },
     Section { id: "chunks", title: "A payload in several chunks", run: chunks::run },
