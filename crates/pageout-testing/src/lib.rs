@@ -34,7 +34,8 @@ pub mod weather;
 pub use outcome::{eventually, panic_text, report, short_or_long, skip, tell};
 pub use pagers::{BACKENDS, Setup, TestPager, builder, check_works, names, on_every_pager, scratch};
 pub use payload::{
-    KIB, LARGEST_SLOT, MIB, Memory, PAGE, assert_same, columns, cut, elements, gather, memories, memory, slot_bytes, u64_of,
+    KIB, LARGEST_SLOT, MIB, Memory, PAGE, PIECE, assert_same, columns, cut, elements, gather, memories, memory, noise,
+    slot_bytes, stored_lens, u64_of,
 };
 #[cfg(target_os = "linux")]
 pub use process::in_own_mounts;

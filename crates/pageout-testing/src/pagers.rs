@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pageout::{Backend, Pager, PagerBuilder};
+use pageout::{Backend, Compression, Pager, PagerBuilder};
 use tempfile::TempDir;
 
 use crate::{assert_same, cut, elements};
@@ -21,15 +21,19 @@ pub enum Setup {
     Unchecked,
     /// Encrypted.
     Sealed,
+    /// Compressed.
+    Compressed,
+    /// Compressed and encrypted.
+    Both,
 }
 
 impl Setup {
     /// Whether what lies on the disk is the payload.
     pub fn is_plain(self) -> bool {
-        self != Self::Sealed
+        !matches!(self, Self::Sealed | Self::Compressed | Self::Both)
     }
 
-    pub const ALL: [Self; 4] = [Self::Native, Self::Portable, Self::Unchecked, Self::Sealed];
+    pub const ALL: [Self; 6] = [Self::Native, Self::Portable, Self::Unchecked, Self::Sealed, Self::Compressed, Self::Both];
 
     pub fn builder(self, scratch: &Path) -> PagerBuilder {
         let builder = builder(scratch);
@@ -38,6 +42,8 @@ impl Setup {
             Self::Portable => builder.portable(),
             Self::Unchecked => builder.integrity(false),
             Self::Sealed => builder.encryption(true),
+            Self::Compressed => builder.compression(Compression::Lz4),
+            Self::Both => builder.compression(Compression::Lz4).encryption(true),
         }
     }
 
@@ -70,7 +76,8 @@ pub fn on_every_pager(check: impl Fn(&Pager, Backend)) {
         for backend in BACKENDS {
             check(&pager, backend);
             let stats = pager.stats();
-            assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes), (0, 0, 0), "{setup:?}, {backend:?}");
+            let left = (stats.handles, stats.payload_bytes, stats.used_bytes, stats.stored_bytes);
+            assert_eq!(left, (0, 0, 0, 0), "{setup:?}, {backend:?}");
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Payloads: made from a seed, cut, compared, and what can be observed of the memory they are in.
 
+use std::collections::TryReserveError;
+use std::io::IoSlice;
 use std::sync::OnceLock;
 
 use bytemuck::Pod;
+use pageout::frames::Workspace;
 
 /// Bytes.
 pub const KIB: usize = 1 << 10;
@@ -13,13 +16,26 @@ pub const PAGE: usize = 4 * KIB;
 /// The largest slot; longer payloads take several.
 pub const LARGEST_SLOT: usize = 64 * MIB;
 
+/// Bytes of a piece of a collector, and of a payload that is compressed, each of which has a slot of its own.
+pub const PIECE: usize = 4 * MIB;
+
 /// Bytes of the pattern before it repeats: a prime, so that no page, slot or chunk equals its neighbour.
 const PERIOD: usize = 65_521;
 
-/// Elements that differ from place to place and from seed to seed.
+/// Elements that differ from place to place and from seed to seed. Some bytes that follow each other are the same, so that compression
+/// makes more than a page of them shorter, if not by much.
 pub fn elements<T: Pod>(len: usize, seed: u64) -> Vec<T> {
     static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
-    let pattern = PATTERN.get_or_init(pattern);
+    repeated(len, seed, PATTERN.get_or_init(|| pattern(is_blank)))
+}
+
+/// Elements that nothing makes shorter.
+pub fn noise<T: Pod>(len: usize, seed: u64) -> Vec<T> {
+    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
+    repeated(len, seed, PATTERN.get_or_init(|| pattern(|_| false)))
+}
+
+fn repeated<T: Pod>(len: usize, seed: u64, pattern: &[u8]) -> Vec<T> {
     let mut vec = vec![T::zeroed(); len];
     let mut rest = bytemuck::cast_slice_mut::<T, u8>(&mut vec);
     let mut start = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).expect("32 bits") % PERIOD;
@@ -43,7 +59,13 @@ pub fn columns<T: Pod>(len: usize, seed: u64) -> Vec<T> {
     vec
 }
 
-fn pattern() -> Vec<u8> {
+/// Five bytes of eight are the same, in three words of four.
+fn is_blank(position: usize) -> bool {
+    position % 8 > 2 && position / 8 % 64 > 15
+}
+
+/// Bytes that nobody can guess, but those that are blank.
+fn pattern(is_blank: impl Fn(usize) -> bool) -> Vec<u8> {
     let mut bytes = vec![0; PERIOD];
     let mut state = 0x2545_f491_4f6c_dd1du64;
     for eight in bytes.chunks_mut(8) {
@@ -51,6 +73,9 @@ fn pattern() -> Vec<u8> {
         state ^= state >> 7;
         state ^= state << 17;
         eight.copy_from_slice(&state.to_le_bytes()[..eight.len()]);
+    }
+    for (position, byte) in bytes.iter_mut().enumerate().filter(|&(position, _)| is_blank(position)) {
+        *byte = (position / 4096).to_le_bytes()[0];
     }
     bytes
 }
@@ -107,6 +132,21 @@ pub fn memory<T: Pod>(vec: &Vec<T>) -> Memory {
 
 pub fn memories<T: Pod>(chunks: &[Vec<T>]) -> Vec<Memory> {
     chunks.iter().map(memory).collect()
+}
+
+/// Bytes that a compressed payload takes in its slots, piece by piece; one that is not compressed as a whole.
+pub fn stored_lens<T: Pod>(whole: &[T]) -> Vec<usize> {
+    let bytes: &[u8] = bytemuck::cast_slice(whole);
+    let mut workspace = Workspace::new().expect("memory");
+    let mut stored_len = |piece: &[u8]| {
+        let slices = [IoSlice::new(piece)];
+        let len_bytes = u64_of(piece.len());
+        let form = workspace.choose(&slices, len_bytes, size_of::<T>()).filter(|_| piece.len() > PAGE);
+        let layout = form.map(|form| workspace.encode_all(&slices, len_bytes, form, |_| Ok::<(), TryReserveError>(())));
+        layout.map_or(piece.len(), |layout| usize::try_from(layout.expect("memory").stored_bytes()).expect("a length"))
+    };
+    let lens: Vec<usize> = bytes.chunks(PIECE).map(&mut stored_len).collect();
+    if lens.iter().sum::<usize>() == bytes.len() && bytes.len() <= LARGEST_SLOT { vec![bytes.len()] } else { lens }
 }
 
 /// Bytes of slots that a payload takes, by looking at every slot length there is.

@@ -12,14 +12,11 @@ use pageout::{Backend, BatchRead, Collector, Error, Handle, Pager, read_batch};
 
 use super::faulty::{Disk, Feature};
 use super::{
-    LARGEST_SLOT, MIB, assert_same, check_works, cut, elements, eventually, gather, memories, names, slot_bytes, u64_of,
+    PIECE, assert_same, check_works, cut, elements, eventually, gather, memories, names, slot_bytes, stored_lens, u64_of,
 };
 
 /// What the simulated devices have room for.
 pub const ROOM: u64 = 1 << 40;
-
-/// Bytes of a piece of a collector, each of which has a slot of its own.
-const PIECE: usize = 4 * MIB;
 
 /// What the pager of a world works on.
 #[derive(Clone, Debug)]
@@ -64,20 +61,26 @@ impl Subject {
         self.handle.as_ref().expect("a payload that is out")
     }
 
-    fn used_bytes(&self) -> u64 {
+    /// Bytes that each of its slots holds.
+    fn lens(&self, is_compressed: bool) -> Vec<usize> {
         // What a collector made lies in pieces with a slot each, short payloads in one.
-        let piece = if self.appended > 0 { PIECE } else { LARGEST_SLOT };
-        self.handle.as_ref().map_or(0, |handle| {
-            let rest = handle.len_bytes() % piece;
-            if handle.len_bytes() < piece { used_bytes(handle) } else { u64_of(handle.len_bytes() - rest) + slot_bytes(rest) }
-        })
+        match &self.handle {
+            Some(handle) if self.appended > 0 && !is_compressed => {
+                let whole = vec![PIECE; handle.len_bytes() / PIECE];
+                whole.into_iter().chain([handle.len_bytes() % PIECE]).collect()
+            }
+            Some(handle) => lens(handle, &self.whole, is_compressed),
+            None => Vec::new(),
+        }
     }
 }
 
-fn used_bytes(handle: &Handle) -> u64 {
+/// Bytes that each slot of a payload holds; one that is too long for any is as one.
+fn lens(handle: &Handle, whole: &[u64], is_compressed: bool) -> Vec<usize> {
     match handle.backend() {
-        Backend::File => slot_bytes(handle.len_bytes()),
-        Backend::Swap => 0,
+        Backend::File if is_compressed => stored_lens(whole),
+        Backend::File => vec![handle.len_bytes()],
+        Backend::Swap => Vec::new(),
     }
 }
 
@@ -111,6 +114,8 @@ pub struct World {
     pub pager: Pager,
     pub ground: Ground,
     build: Build,
+    /// Whether the pager compresses.
+    is_compressed: bool,
     bystanders: Vec<(Handle, Vec<u64>)>,
     /// Open descriptors of the process before there was a pager.
     descriptors: usize,
@@ -118,13 +123,22 @@ pub struct World {
 
 impl World {
     pub fn new(ground: Ground, build: Build) -> Self {
+        Self::of(ground, build, false)
+    }
+
+    /// A world whose pager compresses.
+    pub fn compressed(ground: Ground, build: Build) -> Self {
+        Self::of(ground, build, true)
+    }
+
+    fn of(ground: Ground, build: Build, is_compressed: bool) -> Self {
         if let Ground::Real(_) = ground {
             // What tells the memory limit stays open in the process.
             drop(build(Named::Directory).expect("a pager without a fault"));
         }
         let descriptors = ground.descriptors();
         let pager = build(Named::Directory).expect("a pager without a fault");
-        let mut world = Self { pager, ground, build, bystanders: Vec::new(), descriptors };
+        let mut world = Self { pager, ground, build, is_compressed, bystanders: Vec::new(), descriptors };
         world.add_bystander(Backend::File, 600);
         world.add_bystander(Backend::File, 2_000);
         world.add_bystander(Backend::Swap, 600);
@@ -146,10 +160,12 @@ impl World {
 
     fn check_numbers(&self, subject: &Subject) {
         let stats = self.pager.stats();
-        let bystanders: u64 = self.bystanders.iter().map(|(handle, _)| used_bytes(handle)).sum();
+        let bystanders = self.bystanders.iter().flat_map(|(handle, whole)| lens(handle, whole, self.is_compressed));
+        let lens: Vec<usize> = bystanders.chain(subject.lens(self.is_compressed)).collect();
+        assert_eq!(stats.stored_bytes, u64_of(lens.iter().sum()), "stored bytes");
         // What a collector has put out is no handle yet.
         if subject.collector.is_none() {
-            assert_eq!(stats.used_bytes, bystanders + subject.used_bytes(), "used bytes");
+            assert_eq!(stats.used_bytes, lens.iter().map(|&len| slot_bytes(len)).sum::<u64>(), "used bytes");
         }
         let handles = self.bystanders.len() + usize::from(subject.handle.is_some());
         assert_eq!(stats.handles, u64_of(handles), "handles");
@@ -167,12 +183,12 @@ impl World {
 
     /// Drops everything and checks that nothing is left.
     fn end(self, subject: Subject) {
-        let Self { pager, ground, bystanders, descriptors, build } = self;
+        let Self { pager, ground, bystanders, descriptors, build, .. } = self;
         pager.trim().expect("a trim");
         ground.check_trimmed(pager.stats().used_bytes);
         drop((subject, bystanders, build));
         let stats = pager.stats();
-        assert_eq!((stats.used_bytes, stats.handles, stats.payload_bytes), (0, 0, 0));
+        assert_eq!((stats.used_bytes, stats.handles, stats.payload_bytes, stats.stored_bytes), (0, 0, 0, 0));
         assert_eq!(stats.dirty_bytes, 0, "what is nowhere is not dirty");
         eventually(|| "what is nowhere is not at risk", || pager.stats().at_risk_bytes == 0);
         pager.trim().expect("a trim");
@@ -691,6 +707,10 @@ fn or_panic<A: ?Sized, R>(
 /// A payload of more pieces than one, of which each but the last has 4 MiB: slow, so not in every mode.
 pub const COLLECTING_PIECES: Operation =
     Operation { name: "collecting more than a piece", prepare: |_| Subject::to_put_out(540_000, &[300_000]), run: collect };
+
+/// Which is put out piece by piece where it is compressed.
+pub const PAGEOUT_OF_PIECES: Operation =
+    Operation { name: "pageout of more than a piece", prepare: |_| Subject::to_put_out(540_000, &[300_000]), run: page_out };
 
 /// Operations with lists that take memory.
 pub const OF_MANY: &[Operation] = &[

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 
-use pageout::{Backend, Error, Pager};
+use pageout::{Backend, Compression, Error, Pager};
 use pageout_testing::ledger::{Ledger, Point, Total};
 use pageout_testing::sweep::{
     COLLECTING_PIECES, Ground, Named, OF_MANY, OPERATIONS, Operation, Trouble, World, is_under_fault, try_trouble,
@@ -112,6 +112,8 @@ enum Mode {
     File,
     Portable,
     Sealed,
+    Compressed,
+    Both,
     Swap,
 }
 
@@ -120,12 +122,21 @@ impl Mode {
         let backend = if self == Self::Swap { Backend::Swap } else { Backend::File };
         let directory = scratch.to_owned();
         let build = move |named| {
-            let builder =
-                Pager::builder().integrity(integrity).encryption(self == Self::Sealed).backend(backend).allow_ram_backed(true);
+            let builder = Pager::builder().integrity(integrity).backend(backend).allow_ram_backed(true);
+            let builder = builder.encryption(matches!(self, Self::Sealed | Self::Both)).compression(self.compression());
             let builder = if self == Self::Portable { builder.portable() } else { builder };
             if named == Named::Directory { builder.scratch_dir(&directory).build() } else { builder.build() }
         };
-        World::new(Ground::Real(scratch.to_owned()), Box::new(build))
+        let ground = Ground::Real(scratch.to_owned());
+        if self.compression() == Compression::None {
+            World::new(ground, Box::new(build))
+        } else {
+            World::compressed(ground, Box::new(build))
+        }
+    }
+
+    fn compression(self) -> Compression {
+        if matches!(self, Self::Compressed | Self::Both) { Compression::Lz4 } else { Compression::None }
     }
 }
 
@@ -148,15 +159,15 @@ fn sweep_operation(operation: &Operation, world: &dyn Fn() -> World, ledger: &mu
 }
 
 /// Points of all modes together.
-static TOTAL: Total = Total::new("allocations", 8, 328);
+static TOTAL: Total = Total::new("allocations", 12, 328);
 
 /// In a process of its own, whose descriptors are those of the sweep alone.
-fn sweep(test: &str, floors: [usize; 8]) {
+fn sweep(test: &str, floors: [usize; 12]) {
     in_own_process(
         test,
         |_| {},
         || {
-            let modes = [Mode::File, Mode::Portable, Mode::Sealed, Mode::Swap];
+            let modes = [Mode::File, Mode::Portable, Mode::Sealed, Mode::Compressed, Mode::Both, Mode::Swap];
             // What says how much memory there is stays open from the first pager on, for as long as the process lives.
             check_works(&builder(scratch().path()).build().expect("a pager"));
             for ((mode, integrity), floor) in modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]).zip(floors) {
@@ -174,5 +185,5 @@ fn sweep(test: &str, floors: [usize; 8]) {
 
 #[test]
 fn every_operation_survives_that_memory_is_short() {
-    sweep("every_operation_survives_that_memory_is_short", [54, 50, 70, 66, 54, 54, 46, 42]);
+    sweep("every_operation_survives_that_memory_is_short", [54, 50, 70, 66, 54, 54, 54, 54, 54, 54, 46, 42]);
 }

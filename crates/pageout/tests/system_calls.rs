@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use interposed::{Effect, Fault, Made, Rules, hits, made, names_made, set_rules, unwatch, watch};
-use pageout::{Backend, Error, Pager};
+use pageout::{Backend, Compression, Error, Pager};
 use pageout_testing::faulty::{Lasts, Short};
 use pageout_testing::ledger::{LEDGER, Ledger, Point, Total};
 use pageout_testing::sweep::{
@@ -131,6 +131,10 @@ enum Mode {
     MemoryShort,
     /// All that Linux has, and payloads are encrypted.
     Sealed,
+    /// And compressed.
+    Compressed,
+    /// And both.
+    Both,
     /// Payloads stay in memory unless the file backend is asked for.
     Swap,
     /// The same, and out of core dumps.
@@ -164,13 +168,22 @@ impl Mode {
         let backend = if is_swap { Backend::Swap } else { Backend::File };
         let directory = scratch.to_owned();
         let build = move |named| {
-            let builder =
-                Pager::builder().integrity(integrity).encryption(self == Self::Sealed).backend(backend).allow_ram_backed(true);
+            let builder = Pager::builder().integrity(integrity).backend(backend).allow_ram_backed(true);
+            let builder = builder.encryption(matches!(self, Self::Sealed | Self::Both)).compression(self.compression());
             let builder = if self == Self::Portable { builder.portable() } else { builder };
             let builder = builder.exclude_from_core_dumps(self == Self::SwapExcluded);
             if named == Named::Directory { builder.scratch_dir(&directory).build() } else { builder.build() }
         };
-        World::new(Ground::Real(scratch.to_owned()), Box::new(build))
+        let ground = Ground::Real(scratch.to_owned());
+        if self.compression() == Compression::None {
+            World::new(ground, Box::new(build))
+        } else {
+            World::compressed(ground, Box::new(build))
+        }
+    }
+
+    fn compression(self) -> Compression {
+        if matches!(self, Self::Compressed | Self::Both) { Compression::Lz4 } else { Compression::None }
     }
 }
 
@@ -300,7 +313,7 @@ fn scratch_of_process() -> PathBuf {
 
 /// Points of all modes together. This floor and those of the modes lie a quarter below what one machine reached: how many
 /// files say how much memory there is, and how long they are, differs between machines.
-static TOTAL: Total = Total::new("system calls", 18, 48_000);
+static TOTAL: Total = Total::new("system calls", 20, 48_000);
 
 /// A directory in memory where there is one: nothing here depends on the device, and its file system is the fastest.
 fn in_memory() -> TempDir {
@@ -400,6 +413,16 @@ fn every_operation_survives_every_system_call_when_memory_is_short_without_check
 #[test]
 fn every_operation_survives_every_system_call_with_encryption() {
     sweep("every_operation_survives_every_system_call_with_encryption", Mode::Sealed, true, 3_500);
+}
+
+#[test]
+fn every_operation_survives_every_system_call_with_compression() {
+    sweep("every_operation_survives_every_system_call_with_compression", Mode::Compressed, true, 3_500);
+}
+
+#[test]
+fn every_operation_survives_every_system_call_with_compression_and_encryption() {
+    sweep("every_operation_survives_every_system_call_with_compression_and_encryption", Mode::Both, true, 3_500);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(super) struct Outcome {
     pub(super) copy: OnDisk,
     /// Whether it was written, and not only found to be still good.
     pub(super) is_written: bool,
+    /// Whether somebody stopped it, so that nothing is known of a copy that there was.
+    pub(super) is_stopped: bool,
     pub(super) failure: Option<Error>,
 }
 
@@ -457,11 +459,11 @@ impl Ledger {
     }
 
     /// Ends it. Gives what is left of an entry that nobody wants any more.
-    pub(super) fn end(&mut self, id: u32, Outcome { copy, is_written, failure }: Outcome) -> Option<Removed> {
+    pub(super) fn end(&mut self, id: u32, Outcome { copy, is_written, is_stopped, failure }: Outcome) -> Option<Removed> {
         let entry = self.entry(id);
         let was_failed = entry.take(Flag::Failed);
         entry.set(Flag::Failed, failure.is_some());
-        if failure.is_none() {
+        if failure.is_none() && !is_stopped {
             entry.set(Flag::Suspect, false);
         }
         if is_written {

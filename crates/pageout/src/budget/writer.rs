@@ -124,7 +124,7 @@ impl Budget {
         drop(hold);
         let Some(Job { id, memory, copy, write }) = job else { return true };
         let outcome = settled(&write.account, &memory, copy, &write.stop);
-        let is_good = outcome.copy.stored().is_some() && outcome.failure.is_none();
+        let is_good = outcome.copy.stored().is_some() && !outcome.is_stopped && outcome.failure.is_none();
         let hold = fork::hold();
         let mut ledger = self.lock();
         // Whoever waits for the memory wants it alone.
@@ -299,10 +299,13 @@ fn settled(account: &Account, memory: &ResidentMemory, copy: OnDisk, stop: &Atom
         OnDisk::Unwritten(place, before) => (place.filter(Place::is_writable), before),
         OnDisk::Busy { .. } => (None, None),
         copy @ (OnDisk::Written(_) | OnDisk::Shared(_)) => {
-            match copy.stored().map_or(Ok(false), |stored| stored.has_content(memory.memory.chunks())) {
-                Ok(true) => return Outcome { copy, is_written: false, failure: None },
+            match copy.stored().map_or(Ok(false), |stored| stored.has_content(memory.memory.chunks(), stop)) {
+                Ok(true) => return Outcome { copy, is_written: false, is_stopped: false, failure: None },
                 Ok(false) => count(&account.counters.changed_borrows),
-                Err(error) => return Outcome { copy, is_written: false, failure: Some(error) },
+                Err(error) if error.is_cancelled() => {
+                    return Outcome { copy, is_written: false, is_stopped: true, failure: None };
+                }
+                Err(error) => return Outcome { copy, is_written: false, is_stopped: false, failure: Some(error) },
             }
             (None, None)
         }
@@ -327,7 +330,7 @@ fn written_at(
     stop: &AtomicBool,
 ) -> Result<Outcome, Error> {
     match write(account, memory, place, before.as_deref(), stop) {
-        Ok(copy) => Ok(Outcome { copy, is_written: true, failure: None }),
+        Ok(copy) => Ok(Outcome { copy, is_written: true, is_stopped: false, failure: None }),
         Err((error, place)) if error.is_cancelled() => Ok(unwritten(Some(place), before.take(), None)),
         Err((error, place)) => {
             account.store().discard(place);
@@ -337,7 +340,7 @@ fn written_at(
 }
 
 fn unwritten(place: Option<Place>, before: Option<Box<Checksums>>, failure: Option<Error>) -> Outcome {
-    Outcome { copy: OnDisk::Unwritten(place, before), is_written: false, failure }
+    Outcome { copy: OnDisk::Unwritten(place, before), is_written: false, is_stopped: failure.is_none(), failure }
 }
 
 /// Writes a payload, and counts it where it is not any more what it was `before` somebody else could write to it.

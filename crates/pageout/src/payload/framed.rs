@@ -98,11 +98,11 @@ impl Framed {
             })?;
         }
         let pieces = std::mem::take(&mut writing.pieces).into_boxed_slice();
-        Ok(Some(Self::new(UnsizedArc::clone(compressor), pieces, len_bytes)))
+        Ok(Some(Box::new(Self::new(UnsizedArc::clone(compressor), pieces, len_bytes))))
     }
 
-    fn new(compressor: UnsizedArc<Compressor>, pieces: Box<[Piece]>, len_bytes: u64) -> Box<Self> {
-        Box::new(Self { compressor, pieces, len_bytes, is_counted: SyncBool::new(false) })
+    fn new(compressor: UnsizedArc<Compressor>, pieces: Box<[Piece]>, len_bytes: u64) -> Self {
+        Self { compressor, pieces, len_bytes, is_counted: SyncBool::new(false) }
     }
 
     pub(super) fn compressor(&self) -> UnsizedArc<Compressor> {
@@ -123,18 +123,19 @@ impl Framed {
                 Stored::Framed(mut framed) => joined.extend(framed.take_pieces().into_vec().pop()),
             }
         }
-        Ok(Self::new(compressor, joined.into_boxed_slice(), len_bytes))
+        Ok(Box::new(Self::new(compressor, joined.into_boxed_slice(), len_bytes)))
     }
 
     /// Whether the first bytes of `slices` still are what was written, as far as checksums or tags tell: they are compressed once more
     /// to find out, which makes the same frames of the same bytes.
     ///
     /// # Errors
-    /// When the memory to find out cannot be allocated.
-    pub(super) fn has_content(&self, slices: &[IoSlice<'_>]) -> Result<bool, Error> {
+    /// When the memory to find out cannot be allocated; ECANCELED.
+    pub(super) fn has_content(&self, slices: &[IoSlice<'_>], stop: &AtomicBool) -> Result<bool, Error> {
         let mut desk = self.compressor.desk()?;
         let mut pieces = self.pieces.iter();
         each_piece(slices, self.len_bytes, |slices, piece_bytes| {
+            go_on(stop)?;
             let piece = pieces.next().expect("as many pieces as before");
             piece.has_content(&mut desk, slices, piece_bytes)
         })
@@ -196,9 +197,7 @@ impl Drop for Framed {
 impl Writing<'_> {
     /// Writes the next piece: in a form, where that makes it shorter, else as it is.
     fn write(&mut self, slices: &[IoSlice<'_>], len_bytes: u64, form: Option<Form>) -> Result<(), Error> {
-        if self.stop.load(Relaxed) {
-            return Err(Failure::new("pwritev", libc::ECANCELED).into());
-        }
+        go_on(self.stop)?;
         if let Some(form) = form
             && self.compress(slices, len_bytes, form)?
         {
@@ -419,6 +418,11 @@ fn each_piece(
         }
     }
     Ok(true)
+}
+
+/// Fails where `stop` became true.
+fn go_on(stop: &AtomicBool) -> Result<(), Error> {
+    if stop.load(Relaxed) { Err(Failure::new("pwritev", libc::ECANCELED).into()) } else { Ok(()) }
 }
 
 /// The same error; that of a wrong page with another byte.

@@ -112,12 +112,17 @@ impl Stored {
     /// Whether `chunks` still are what was written, as far as checksums or tags tell.
     ///
     /// # Errors
-    /// When the memory to find out cannot be allocated.
-    pub(crate) fn has_content<'a>(&self, chunks: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<bool, Error> {
+    /// When the memory to find out cannot be allocated; ECANCELED.
+    #[cfg_attr(not(feature = "compression"), allow(unused_variables, reason = "it takes no time then"))]
+    pub(crate) fn has_content<'a>(
+        &self,
+        chunks: impl ExactSizeIterator<Item = &'a [u8]>,
+        stop: &AtomicBool,
+    ) -> Result<bool, Error> {
         with_slices(chunks, &[], |slices| match self {
             Self::Slotted(slotted) => slotted.has_content(slices),
             #[cfg(feature = "compression")]
-            Self::Framed(framed) => framed.has_content(slices),
+            Self::Framed(framed) => framed.has_content(slices, stop),
         })
     }
 

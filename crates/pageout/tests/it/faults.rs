@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pageout::{Backend, Error, Handle, Pager};
+use pageout::{Backend, Compression, Error, Handle, Pager};
 use pageout_testing::faulty::{Call, Disk, Effect, Entry, Fault, Feature, Lasts, Short};
 use pageout_testing::ledger::{Ledger, Point, Total};
 use pageout_testing::sweep::{
-    COLLECTING_PIECES, Ground, Named, ON_A_FULL_DISK, OPERATIONS, Operation, ROOM, Trouble, WITHOUT_ITS_DIRECTORY, World,
-    try_trouble, without_trouble,
+    COLLECTING_PIECES, Ground, Named, ON_A_FULL_DISK, OPERATIONS, Operation, PAGEOUT_OF_PIECES, ROOM, Trouble,
+    WITHOUT_ITS_DIRECTORY, World, try_trouble, without_trouble,
 };
 use pageout_testing::{KIB, LARGEST_SLOT, assert_same, check_works, cut, elements, gather, panic_text, slot_bytes};
 
@@ -117,6 +117,10 @@ enum Mode {
     NoWriteBack,
     /// All that Linux has, and payloads are encrypted.
     Sealed,
+    /// And compressed.
+    Compressed,
+    /// And both.
+    Both,
     /// Payloads stay in memory unless the file backend is asked for.
     Swap,
 }
@@ -125,7 +129,8 @@ impl Mode {
     fn disk(self) -> Disk {
         let disk = Disk::new();
         match self {
-            Self::File | Self::Sealed | Self::Swap | Self::Portable | Self::Simple | Self::NoReserve | Self::NoPunch => {}
+            Self::File | Self::Sealed | Self::Compressed | Self::Both | Self::Swap => {}
+            Self::Portable | Self::Simple | Self::NoReserve | Self::NoPunch => {}
             Self::Interrupted => disk.interrupt_reserves_above(16 << 10),
             Self::Cold => disk.set_cold_from(0),
             Self::MemoryShort | Self::NoWriteBack => disk.set_memory(8 << 10),
@@ -136,7 +141,8 @@ impl Mode {
             Self::NoReserve => &[Feature::Reserve],
             Self::NoPunch => &[Feature::Punch],
             Self::NoWriteBack => &[Feature::WriteBack],
-            Self::File | Self::Sealed | Self::Swap | Self::Interrupted | Self::Cold | Self::MemoryShort => &[],
+            Self::File | Self::Sealed | Self::Compressed | Self::Both | Self::Swap => &[],
+            Self::Interrupted | Self::Cold | Self::MemoryShort => &[],
         };
         denied.iter().fold(disk, |disk, &feature| disk.without(feature))
     }
@@ -146,17 +152,29 @@ impl Mode {
         let backend = if self == Self::Swap { Backend::Swap } else { Backend::File };
         let ground = Ground::Simulated(disk.clone());
         let build = move |named| {
-            let builder =
-                Pager::builder().device(disk.clone()).integrity(integrity).encryption(self == Self::Sealed).backend(backend);
+            let builder = Pager::builder().device(disk.clone()).integrity(integrity).backend(backend);
+            let builder = builder.encryption(matches!(self, Self::Sealed | Self::Both)).compression(self.compression());
             let builder = if named == Named::Directory { builder.scratch_dir("/scratch") } else { builder };
             builder.build()
         };
-        World::new(ground, Box::new(build))
+        if self.compression() == Compression::None {
+            World::new(ground, Box::new(build))
+        } else {
+            World::compressed(ground, Box::new(build))
+        }
+    }
+
+    fn compression(self) -> Compression {
+        if matches!(self, Self::Compressed | Self::Both) { Compression::Lz4 } else { Compression::None }
     }
 
     fn operations(self) -> Vec<&'static Operation> {
-        let pieces = matches!(self, Self::File | Self::Sealed).then_some(&COLLECTING_PIECES);
-        OPERATIONS.iter().chain(ON_A_FULL_DISK).chain(WITHOUT_ITS_DIRECTORY).chain(pieces).collect()
+        let pieces: &[&Operation] = match self {
+            Self::File | Self::Sealed => &[&COLLECTING_PIECES],
+            Self::Compressed | Self::Both => &[&COLLECTING_PIECES, &PAGEOUT_OF_PIECES],
+            _ => &[],
+        };
+        OPERATIONS.iter().chain(ON_A_FULL_DISK).chain(WITHOUT_ITS_DIRECTORY).chain(pieces.iter().copied()).collect()
     }
 }
 
@@ -279,7 +297,7 @@ fn point(operation: &Operation, entry: Entry, fault: Fault) -> Point {
 }
 
 /// Points of all modes together.
-static TOTAL: Total = Total::new("simulated device", 17, 25_000);
+static TOTAL: Total = Total::new("simulated device", 20, 25_000);
 
 /// Puts every operation through every fault of a mode.
 fn sweep(mode: Mode, integrity: bool, floor: usize) {
@@ -369,6 +387,21 @@ fn every_operation_survives_every_fault_where_memory_is_short_and_write_back_can
 #[test]
 fn every_operation_survives_every_fault_with_encryption() {
     sweep(Mode::Sealed, true, 2_300);
+}
+
+#[test]
+fn every_operation_survives_every_fault_with_compression() {
+    sweep(Mode::Compressed, true, 2_300);
+}
+
+#[test]
+fn every_operation_survives_every_fault_with_compression_without_checksums() {
+    sweep(Mode::Compressed, false, 2_300);
+}
+
+#[test]
+fn every_operation_survives_every_fault_with_compression_and_encryption() {
+    sweep(Mode::Both, true, 2_300);
 }
 
 #[test]
