@@ -23,7 +23,7 @@ pub enum Compression {
     /// Not at all. The default.
     #[default]
     None,
-    /// In frames of 16 KiB by LZ4, the bytes of the elements shuffled where that helps.
+    /// In frames of 4 KiB by LZ4, the bytes of the elements shuffled where that helps.
     Lz4,
 }
 
