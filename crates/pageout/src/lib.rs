@@ -128,6 +128,7 @@
 //! that lost bytes is noticed by checksums alone; memory cannot be kept out of core dumps. The interface is the same.
 //!
 //! # Feature flags
+//! - `compression`: `PagerBuilder::compression`, in safe Rust (the crate `lz4_flex`). Off by default.
 //! - `encryption`: `PagerBuilder::encryption`. Needs a C compiler where it is built, and adds 50 to 450 KB to a binary (the crate
 //!   `aegis`). Off by default.
 //!
@@ -148,9 +149,11 @@ mod block;
 mod budget;
 pub mod doctor;
 mod error;
-#[cfg(feature = "compression")]
+#[cfg(all(feature = "compression", feature = "addon-internals"))]
 #[doc(hidden)]
 pub mod frames;
+#[cfg(all(feature = "compression", not(feature = "addon-internals")))]
+mod frames;
 mod global;
 mod keeper;
 mod limits;

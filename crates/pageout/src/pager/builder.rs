@@ -23,7 +23,7 @@ pub enum Compression {
     /// Not at all. The default.
     #[default]
     None,
-    /// In frames of 4 KiB by LZ4, the bytes of the elements shuffled where that helps.
+    /// By LZ4, in frames, the bytes of the elements sorted where that helps.
     Lz4,
 }
 
@@ -151,7 +151,35 @@ impl PagerBuilder {
         self
     }
 
-    /// How payloads of the file backend are compressed. Default: not at all.
+    /// How payloads of the file backend are compressed on the disk. Default: not at all.
+    ///
+    /// A payload of more than 4 KiB is compressed in frames of 4 KiB, each by itself, so that a range decompresses the frames that it
+    /// touches, and no others. The bytes of the elements are sorted before where that helps, which it does most for numbers: `Vec<f64>`
+    /// becomes smaller than the same bytes as `Vec<u8>`. What a sample of 4 KiB says will not shrink is stored as it is, and so is each
+    /// frame that does not. With [`encryption`](Self::encryption) as well, what is compressed is encrypted; an observer of the disk
+    /// learns how long the payload became.
+    ///
+    /// [`PagerStats::used_bytes`](crate::PagerStats::used_bytes) says what the disk holds, and
+    /// [`PagerStats::stored_bytes`](crate::PagerStats::stored_bytes) what payloads take in it. The capacity is of what is stored; a
+    /// payload longer than 4 MiB is written in pieces of that length, and one that finds no room in the middle gives back what it has
+    /// got. Within a [memory budget](Self::resident_bytes) payloads are compressed when they are written; room is claimed for all of
+    /// their bytes before, and where there is none beside it they are written as they are. Where the pager has to compress or
+    /// decompress, it needs memory: some 60 KiB and up to 256 KiB of frames for each thread that does so at a time, of which it keeps
+    /// four, and while a piece is compressed as much as the piece. With encryption all of it is overwritten after each use.
+    ///
+    /// Needs the feature `compression`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use pageout::{Compression, Pager};
+    ///
+    /// let pager = Pager::builder().compression(Compression::Lz4).build()?;
+    /// let handle = pager.pageout_vec((0..1_000_000u64).collect())?;
+    /// assert!(pager.stats().stored_bytes < 1_000_000, "of 8,000,000");
+    /// assert_eq!(handle.read(500_000..500_002)?, [500_000, 500_001]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "compression")]
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
