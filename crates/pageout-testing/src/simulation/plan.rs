@@ -26,6 +26,7 @@ pub(super) struct Plan {
     pub(super) has_bytes: bool,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) protection: Protection,
+    pub(super) compressed: bool,
     /// Without what only Linux has: on a disk.
     pub(super) portable: bool,
     pub(super) features: Features,
@@ -175,6 +176,7 @@ impl Plan {
             has_bytes: draws.one_of(2),
             capacity_bytes: capacity_bytes(draws),
             protection: draws.pick(&Protection::DRAWN),
+            compressed: draws.one_of(3),
             portable: draws.one_of(4),
             features: features(draws),
             climate: Climate::default(),

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use pageout::{Backend, Borrowed, Error, Handle, MemoryBudget, Pager};
+use pageout::{Backend, Borrowed, Compression, Error, Handle, MemoryBudget, Pager};
 
 use crate::draws::Draws;
 use crate::faulty::{Call, Disk, Effect, Fault, Feature, Lasts, Short};
@@ -113,7 +113,11 @@ impl<'a> World<'a> {
         });
         let builder = || disk.as_ref().map_or_else(|| crate::builder(directory), Disk::builder).capacity_bytes(1 << 30);
         let encryption = [draws.one_of(2), draws.one_of(4)];
-        let pagers = encryption.map(|on| builder().resident_bytes(&budget).encryption(on).build().expect("a pager"));
+        let compression = if draws.one_of(2) { Compression::Lz4 } else { Compression::None };
+        let pagers = encryption.map(|on| {
+            let builder = builder().resident_bytes(&budget).encryption(on).compression(compression);
+            builder.build().expect("a pager")
+        });
         let plain = Disk::new().pager();
         Self { disk, budget, pagers, plain, payloads: Vec::new(), borrowed: Vec::new(), counted: [0; 2], past_hits: 0, report }
     }
@@ -337,7 +341,7 @@ impl<'a> World<'a> {
         for pager in &self.pagers {
             pager.trim().expect("nothing goes wrong any more");
             let stats = pager.stats();
-            assert_eq!((stats.scratch_bytes, stats.changed_borrows, stats.handles), (0, 0, 0));
+            assert_eq!((stats.scratch_bytes, stats.changed_borrows, stats.handles, stats.stored_bytes), (0, 0, 0, 0));
             self.report.background_failures += stats.background_write_failures;
             self.report.evictions += stats.evictions;
             self.report.evictions_without_write += stats.evictions_without_write;

@@ -47,6 +47,8 @@ pub(super) struct Payload<T> {
     pub(super) whole: Vec<T>,
     /// Bytes of its slots.
     pub(super) used_bytes: u64,
+    /// What it takes in them.
+    pub(super) stored_bytes: u64,
     /// File and offset where it begins, where that is known.
     pub(super) place: Option<(u64, u64)>,
     /// The memory of the only chunk, where the backend keeps it.
@@ -57,6 +59,7 @@ pub(super) struct Payload<T> {
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) used_bytes: u64,
+    pub(super) stored_bytes: u64,
     pub(super) payload_bytes: u64,
     pub(super) pageouts: [u64; 2],
     pub(super) reads: [u64; 2],
@@ -102,6 +105,7 @@ impl<T: Pod> Side<T> {
         count(&mut self.account.pageouts, payload.handle.len_bytes());
         self.account.payload_bytes += u64_of(payload.handle.len_bytes());
         self.account.used_bytes += payload.used_bytes;
+        self.account.stored_bytes += payload.stored_bytes;
         self.payloads.push(payload);
     }
 
@@ -110,6 +114,7 @@ impl<T: Pod> Side<T> {
         let payload = self.payloads.swap_remove(pick % self.payloads.len());
         self.account.payload_bytes -= u64_of(payload.handle.len_bytes());
         self.account.used_bytes -= payload.used_bytes;
+        self.account.stored_bytes -= payload.stored_bytes;
         payload
     }
 
@@ -117,6 +122,7 @@ impl<T: Pod> Side<T> {
     pub(super) fn restore(&mut self, payload: Payload<T>) {
         self.account.payload_bytes += u64_of(payload.handle.len_bytes());
         self.account.used_bytes += payload.used_bytes;
+        self.account.stored_bytes += payload.stored_bytes;
         self.payloads.push(payload);
     }
 
@@ -126,9 +132,10 @@ impl<T: Pod> Side<T> {
             return;
         }
         let stats = self.pager().stats();
-        let Account { used_bytes, payload_bytes, pageouts, reads, takes } = self.account;
+        let Account { used_bytes, stored_bytes, payload_bytes, pageouts, reads, takes } = self.account;
         assert_eq!((stats.handles, stats.payload_bytes), (u64_of(self.payloads.len()), payload_bytes));
         assert_eq!(stats.used_bytes, used_bytes + staged_bytes, "bytes in use");
+        assert_eq!(stats.stored_bytes, stored_bytes, "bytes that are stored");
         assert_eq!([stats.pageouts, stats.pageout_bytes], pageouts);
         assert_eq!([stats.reads, stats.read_bytes], reads);
         assert_eq!([stats.takes, stats.take_bytes], takes);

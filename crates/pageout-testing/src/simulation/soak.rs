@@ -198,15 +198,17 @@ impl Scene {
     /// Compares what the pager says of itself with the table, while nobody does anything.
     fn check(&self, round: u32) {
         let stats = self.pager.stats();
-        let (mut handles, mut payload_bytes, mut used_bytes) = (0, 0, 0);
+        let (mut handles, mut payload_bytes, mut used_bytes, mut stored_bytes) = (0, 0, 0, 0);
         for entry in &self.table {
             if let Some(payload) = &*lock(entry) {
                 handles += 1;
                 payload_bytes += u64_of(payload.handle.len_bytes());
                 used_bytes += payload.used_bytes;
+                stored_bytes += payload.stored_bytes;
             }
         }
-        assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes), (handles, payload_bytes, used_bytes));
+        let said = (stats.handles, stats.payload_bytes, stats.used_bytes, stats.stored_bytes);
+        assert_eq!(said, (handles, payload_bytes, used_bytes, stored_bytes));
         let sum = |counters: &[AtomicU64; 2]| counters.each_ref().map(|counter| counter.load(Relaxed));
         assert_eq!([stats.pageouts, stats.pageout_bytes], sum(&self.pageouts));
         assert_eq!([stats.reads, stats.read_bytes], sum(&self.reads));
@@ -294,7 +296,8 @@ impl Scene {
                 let is_file = handle.backend() == Backend::File;
                 let used_bytes = if is_file { slot_bytes_of(handle.len_bytes()) } else { 0 };
                 let place = place_of(seen, handle.backend(), used_bytes);
-                let payload = Arc::new(Payload { handle, whole, used_bytes, place, only_chunk: None });
+                let stored_bytes = if is_file { u64_of(handle.len_bytes()) } else { 0 };
+                let payload = Arc::new(Payload { handle, whole, used_bytes, stored_bytes, place, only_chunk: None });
                 let before = lock(entry).replace(payload);
                 self.end_entry(context, before, entry);
             }
@@ -334,7 +337,7 @@ impl Scene {
 
     /// Takes a payload back; gives it where that failed and may succeed later.
     fn take(&self, context: &mut Context, payload: Payload<u32>) -> Option<Payload<u32>> {
-        let Payload { handle, whole, used_bytes, place, only_chunk } = payload;
+        let Payload { handle, whole, used_bytes, stored_bytes, place, only_chunk } = payload;
         let mut dst = Vec::new();
         let (outcome, seen) = context.attempt(|| self.pager.take(handle, &mut dst));
         match outcome {
@@ -346,7 +349,7 @@ impl Scene {
             Err(error) => {
                 assert!(dst.is_empty());
                 let reason = error.error().clone();
-                let payload = Payload { handle: error.into_handle(), whole, used_bytes, place, only_chunk };
+                let payload = Payload { handle: error.into_handle(), whole, used_bytes, stored_bytes, place, only_chunk };
                 judge(context, &payload, &reason, seen, &[(0, payload.whole.len())]);
                 // What is damaged stays so: the table would fill up with it.
                 (seen.hits > 0).then_some(payload)

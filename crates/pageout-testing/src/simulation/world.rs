@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use bytemuck::Pod;
-use pageout::{Backend, BatchRead, Collector, Error, Handle, Pager, read_batch};
+use pageout::{Backend, BatchRead, Collector, Compression, Error, Handle, Pager, read_batch};
 
 use super::plan::{Ground, Plan, Protection, Step};
 use super::side::{Context, Payload, Side, count, place_of};
 use crate::faulty::{Disk, Feature};
 use crate::weather::{self, Seen, Trouble};
-use crate::{MIB, assert_same, cut, elements, eventually, gather, memories, slot_bytes, u64_of};
+use crate::{MIB, PIECE, assert_same, cut, elements, eventually, gather, memories, slot_bytes, stored_lens, u64_of};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl<'a, T: Pod> World<'a, T> {
         self.check();
         self.now.pager().trim().expect("a trim without a fault");
         let stats = self.now.pager().stats();
-        assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes), (0, 0, 0));
+        assert_eq!((stats.handles, stats.payload_bytes, stats.used_bytes, stats.stored_bytes), (0, 0, 0, 0));
         assert_eq!((stats.scratch_bytes, stats.dirty_bytes), (0, 0), "all space is given back");
         assert!(stats.write_back_failures == 0 || self.context.had_trouble() || self.context.has_losses, "nothing went wrong");
         if let Some(disk) = &self.context.disk {
@@ -166,7 +166,7 @@ impl<'a, T: Pod> World<'a, T> {
 
     /// Bytes of the slots of a payload that is not finished.
     fn staged_bytes(&self) -> u64 {
-        u64_of(self.collector.as_ref().map_or(0, |(_, whole)| size_of_val(&whole[..]) / PIECE * PIECE))
+        self.collector.as_ref().map_or(0, |(_, whole)| self.pieces_bytes(whole))
     }
 
     fn do_step(&mut self, step: &Step) {
@@ -359,9 +359,8 @@ impl<'a, T: Pod> World<'a, T> {
         match outcome {
             Ok(()) => whole.extend_from_slice(&chunk),
             Err(error) => {
-                let (staged_bytes, len_bytes) = (size_of_val(&whole[..]), size_of_val(&chunk[..]));
-                let pieces_bytes = (staged_bytes + len_bytes) / PIECE * PIECE - staged_bytes / PIECE * PIECE;
-                self.judge_refusal(&error, seen, u64_of(pieces_bytes), room);
+                let pieces_bytes = self.pieces_bytes(&[&whole[..], &chunk].concat()) - self.pieces_bytes(&whole);
+                self.judge_refusal(&error, seen, pieces_bytes, room);
             }
         }
         assert_eq!(collector.len_bytes(), u64_of(size_of_val(&whole[..])));
@@ -425,25 +424,43 @@ impl<'a, T: Pod> World<'a, T> {
         only_chunk: Option<usize>,
     ) -> bool {
         let len_bytes = size_of_val(&whole[..]);
-        let pieces_bytes = if len_bytes > PIECE { len_bytes / PIECE * PIECE } else { 0 };
-        let used_bytes = if backend == Backend::File { slot_bytes_of(len_bytes) } else { 0 };
+        let pieces_bytes = if len_bytes > PIECE { self.pieces_bytes(&whole) } else { 0 };
+        let lens = if backend == Backend::File { self.lens(&whole) } else { Vec::new() };
+        let used_bytes = lens.iter().map(|&len| slot_bytes(len)).sum();
         let handle = match outcome {
             Ok(handle) => {
                 self.check_growth(seen, room, false);
                 handle
             }
             Err(error) => {
-                self.judge_refusal(&error, seen, used_bytes - u64_of(pieces_bytes), room);
+                self.judge_refusal(&error, seen, used_bytes - pieces_bytes, room);
                 return false;
             }
         };
         if let Some(capacity_bytes) = self.plan.capacity_bytes {
-            assert!(room.used_bytes + used_bytes - u64_of(pieces_bytes) <= capacity_bytes, "past the capacity");
+            assert!(room.used_bytes + used_bytes - pieces_bytes <= capacity_bytes, "past the capacity");
         }
         assert_eq!((handle.len(), handle.len_bytes(), handle.backend()), (whole.len(), len_bytes, backend));
         let place = if pieces_bytes > 0 { None } else { place_of(seen, backend, used_bytes) };
-        self.now.publish(Payload { handle, whole, used_bytes, place, only_chunk });
+        let stored_bytes = u64_of(lens.iter().sum());
+        self.now.publish(Payload { handle, whole, used_bytes, stored_bytes, place, only_chunk });
         true
+    }
+
+    /// Bytes that each slot of a payload holds.
+    fn lens(&self, whole: &[T]) -> Vec<usize> {
+        if self.plan.compressed {
+            return stored_lens(whole);
+        }
+        let len_bytes = size_of_val(whole);
+        let pieces = if len_bytes > PIECE { len_bytes / PIECE } else { 0 };
+        std::iter::repeat_n(PIECE, pieces).chain([len_bytes - pieces * PIECE]).collect()
+    }
+
+    /// Bytes of the slots of all whole pieces.
+    fn pieces_bytes(&self, whole: &[T]) -> u64 {
+        let pieces = whole.chunks_exact(PIECE / size_of::<T>());
+        pieces.flat_map(|piece| self.lens(piece)).map(slot_bytes).sum()
     }
 
     /// Bytes of idle space that serve others for certain: what can be given back, and was the device's to begin with.
@@ -480,7 +497,8 @@ impl<'a, T: Pod> World<'a, T> {
                 let is_full = self.context.had_trouble() && requested_bytes > room.free_bytes;
                 let is_refused_for_nothing = !is_full && self.is_within_capacity(requested_bytes, room);
                 assert!(!is_refused_for_nothing, "within the capacity: {facts:?}, {room:?}");
-                if requested_bytes < u64_of(PIECE) {
+                // Of several pieces one is refused, and which that is depends on what was there.
+                if requested_bytes < u64_of(PIECE) && !self.plan.compressed {
                     assert_eq!((facts.requested_bytes, facts.used_bytes), (requested_bytes, room.used_bytes));
                 }
                 if let Some(capacity_bytes) = self.plan.capacity_bytes {
@@ -527,9 +545,6 @@ impl<'a, T: Pod> World<'a, T> {
     }
 }
 
-/// Bytes of a collector's piece, which is a slot of its own.
-const PIECE: usize = 4 * MIB;
-
 pub(super) fn slot_bytes_of(len_bytes: usize) -> u64 {
     let pieces_bytes = if len_bytes > PIECE { len_bytes / PIECE * PIECE } else { 0 };
     u64_of(pieces_bytes) + slot_bytes(len_bytes - pieces_bytes)
@@ -572,6 +587,7 @@ fn open(plan: &Plan, scratch: &Path, context: &mut Context) -> Pager {
             Protection::Checksums => builder,
             Protection::Encryption => builder.encryption(true),
         };
+        let builder = if plan.compressed { builder.compression(Compression::Lz4) } else { builder };
         match plan.capacity_bytes {
             Some(bytes) => builder.capacity_bytes(bytes),
             None => builder,
@@ -737,7 +753,7 @@ fn read_into<T: Pod>(side: &mut Side<T>, context: &mut Context, pick: usize, ran
 
 fn take<T: Pod>(side: &mut Side<T>, context: &mut Context, pick: usize, capacity: usize) {
     let pager = side.pager();
-    let Payload { handle, whole, used_bytes, place, only_chunk } = side.remove(pick);
+    let Payload { handle, whole, used_bytes, stored_bytes, place, only_chunk } = side.remove(pick);
     let mut dst: Vec<T> = Vec::with_capacity(capacity);
     dst.extend_from_slice(&elements::<T>(capacity.min(3), 5));
     let address = dst.as_ptr();
@@ -752,7 +768,7 @@ fn take<T: Pod>(side: &mut Side<T>, context: &mut Context, pick: usize, capacity
         Err(error) => {
             assert!(dst.is_empty() || dst.len() == capacity.min(3), "a failed take leaves the destination empty or as before");
             let reason = error.error().clone();
-            let payload = Payload { handle: error.into_handle(), whole, used_bytes, place, only_chunk };
+            let payload = Payload { handle: error.into_handle(), whole, used_bytes, stored_bytes, place, only_chunk };
             judge(context, &payload, &reason, seen, &[(0, payload.whole.len())]);
             side.restore(payload);
         }
@@ -786,6 +802,10 @@ pub(super) fn judge<T: Pod>(context: &mut Context, payload: &Payload<T>, error: 
 pub(super) fn is_damaged<T: Pod>(context: &Context, payload: &Payload<T>, start: usize, end: usize) -> bool {
     let bytes = |position: usize| u64_of(position * size_of::<T>());
     match (payload.place, &context.disk) {
+        // Where its frames are nobody can tell from outside.
+        (Some((file, offset)), Some(disk)) if payload.stored_bytes < u64_of(size_of_val(&payload.whole[..])) => {
+            disk.is_damaged(file, offset..offset + payload.used_bytes)
+        }
         (Some((file, offset)), Some(disk)) => disk.is_damaged(file, offset + bytes(start)..offset + bytes(end)),
         _ => context.may_corrupt,
     }
