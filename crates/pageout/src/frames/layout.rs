@@ -64,6 +64,7 @@ impl Layout {
     /// The frames that have bytes of a range of the payload.
     #[must_use]
     pub fn frames(&self, payload: &Range<u64>) -> Range<usize> {
+        debug_assert!(payload.end <= self.len_bytes, "past the payload");
         if payload.is_empty() {
             return 0..0;
         }

@@ -114,7 +114,7 @@ fn keep_busy(pager: &Pager, seed: u64) -> Vec<Payload> {
 }
 
 fn in_each_setup(test: &str, body: impl Fn(Setup)) {
-    in_own_process(test, |_| {}, || [Setup::Native, Setup::Portable, Setup::Sealed].into_iter().for_each(body));
+    in_own_process(test, |_| {}, || [Setup::Native, Setup::Portable, Setup::Sealed, Setup::Both].into_iter().for_each(body));
 }
 
 /// The pages with content of all scratch files that this process has open.
