@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +14,8 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 
 use super::{Payload, SetWhenDropped, becomes, check_all, payloads};
 use pageout::Pager;
-use pageout_testing::{KIB, MIB, PAGE, Setup, TestPager, assert_same, check_works, in_own_process};
+use pageout_testing::faulty::Disk;
+use pageout_testing::{KIB, MIB, PAGE, Setup, TestPager, assert_same, check_works, in_own_process, scratch};
 
 /// Lengths of several classes, of one and of several pages.
 const LENS: [usize; 6] = [100, 4 * KIB, 10 * KIB, 64 * KIB, MIB, 3 * MIB];
@@ -153,6 +155,54 @@ fn a_child_encrypts_with_a_key_of_its_own_and_reads_what_it_inherited() {
         assert_same(&inherited.take().expect("a take"), &[7; 2 * PAGE]);
     };
     in_own_process(test, |_| {}, body);
+}
+
+/// Writes payloads of the same bytes, of one to three pages, and adds how each page begins on the disk to a file.
+fn seal_the_same(disk: &Disk, pager: &Pager, writes: usize, begins: &Path) {
+    let mut all = Vec::new();
+    for write in 0..writes {
+        let pages = 1 + write % 3;
+        let handle = pager.pageout_copy(&[&[7u8; 3 * PAGE][..pages * PAGE]]).expect("a pageout");
+        let (file, start) = disk.last_place();
+        (0..pages).for_each(|page| all.extend_from_slice(&disk.page(file, start + (page * PAGE) as u64)[..8]));
+        drop(handle);
+        disk.forget();
+    }
+    let mut file = OpenOptions::new().append(true).create(true).open(begins).expect("a file");
+    file.write_all(&all).expect("all in one piece");
+}
+
+/// The same bytes are encrypted to the same ones if a nonce is used twice with one key. `PAGEOUT_NONCES` chooses how many payloads
+/// are written, by a parent, its children and theirs, before and after each fork.
+#[test]
+fn no_nonce_is_used_twice_on_any_side_of_forks() {
+    let writes: usize = std::env::var("PAGEOUT_NONCES").map_or(6_000, |count| count.parse().expect("a number"));
+    let body = || {
+        let (disk, directory) = (Disk::new(), scratch());
+        let pager = disk.builder().encryption(true).build().expect("a pager in memory");
+        let begins = directory.path().join("begins");
+        let seal = || seal_the_same(&disk, &pager, writes / 30, &begins);
+        for _ in 0..5 {
+            seal();
+            let child = Child::fork(|_| {
+                seal();
+                let grandchild = Child::fork(|_| seal());
+                seal();
+                grandchild.passes();
+                seal();
+            });
+            seal();
+            child.passes();
+        }
+        let all = std::fs::read(&begins).expect("what was written");
+        let (begins, _) = all.as_chunks::<8>();
+        assert_eq!(begins.len(), 30 * (0..writes / 30).map(|write| 1 + write % 3).sum::<usize>());
+        let mut different = begins.to_vec();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), begins.len(), "pages that are encrypted alike");
+    };
+    in_own_process("no_nonce_is_used_twice_on_any_side_of_forks", |_| {}, body);
 }
 
 #[test]
