@@ -31,6 +31,8 @@ mod model;
 mod process;
 mod ranges;
 mod reference_api;
+#[cfg(target_os = "linux")]
+mod sealed_memory;
 #[cfg(not(miri))]
 mod sealing;
 mod security;

@@ -85,7 +85,7 @@ impl Placed {
 /// Lengths of one page and less, of several, and with a short end.
 const LENS: [usize; 5] = [1, 100, PAGE, 3 * PAGE, 5 * PAGE + 7];
 
-/// Payloads side by side, one of each length in each order of bytes.
+/// A payload of each length, on a disk of its own.
 fn each_len(check: impl Fn(&Disk, &Pager, Placed)) {
     for len in LENS {
         let disk = Disk::new();
@@ -111,6 +111,53 @@ fn a_byte_that_was_changed_in_any_page_is_refused() {
         }
         placed.comes_back();
     });
+}
+
+/// Each of the 32,768 bits of a page, and of a page behind another, in front of the short end.
+#[test]
+fn a_bit_that_was_flipped_anywhere_in_a_page_is_refused() {
+    for (len, page) in [(PAGE, 0), (2 * PAGE + 100, 1)] {
+        let disk = Disk::new();
+        let pager = sealed(&disk);
+        let placed = Placed::new(&disk, &pager, elements(len, 1));
+        let before = placed.page(&disk, page);
+        let mut target = vec![0xee; len];
+        for bit in 0..8 * PAGE {
+            let mut flipped = before;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            placed.set_page(&disk, page, &flipped);
+            target.fill(0xee);
+            let refused = placed.handle.read_into(.., &mut target);
+            assert!(
+                matches!(refused, Err(Error::Corrupt { byte_offset, .. }) if byte_offset == u64_of(page * PAGE)),
+                "bit {bit}"
+            );
+            assert!(target.iter().all(|&byte| byte == 0), "bit {bit}: something is left in the target");
+        }
+        placed.set_page(&disk, page, &before);
+        placed.comes_back();
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_refused() {
+    for len in LENS {
+        let ends = (0..len).step_by(PAGE).flat_map(|start| [start, start + 1, start + PAGE - 1]);
+        for end in ends.filter(|&end| end < len) {
+            let disk = Disk::new();
+            let pager = sealed(&disk);
+            let placed = Placed::new(&disk, &pager, elements(len, 1));
+            disk.truncate(placed.file, placed.start + u64_of(end));
+            let mut target = vec![0xee; len];
+            let refused = placed.handle.read_into(.., &mut target);
+            let page = u64_of(end - end % PAGE);
+            assert!(
+                matches!(refused, Err(Error::Corrupt { byte_offset, .. }) if byte_offset == page),
+                "{end} of {len}: {refused:?}"
+            );
+            assert!(target.iter().all(|&byte| byte == 0), "{end} of {len}: something is left in the target");
+        }
+    }
 }
 
 #[test]
