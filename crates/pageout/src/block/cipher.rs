@@ -43,9 +43,9 @@ pub(crate) fn open(key: &Key, nonce: &Nonce, about: &[u8], bytes: &mut [u8], tag
 pub(crate) fn wiping_stack<R>(work: impl FnOnce() -> R) -> R {
     let answer = out_of_line(work);
     if has_instructions() {
-        overwrite_stack::<STACK_BYTES>()
+        overwrite_stack::<STACK_BYTES>();
     } else {
-        overwrite_stack::<SOFT_STACK_BYTES>()
+        overwrite_stack::<SOFT_STACK_BYTES>();
     }
     answer
 }

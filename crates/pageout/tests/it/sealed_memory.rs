@@ -43,7 +43,9 @@ fn has_sealed_payloads() {
     let mut bytes = vec![0; MIB];
     fill(&mut bytes, OUT);
     let held = [100, PAGE, 70_001, MIB].map(|len| pager.pageout_copy(&[&bytes[..len]]).expect("a pageout"));
-    held.iter().for_each(|handle| handle.read_into(.., &mut bytes[..handle.len()]).expect("a read"));
+    for handle in &held {
+        handle.read_into(.., &mut bytes[..handle.len()]).expect("a read");
+    }
     let taken = pager.pageout_copy(&[&bytes[..]]).expect("a pageout");
     pager.take(taken, &mut bytes).expect("a take");
     assert_eq!(marks(&bytes, OUT), MIB / OUT.len());

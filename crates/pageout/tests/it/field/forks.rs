@@ -161,10 +161,10 @@ fn a_child_encrypts_with_a_key_of_its_own_and_reads_what_it_inherited() {
 fn seal_the_same(disk: &Disk, pager: &Pager, writes: usize, begins: &Path) {
     let mut all = Vec::new();
     for write in 0..writes {
-        let pages = 1 + write % 3;
-        let handle = pager.pageout_copy(&[&[7u8; 3 * PAGE][..pages * PAGE]]).expect("a pageout");
+        let len = (1 + write % 3) * PAGE;
+        let handle = pager.pageout_copy(&[&[7u8; 3 * PAGE][..len]]).expect("a pageout");
         let (file, start) = disk.last_place();
-        (0..pages).for_each(|page| all.extend_from_slice(&disk.page(file, start + (page * PAGE) as u64)[..8]));
+        (0..len / PAGE).for_each(|page| all.extend_from_slice(&disk.page(file, start + (page * PAGE) as u64)[..8]));
         drop(handle);
         disk.forget();
     }
