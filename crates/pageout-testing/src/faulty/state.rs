@@ -363,13 +363,13 @@ fn is_in_background() -> bool {
 }
 
 mod background {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     pub(super) fn is_here() -> bool {
         rustix::thread::name().is_ok_and(|name| name.as_c_str() == c"pageout-keeper")
     }
 
-    /// Other systems are not asked, and the tests that count calls of verbs run where they are.
-    #[cfg(not(target_os = "linux"))]
+    /// Other systems are not asked, nor is Miri, and the tests that count calls of verbs run where they are.
+    #[cfg(not(all(target_os = "linux", not(miri))))]
     pub(super) fn is_here() -> bool {
         false
     }

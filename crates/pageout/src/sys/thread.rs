@@ -49,7 +49,8 @@ extern "C" fn run(body: *mut libc::c_void) -> *mut libc::c_void {
 }
 
 fn set_name() {
-    #[cfg(target_os = "linux")]
+    // Miri does not know the call.
+    #[cfg(all(target_os = "linux", not(miri)))]
     // SAFETY: the name ends in NUL and has at most 16 bytes; the calling thread names itself.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, c"pageout-keeper".as_ptr());
