@@ -1,30 +1,46 @@
 //! What a core dump and swap space show of a key, and of payloads that are out.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use pageout::Compression;
 use pageout_testing::{
-    MIB, PAGE, builder, eventually, is_own_process, own_process, scratch, short_or_long, skip, succeeds, text,
+    MIB, PAGE, builder, eventually, is_own_process, own_process, scratch, short_or_long, skip, succeeds, text, u64_of,
 };
 use rustix::fs::{Advice, fadvise};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// What the payloads hold, which are out.
-const OUT: &[u8; 16] = b"\x93s34led-4nd-0ut\xf1";
-/// What other memory of the process holds, so that a search that misses something is noticed.
-const KEPT: &[u8; 16] = b"\x94k3pt-1n-m3mory\xf2";
-/// The marker itself, a constant of this executable, and what copied it. A page that was left anywhere has 256.
+/// Where the marks begin of the payloads, which are out, and of other memory of the process, so that a search that misses something
+/// is noticed.
+const OUT: u64 = 1;
+const KEPT: u64 = 2;
+/// Bytes of a record: a mark, and zeros, so that it becomes shorter where it is compressed and the mark is still there.
+const RECORD_BYTES: usize = 64;
+const MARKS: usize = MIB / RECORD_BYTES;
+/// What the last calls may have left in registers. A page that was left anywhere has 64.
 const MARKS_MAX: usize = 8;
+/// Set where payloads are compressed.
+const COMPRESSED: &str = "PAGEOUT_TEST_COMPRESSED";
 
-fn fill(bytes: &mut [u8], marker: &[u8; 16]) {
-    bytes.iter_mut().zip(marker.iter().cycle()).for_each(|(byte, mark)| *byte = *mark);
+/// Numbers that stand nowhere else.
+fn marks(seed: u64) -> impl Iterator<Item = u64> {
+    (1..=u64_of(MARKS)).map(move |number| (number ^ seed << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) | 1)
 }
 
-fn marks(bytes: &[u8], marker: &[u8; 16]) -> usize {
-    bytes.windows(marker.len()).filter(|window| window == marker).count()
+fn fill(bytes: &mut [u8], seed: u64) {
+    let (records, _) = bytes.as_chunks_mut::<RECORD_BYTES>();
+    records.iter_mut().zip(marks(seed)).for_each(|(record, mark)| record[..8].copy_from_slice(&mark.to_ne_bytes()));
+}
+
+/// How many of the marks are there.
+fn found(bytes: &[u8], seed: u64) -> usize {
+    let all: HashSet<u64> = marks(seed).collect();
+    let words = bytes.windows(8).map(|window| u64::from_ne_bytes(window.try_into().expect("8 bytes")));
+    words.filter(|word| *word != 0 && all.contains(word)).collect::<HashSet<_>>().len()
 }
 
 /// A process that has paged out, read and taken, and still has payloads out.
@@ -38,7 +54,8 @@ fn has_sealed_payloads() {
     // Refused to others than root where the limit is lower, and then whoever reads the core dump says so.
     let _ = setrlimit(Resource::Core, unlimited);
     let directory = scratch();
-    let pager = builder(directory.path()).encryption(true).build().expect("a pager");
+    let compression = if std::env::var_os(COMPRESSED).is_some() { Compression::Lz4 } else { Compression::None };
+    let pager = builder(directory.path()).encryption(true).compression(compression).build().expect("a pager");
     // One buffer for all, which is overwritten: what is found is the pager's.
     let mut bytes = vec![0; MIB];
     fill(&mut bytes, OUT);
@@ -48,7 +65,10 @@ fn has_sealed_payloads() {
     }
     let taken = pager.pageout_copy(&[&bytes[..]]).expect("a pageout");
     pager.take(taken, &mut bytes).expect("a take");
-    assert_eq!(marks(&bytes, OUT), MIB / OUT.len());
+    let (records, _) = bytes.as_chunks::<RECORD_BYTES>();
+    assert!(records.iter().zip(marks(OUT)).all(|(record, mark)| record[..8] == mark.to_ne_bytes()), "it has come back");
+    let stats = pager.stats();
+    assert_eq!(stats.stored_bytes < stats.payload_bytes, compression == Compression::Lz4);
     std::hint::black_box(&mut bytes).fill(0);
     let mut kept = vec![0; MIB];
     fill(std::hint::black_box(&mut kept), KEPT);
@@ -102,8 +122,11 @@ struct Holder {
 }
 
 impl Holder {
-    fn start(directory: &Path) -> Self {
+    fn start(directory: &Path, is_compressed: bool) -> Self {
         let mut command: Command = own_process("has_sealed_payloads");
+        if is_compressed {
+            command.env(COMPRESSED, "1");
+        }
         command.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("this executable runs again");
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
@@ -146,8 +169,9 @@ impl Holder {
 
 #[track_caller]
 fn assert_shows_nothing(bytes: &[u8], key: &[u8; 16]) {
-    assert!(marks(bytes, KEPT) >= MIB / KEPT.len() / 2, "other memory is there: {} marks", marks(bytes, KEPT));
-    assert!(marks(bytes, OUT) <= MARKS_MAX, "a payload that is out is there: {} marks", marks(bytes, OUT));
+    let [kept, out] = [KEPT, OUT].map(|seed| found(bytes, seed));
+    assert!(kept >= MARKS / 2, "other memory is there: {kept} marks");
+    assert!(out <= MARKS_MAX, "a payload that is out is there: {out} marks");
     let (halves, _) = key.as_chunks::<8>();
     let shown = halves.iter().filter(|half| bytes.windows(8).any(|window| window == *half));
     assert_eq!(shown.count(), 0, "a half of the key is there");
@@ -172,14 +196,16 @@ fn core_dump(holder: &mut Holder, directory: &Path) -> Result<Vec<u8>, &'static 
 
 #[test]
 fn a_core_dump_shows_neither_the_key_nor_what_is_out() {
-    let directory = scratch();
-    let mut holder = Holder::start(directory.path());
-    let key = holder.key();
-    match core_dump(&mut holder, directory.path()) {
-        Ok(dump) => assert_shows_nothing(&dump, &key),
-        Err(reason) => skip("a_core_dump_shows_neither_the_key_nor_what_is_out", reason),
+    for is_compressed in [false, true] {
+        let directory = scratch();
+        let mut holder = Holder::start(directory.path(), is_compressed);
+        let key = holder.key();
+        match core_dump(&mut holder, directory.path()) {
+            Ok(dump) => assert_shows_nothing(&dump, &key),
+            Err(reason) => skip("a_core_dump_shows_neither_the_key_nor_what_is_out", reason),
+        }
+        holder.end();
     }
-    holder.end();
 }
 
 /// Swap space in a file, while it is there.
@@ -223,11 +249,11 @@ fn swap_space_shows_neither_the_key_nor_what_is_out() {
     let Some(swap) = Swap::on(&path) else {
         return skip(test, "no swap space can be turned on here");
     };
-    let mut holder = Holder::start(directory.path());
+    let mut holder = Holder::start(directory.path(), true);
     let key = holder.key();
     holder.tell("swap");
     holder.hear("done");
-    let is_out = || marks(&swap.content(), KEPT) >= MIB / KEPT.len() / 2;
+    let is_out = || found(&swap.content(), KEPT) >= MARKS / 2;
     eventually(|| "what the process keeps is swapped out".to_owned(), is_out);
     assert_shows_nothing(&swap.content(), &key);
     holder.end();

@@ -23,7 +23,7 @@ pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
 
 /// What a column holds.
 #[derive(Clone, Copy)]
-enum Column {
+pub(super) enum Column {
     /// Times in milliseconds, each some seconds after the one before: an eighth of their length.
     Times,
     /// A float that walks in steps of a hundredth: not half of its length.
@@ -33,7 +33,7 @@ enum Column {
 }
 
 impl Column {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Times => "times",
             Self::Walk => "a walk",
@@ -41,7 +41,7 @@ impl Column {
         }
     }
 
-    fn make(self, len: usize) -> Vec<u64> {
+    pub(super) fn make(self, len: usize) -> Vec<u64> {
         let mut random = Random(1);
         let (mut time, mut walk) = (1_700_000_000_000, 10_000u32);
         let mut next = || match self {

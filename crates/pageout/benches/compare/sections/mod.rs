@@ -11,6 +11,7 @@ mod out_of_core;
 mod ranges;
 mod round_trip;
 mod sealed;
+mod stored;
 mod swap;
 mod threads;
 mod trips;
@@ -30,7 +31,7 @@ pub(crate) struct Section {
     pub(crate) run: fn(&Setting) -> Outcome<Vec<Table>>,
 }
 
-pub(crate) const SECTIONS: [Section; 13] = [
+pub(crate) const SECTIONS: [Section; 14] = [
     Section { id: "round-trip", title: "Round trip", run: round_trip::run },
     Section { id: "sealed", title: "Encryption", run: sealed::run },
     Section { id: "compressed", title: "Compression", run: compressed::run },
@@ -41,6 +42,7 @@ pub(crate) const SECTIONS: [Section; 13] = [
     Section { id: churn::ID, title: "Churn", run: churn::run },
     Section { id: "ranges", title: "Scattered ranges", run: ranges::run },
     Section { id: out_of_core::ID, title: "More payload than memory", run: out_of_core::run },
+    Section { id: stored::ID, title: "More payload than memory, compressed and encrypted", run: stored::run },
     Section { id: merge::ID, title: "Merge of sorted chains", run: merge::run },
     Section { id: "swap", title: "Swap backend", run: swap::run },
     Section { id: counts::ID, title: "What a round trip makes the machine do", run: counts::run },
@@ -84,6 +86,7 @@ pub(crate) fn be_child(task: &[String]) -> Outcome<()> {
         budget::ID => budget::be_child(candidate, &site, &numbers)?,
         churn::ID => churn::set::be_child(candidate, &site, &numbers)?,
         out_of_core::ID => out_of_core::be_child(candidate, &site, &numbers)?,
+        stored::ID => stored::be_child(candidate, &site, &numbers)?,
         merge::ID => merge::be_child(candidate, &site, &numbers)?,
         counts::ID => counts::be_child(candidate, &site, &numbers)?,
         other => return Err(format!("{other} has no children").into()),

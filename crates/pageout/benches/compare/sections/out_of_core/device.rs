@@ -17,7 +17,7 @@ const DEPTH: usize = 8;
 
 /// Writes blocks in order, reads half of them in order and the other half at random. The last way, announced, is none of
 /// its own here.
-pub(super) fn passes(site: &Site, blocks: usize, block_bytes: usize) -> Outcome<Lap> {
+pub(in super::super) fn passes(site: &Site, blocks: usize, block_bytes: usize) -> Outcome<Lap> {
     let directory = tempfile::tempdir_in(site.path())?;
     let file = system::open_direct(&directory.path().join("device"))?;
     system::reserve(&file, as_u64(blocks * block_bytes))?;

@@ -1,6 +1,6 @@
 //! What happens when payloads are more than the memory: out in a row, then back, in a memory group.
 
-mod device;
+pub(super) mod device;
 
 use std::collections::VecDeque;
 use std::io;
