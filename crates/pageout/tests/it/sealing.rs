@@ -1,6 +1,6 @@
 //! Payloads that are encrypted on the disk: nothing of them is there to be read, and nothing else comes back than what went out.
 
-use pageout::{Backend, Error, Handle, Pager};
+use pageout::{Backend, Compression, Error, Handle, Pager};
 use pageout_testing::faulty::{Call, Disk, Effect, Fault, Lasts};
 use pageout_testing::{KIB, MIB, PAGE, assert_same, check_works, elements, eventually, gather, u64_of};
 
@@ -137,6 +137,29 @@ fn a_bit_that_was_flipped_anywhere_in_a_page_is_refused() {
         placed.set_page(&disk, page, &before);
         placed.comes_back();
     }
+}
+
+#[test]
+fn a_byte_that_was_changed_of_a_compressed_payload_is_refused() {
+    let disk = Disk::new();
+    let pager = disk.builder().encryption(true).compression(Compression::Lz4).build().expect("a pager in memory");
+    let whole: Vec<u64> = (0..40_000).map(|number| number * number % 10_007).collect();
+    let handle = pager.pageout(&mut [whole.clone()]).expect("a pageout");
+    let (file, start) = disk.last_place();
+    let stored_bytes = pager.stats().stored_bytes;
+    assert!(stored_bytes < u64_of(whole.len() * 8) / 2 && stored_bytes > 4 * u64_of(PAGE), "{stored_bytes} bytes");
+    let mut target = vec![0xee; whole.len()];
+    for offset in (0..stored_bytes).step_by(61).chain([stored_bytes - 1]) {
+        disk.flip(file, start + offset);
+        target.fill(0xee);
+        let refused = handle.read_into(.., &mut target);
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "byte {offset}: {refused:?}");
+        assert!(target.iter().all(|&element| element == 0), "byte {offset}: something is left in the target");
+        disk.flip(file, start + offset);
+    }
+    handle.read_into(.., &mut target).expect("as it was");
+    assert_eq!(target, whole);
+    assert_same(&handle.take().expect("a take"), &whole);
 }
 
 #[test]
