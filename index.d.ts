@@ -195,10 +195,10 @@ export declare function joinBudget(token: string): BudgetRef | null
 export declare function keep(pager: PagerRef, lenBytes: number): number
 
 /**
- * What a token stands for: the class of chunks, bytes, whether JavaScript is to keep the memory, and whether it is to keep that
- * out of core dumps. `null` when it stands for nothing.
+ * What a token stands for: the class of chunks, bytes, whether JavaScript is to keep the memory, whether it is to keep that out of
+ * core dumps, and whether the payload is encrypted on the disk. `null` when it stands for nothing.
  */
-export declare function lookUp(token: string): [kind: string, byteLength: number, isKept: boolean, isExcluded: boolean] | null
+export declare function lookUp(token: string): [kind: string, byteLength: number, isKept: boolean, isExcluded: boolean, isEncrypted: boolean] | null
 
 /** The memory of an exposed payload is gone, and its exposure with it. True where the payload is on disk, false where it is lost. */
 export declare function lose(pager: PagerRef, ticket: number): boolean
@@ -325,7 +325,7 @@ export declare function nextDeparted(departures: DeparturesRef): number
 export declare function noRoomYet(pager: PagerRef, ticket: number): object
 
 /** A pager of its own. A scratch directory that is given is opened now. `environment` is as for `useEnvironment`. */
-export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, excludeFromCoreDumps: boolean, environment?: Array<string> | undefined | null, budget?: BudgetRef | undefined | null): PagerRef
+export declare function open(scratchDir: string | undefined | null, capacityBytes: number | undefined | null, swap: boolean, allowRamBacked: boolean, integrity: boolean, encryption: boolean, lz4: boolean, excludeFromCoreDumps: boolean, environment?: Array<string> | undefined | null, budget?: BudgetRef | undefined | null): PagerRef
 
 /** The process-wide pager, with a table of payloads for this environment. */
 export declare function openDefault(): PagerRef
@@ -417,10 +417,10 @@ export declare function scratchPlace(pager: PagerRef): [scratchDir: string, file
 
 /**
  * Sends a payload away: its ticket is free, and `token`, which nobody can guess, stands for it. `views` are the memory of one
- * that JavaScript keeps, `is_excluded` whether that is kept out of core dumps. False when memory for a copy of it cannot be
- * had; nothing has happened then.
+ * that JavaScript keeps, `is_excluded` whether that is kept out of core dumps; `is_encrypted` is for the receiver to know. False when
+ * memory for a copy of it cannot be had; nothing has happened then.
  */
-export declare function send(pager: PagerRef, ticket: number, token: string, kind: string, views: Array<ArrayBufferView>, isExcluded: boolean): boolean
+export declare function send(pager: PagerRef, ticket: number, token: string, kind: string, views: Array<ArrayBufferView>, isExcluded: boolean, isEncrypted: boolean): boolean
 
 /** Sets the limit of a budget. */
 export declare function setBudgetLimit(budget: BudgetRef, limitBytes: number): void
@@ -435,7 +435,7 @@ export declare function setScratchDir(directory: string): void
 export declare function share(pager: PagerRef, ticket: number): number
 
 /**
- * Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
+ * Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, storedBytes, capacityBytes,
  * scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads,
  * readBytes, takes, takeBytes, swapBytes, swapFreeBytes, residentBytes, borrowedBytes, residentLimitBytes, residentHits,
  * residentMisses, evictions, evictionsWithoutWrite, writesElided, backgroundWriteFailures, changedBorrows.

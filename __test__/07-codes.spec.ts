@@ -576,6 +576,8 @@ test('wrong options of a pager are refused before anything is opened', t => {
   wrong('capacityBytes', RANGE, [...outOfRange(Number.MAX_SAFE_INTEGER), [0, '0']])
   wrong('allowRamBacked', TYPE, [...given.filter(([value]) => value !== true), ...objects, [0, '0'], [1, '1']])
   wrong('integrity', VALUE, [...given, [0, '0'], ['Checksum', 'Checksum'], [{}, 'Object']])
+  wrong('encryption', TYPE, [...given.filter(([value]) => value !== true), ...objects, [0, '0'], ['aes', 'aes']])
+  wrong('compression', VALUE, [...given, [0, '0'], ['LZ4', 'LZ4'], ['zstd', 'zstd'], [{}, 'Object']])
   wrong('spareBytes', TYPE, [...given, ...objects])
   wrong('spareBytes', RANGE, outOfRange(Number.MAX_SAFE_INTEGER))
   t.deepEqual(found, [])
@@ -591,11 +593,14 @@ test('a wrong option beside a good scratch directory does not create it', async 
   t.throws(() => new Pager({ scratchDir, capacityBytes: -1 }), RANGE)
   t.throws(() => new Pager({ scratchDir, spareBytes: -1 }), RANGE)
   t.throws(() => new Pager({ scratchDir, integrity: 'no' as never }), VALUE)
+  t.throws(() => new Pager({ scratchDir, encryption: 1 as never }), TYPE)
+  t.throws(() => new Pager({ scratchDir, compression: true as never }), VALUE)
   t.false(existsSync(scratchDir))
 })
 
 test('options that are undefined are as good as absent', t => {
-  const options = { backend: undefined, capacityBytes: undefined, integrity: undefined, spareBytes: undefined } as never
+  const names = ['backend', 'capacityBytes', 'integrity', 'encryption', 'compression', 'spareBytes']
+  const options = Object.fromEntries(names.map(name => [name, undefined]))
   const pager = newPager(t, options)
   const handle = pager.pageout(Uint8Array.of(1), { backend: undefined, detach: undefined } as never)
   t.is(handle.backend, 'file')

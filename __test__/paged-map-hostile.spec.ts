@@ -18,7 +18,16 @@ function newGate(): { gate: Promise<void>; open: () => void } {
 for (const [form, openMap] of Object.entries(forms)) {
   test(`options are read once (${form})`, async t => {
     const reads: string[] = []
-    const names = ['residentBytes', 'backend', 'maxBytes', 'onEvict', 'detach', 'spareBytes']
+    const names = [
+      'residentBytes',
+      'backend',
+      'maxBytes',
+      'onEvict',
+      'detach',
+      'spareBytes',
+      'encryption',
+      'compression',
+    ]
     const values: Record<string, unknown> = { residentBytes: BUDGET, maxBytes: 100, backend: 'file' }
     const options = {}
     for (const name of names) {

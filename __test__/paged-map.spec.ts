@@ -549,6 +549,8 @@ test('options of a map are checked', t => {
       [{ residentBytes: MIB, maxBytes: 1, onEvict: {} }, 'ERR_INVALID_ARG_TYPE'],
       [{ residentBytes: MIB, onEvict: () => {} }, 'ERR_INVALID_ARG_VALUE'],
       [{ residentBytes: MIB, scratchDir: '' }, 'ERR_INVALID_ARG_VALUE'],
+      [{ residentBytes: MIB, encryption: 'yes' }, 'ERR_INVALID_ARG_TYPE'],
+      [{ residentBytes: MIB, compression: 'gzip' }, 'ERR_INVALID_ARG_VALUE'],
     ] as [object, string][]) {
       t.throws(() => new Form(options as { residentBytes: number }), { code }, inspect(options))
     }

@@ -151,9 +151,10 @@ function pass(given: {
   bytes?: number
   is?: boolean
   integrity?: 'checksum' | 'none'
+  compression?: 'none' | 'lz4'
   target?: Float64Array
 }): void {
-  const { backend, detach, scratchDir, bytes, is, integrity, target } = given
+  const { backend, detach, scratchDir, bytes, is, integrity, compression, target } = given
   pageout(new Uint8Array(1), { backend, detach })
   pageoutWith('file', new Uint8Array(1), { detach })
   pageoutFrom([new Uint8Array(1)], { backend })
@@ -167,6 +168,8 @@ function pass(given: {
     capacityBytes: bytes,
     allowRamBacked: is,
     integrity,
+    encryption: is,
+    compression,
     excludeFromCoreDumps: is,
     spareBytes: bytes,
   })
@@ -213,6 +216,8 @@ const options: PagerOptions = {
   capacityBytes: 1,
   allowRamBacked: true,
   integrity: 'none',
+  encryption: true,
+  compression: 'lz4',
   spareBytes: 0,
   detach: 'required',
   excludeFromCoreDumps: true,
@@ -325,6 +330,10 @@ new Pager({ scratchdir: '/var/tmp' })
 new Pager({ detach: 'always' })
 // @ts-expect-error unknown integrity
 new Pager({ integrity: 'crc' })
+// @ts-expect-error unknown compression
+new Pager({ compression: 'zstd' })
+// @ts-expect-error a key is not for the caller to give
+new Pager({ encryption: 'key' })
 // @ts-expect-error a number of bytes is a number
 new Pager({ capacityBytes: 10n })
 // @ts-expect-error a target of another class

@@ -11,7 +11,7 @@ import {
   readable,
   takePrivate,
 } from '../chunks/request.js'
-import { destination, filled } from '../chunks/target.js'
+import { clear, destination, filled } from '../chunks/target.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { drainIfDue } from '../memory/residents.js'
 import { allocate, privateMemory, spareFor } from '../memory/results.js'
@@ -114,6 +114,7 @@ export const file: PayloadBackend = {
     try {
       native.take(owner.ref, ticket, goal.view)
     } catch (thrown) {
+      clear(goal)
       throw fromNative(thrown)
     }
     drainIfDue()
@@ -205,9 +206,9 @@ export const file: PayloadBackend = {
   },
 
   send(payload: Payload, token: string): boolean {
-    const { owner, ticket, chunkClass } = payload
+    const { owner, ticket, chunkClass, isEncrypted } = payload
     writeOut(payload, true)
-    return guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, [], false))
+    return guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, [], false, isEncrypted))
   },
 }
 

@@ -181,7 +181,9 @@ export const swap: PayloadBackend = {
     const { owner, ticket, chunkClass } = payload
     const memory = memoryOf(payload)
     const views = memory.buffers.map(bytesOf)
-    const isSent = guarded(() => native.send(owner.ref, ticket, token, chunkClass.name, views, memory.isExcluded))
+    const isSent = guarded(() =>
+      native.send(owner.ref, ticket, token, chunkClass.name, views, memory.isExcluded, false),
+    )
     if (isSent) {
       owner.swapped.delete(ticket)
       freeMemory(memory, owner.spareBytes)

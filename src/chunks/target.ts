@@ -5,7 +5,7 @@ import { allocate, spareFor } from '../memory/results.js'
 import { invalidArgType, invalidArgValue, outOfRange } from '../model/errors.js'
 import type { ChunkClass } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
-import { inspectChunk, isSameFamily, isTyped } from './classes.js'
+import { bytesUnder, inspectChunk, isSameFamily, isTyped } from './classes.js'
 
 /** Memory for a result. */
 export interface Destination {
@@ -21,6 +21,12 @@ export interface Destination {
 export function filled({ view, chunk, shared }: Destination): Chunk {
   shared?.set(view as Uint8Array)
   return chunk
+}
+
+/** Overwrites what a result was to be written to, where nothing of it may be seen. */
+export function clear({ view, shared }: Destination): void {
+  bytesUnder(view).fill(0)
+  shared?.fill(0)
 }
 
 /** Memory for a result of `byteLength` bytes: the caller's target, or ours. */

@@ -31,8 +31,17 @@ export function openMap<K, F>(given: (MapOptions & { onEvict?: F | undefined }) 
 /** The options, so that what is checked here is what the pager gets. */
 function readOnce<F>(given: Partial<MapOptions & { onEvict?: F }>): Partial<MapOptions & { onEvict?: F }> {
   const { scratchDir, residentBytes, maxBytes, onEvict, backend, capacityBytes, allowRamBacked } = given
-  const { integrity, excludeFromCoreDumps, spareBytes, detach } = given
-  const pager = { scratchDir, residentBytes, backend, capacityBytes, allowRamBacked, integrity }
+  const { integrity, encryption, compression, excludeFromCoreDumps, spareBytes, detach } = given
+  const pager = {
+    scratchDir,
+    residentBytes,
+    backend,
+    capacityBytes,
+    allowRamBacked,
+    integrity,
+    encryption,
+    compression,
+  }
   return { ...pager, excludeFromCoreDumps, spareBytes, detach, maxBytes, onEvict } as typeof given
 }
 

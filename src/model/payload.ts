@@ -84,6 +84,8 @@ export interface Owner {
 export interface Payload extends PayloadShape {
   readonly owner: Owner
   readonly backend: Backend
+  /** Whether its bytes on the disk are encrypted. */
+  readonly isEncrypted: boolean
   /** Stands for the payload in the addon; {@link RELEASED} once the handle was taken, released or moved. */
   ticket: number
   /** Whether a promise of `take` is pending. */

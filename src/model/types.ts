@@ -161,6 +161,20 @@ export interface PagerOptions {
   /** Whether bytes that are read back are verified by checksums. Default: `checksum`. */
   integrity?: 'checksum' | 'none' | undefined
   /**
+   * Whether what lies in the scratch files is encrypted and authenticated (AEGIS-128X2), with a key that is drawn when the pager is
+   * made, never leaves the process and is overwritten when the pager is closed. What was changed, swapped or put back on the disk is
+   * ERR_PAGEOUT_CORRUPT, also with `integrity: 'none'`, and the target of a read that fails is filled with zeros. What is in memory is
+   * not encrypted: payloads of the swap backend, and those within a memory budget. A key that cannot be drawn is an error of the
+   * constructor. Default: false.
+   */
+  encryption?: boolean | undefined
+  /**
+   * Whether payloads of the file backend are compressed: `lz4`, in frames of 16 KiB, each by itself, with the bytes of the elements
+   * sorted where that helps; what does not shrink is stored as it is. `storedBytes` of `stats()` says what came of it. Room is
+   * claimed for the uncompressed bytes. Default: `none`.
+   */
+  compression?: 'none' | 'lz4' | undefined
+  /**
    * Whether the memory of payloads of the swap backend is excluded from core dumps while they are out, however often they are
    * moved between threads; a pageout fails where that is not possible. Payloads of the file backend have no memory in the
    * process; `spareBytes` is 0 by default then, so that none of their memory is kept. Linux only. Default: false.
@@ -184,6 +198,11 @@ export interface PagerStats {
   movingHandles: number
   /** Bytes of scratch slots in use. */
   usedBytes: number
+  /**
+   * Bytes that the payloads of the file backend take in their slots, after compression. What is in memory within a budget and was
+   * not written yet counts in full.
+   */
+  storedBytes: number
   /** Upper limit on `usedBytes`; 0 until an option or an open scratch directory decides it. */
   capacityBytes: number
   /** Bytes of disk space that the scratch files hold, in use or ready for use. */

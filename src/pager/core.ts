@@ -23,7 +23,7 @@ import { residentBudget } from './memory-budget.js'
 import { receive, send } from './transit.js'
 
 const NUMBERS = [
-  ['handles', 'payloadBytes', 'usedBytes', 'capacityBytes', 'scratchBytes'],
+  ['handles', 'payloadBytes', 'usedBytes', 'storedBytes', 'capacityBytes', 'scratchBytes'],
   ['dirtyBytes', 'dirtyBudgetBytes', 'pushedBytes', 'writeBackFailures', 'atRiskBytes'],
   ['pageouts', 'pageoutBytes', 'reads', 'readBytes', 'takes', 'takeBytes', 'swapBytes', 'swapFreeBytes'],
   ['residentBytes', 'borrowedBytes', 'residentLimitBytes', 'residentHits', 'residentMisses', 'evictions'],
@@ -37,6 +37,7 @@ export const PROCESS_WIDE: PagerOptions = Object.freeze({})
 interface Settings {
   readonly detach: Detach
   readonly excludes: boolean
+  readonly encrypts: boolean
   readonly hasBudget: boolean
   readonly spareBytes: number
 }
@@ -53,6 +54,8 @@ export class PagerCore implements Owner {
   onLoanEnd: ((payload: Payload) => void) | undefined
   /** Whether it serves handles of all pagers. */
   readonly #isProcessWide: boolean
+  /** Whether it encrypts what lies on the disk. */
+  readonly #encrypts: boolean
   readonly #registry: FinalizationRegistry<number>
   /** The backend of pageouts that name none. That of the process-wide pager may be set by any thread, so the addon is asked. */
   #backend: Backend | undefined
@@ -71,6 +74,7 @@ export class PagerCore implements Owner {
     this.spareBytes = settings.spareBytes
     this.#backend = isProcessWide ? undefined : usedBackend(ref)
     this.#isProcessWide = isProcessWide
+    this.#encrypts = settings.encrypts
     // No unregister token: the generation in a ticket shows that it was freed before, and tokens make the collector slow.
     this.#registry = new FinalizationRegistry(ticket => this.#forget(ticket))
   }
@@ -81,15 +85,16 @@ export class PagerCore implements Owner {
   }
 
   static openProcessWide(): PagerCore {
-    const settings: Settings = { detach: 'auto', excludes: false, hasBudget: false, spareBytes: defaultSpareBytes() }
-    return new PagerCore(native.openDefault(), settings, true)
+    const none = { excludes: false, encrypts: false, hasBudget: false }
+    return new PagerCore(native.openDefault(), { ...none, detach: 'auto', spareBytes: defaultSpareBytes() }, true)
   }
 
   static open(given: PagerOptions | undefined): PagerCore {
     const options = optionsBag(given)
-    const { scratchDir, backend, capacityBytes, allowRamBacked, integrity } = options
+    const { scratchDir, backend, capacityBytes, allowRamBacked, integrity, encryption, compression } = options
     const { excludeFromCoreDumps, spareBytes, detach, residentBytes } = options
     const excludes = excludeFromCoreDumps !== undefined && isTrue(excludeFromCoreDumps, 'options.excludeFromCoreDumps')
+    const encrypts = encryption !== undefined && isTrue(encryption, 'options.encryption')
     const pager = [
       scratchDir === undefined ? undefined : directoryPath(scratchDir, 'options.scratchDir'),
       capacityBytes === undefined
@@ -98,6 +103,8 @@ export class PagerCore implements Owner {
       backend !== undefined && backendName(backend, 'options.backend') === 'swap',
       allowRamBacked !== undefined && isTrue(allowRamBacked, 'options.allowRamBacked'),
       integrity === undefined || oneOf(integrity, 'options.integrity', ['checksum', 'none']) === 'checksum',
+      encrypts,
+      compression !== undefined && oneOf(compression, 'options.compression', ['none', 'lz4']) === 'lz4',
       excludes,
     ] as const
     const budget = residentBudget(residentBytes)
@@ -105,6 +112,7 @@ export class PagerCore implements Owner {
       hasBudget: budget !== undefined,
       detach: detach === undefined ? 'auto' : detachName(detach, 'options.detach'),
       excludes,
+      encrypts,
       // No memory of an excluded payload is kept.
       spareBytes:
         spareBytes === undefined
@@ -152,12 +160,18 @@ export class PagerCore implements Owner {
   }
 
   /** The handle of a payload that is out. */
-  handle<C extends Chunk>({ chunkClass, byteLength }: PayloadShape, backend: Backend, ticket: number): Handle<C> {
+  handle<C extends Chunk>(
+    { chunkClass, byteLength }: PayloadShape,
+    backend: Backend,
+    ticket: number,
+    isEncrypted = this.#encrypts && backend === 'file',
+  ): Handle<C> {
     const payload: Payload = {
       owner: this,
       chunkClass,
       byteLength,
       backend,
+      isEncrypted,
       ticket,
       isBeingTaken: false,
       isReleaseDue: false,

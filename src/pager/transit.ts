@@ -16,7 +16,7 @@ export const TOKEN = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
 /** The pager that takes payloads in. */
 interface Receiver extends Owner {
-  handle(shape: PayloadShape, backend: Backend, ticket: number): Handle<Chunk>
+  handle(shape: PayloadShape, backend: Backend, ticket: number, isEncrypted: boolean): Handle<Chunk>
 }
 
 /** Sends a payload away; the token stands for it. */
@@ -31,7 +31,7 @@ export function send(payload: Payload): string {
 export function receive(receiver: Receiver, token: unknown): Handle<Chunk> {
   if (typeof token !== 'string') throw invalidArgType('token', 'a token that move() gave', token)
   if (!TOKEN.test(token)) throw invalidArgValue('token', 'must be a token that move() gave', token)
-  const [className, byteLength, isSwapped, isExcluded = false] = native.lookUp(token) ?? []
+  const [className, byteLength, isSwapped, isExcluded = false, isEncrypted = false] = native.lookUp(token) ?? []
   const chunkClass = className === undefined ? undefined : classNamed(className)
   if (!chunkClass || byteLength === undefined) throw unknownToken()
   const buffer = allocate(isSwapped ? byteLength : 0)
@@ -40,5 +40,5 @@ export function receive(receiver: Receiver, token: unknown): Handle<Chunk> {
   const ticket = guarded(() => native.receive(receiver.ref, token, new Uint8Array(buffer)))
   if (ticket < 0) throw unknownToken()
   if (isSwapped) hintCold(keep(receiver, ticket, [buffer], isExcluded))
-  return receiver.handle({ chunkClass, byteLength }, isSwapped ? 'swap' : 'file', ticket)
+  return receiver.handle({ chunkClass, byteLength }, isSwapped ? 'swap' : 'file', ticket, isEncrypted)
 }

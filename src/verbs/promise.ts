@@ -6,7 +6,7 @@
  */
 
 import { backendOf } from '../backends/choose.js'
-import { handOut } from '../backends/hand-out.js'
+import { handOut, withheld } from '../backends/hand-out.js'
 import { abortSignal, destined, type Ranges } from '../chunks/arguments.js'
 import { listOf, type PageoutRequest, refuseChanged } from '../chunks/request.js'
 import { refuseBadTarget } from '../chunks/target.js'
@@ -72,6 +72,8 @@ export async function read(check: () => ReadRequest, given: Given, options: Sign
   try {
     if (!isUnwatched('read')) return await readTraced(payload, ranges, target, signal)
     return handOut(payload, await readPrivate(payload, ranges, target, signal), target)
+  } catch (error) {
+    throw withheld(payload, ranges.byteLength, target, error)
   } finally {
     owner.ended()
   }
@@ -139,6 +141,8 @@ async function takeNow(payload: Payload, target: unknown, signal: Signal): Promi
     const chunk = await backendOf(payload).takeLater(payload, target, signal)
     markReleased(payload)
     return chunk
+  } catch (error) {
+    throw withheld(payload, byteLength, target, error)
   } finally {
     payload.isBeingTaken = false
     if (payload.isReleaseDue && payload.ticket !== RELEASED) owner.release(payload)

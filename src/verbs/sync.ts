@@ -3,7 +3,7 @@
 import { backendOf } from '../backends/choose.js'
 import type { Destined, Ranges } from '../chunks/arguments.js'
 import { listOf, type PageoutRequest, refuseChanged } from '../chunks/request.js'
-import { destination, filled } from '../chunks/target.js'
+import { clear, destination, filled } from '../chunks/target.js'
 import { isSystemFailure, type Result, withChunks } from '../model/errors.js'
 import type { Handle } from '../model/handle.js'
 import { markReleased, type Payload } from '../model/payload.js'
@@ -57,7 +57,12 @@ function readTraced(payload: Payload, ranges: Ranges, target: unknown): Chunk {
 
 function readNow(payload: Payload, ranges: Ranges, target: unknown): Chunk {
   const goal = destination(payload.chunkClass, ranges.byteLength, target)
-  backendOf(payload).read(payload, ranges, goal.view)
+  try {
+    backendOf(payload).read(payload, ranges, goal.view)
+  } catch (error) {
+    clear(goal)
+    throw error
+  }
   return filled(goal)
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, External, Result};
 use napi_derive::napi;
-use pageout::{Backend, Environment, MemoryBudget, Pager};
+use pageout::{Backend, Compression, Environment, MemoryBudget, Pager};
 
 use crate::error::{internal, throw};
 use crate::numbers::{double, index, pairs, whole};
@@ -38,6 +38,8 @@ pub fn open(
     swap: bool,
     allow_ram_backed: bool,
     integrity: bool,
+    encryption: bool,
+    lz4: bool,
     exclude_from_core_dumps: bool,
     environment: Option<Vec<String>>,
     budget: Option<&BudgetRef>,
@@ -46,6 +48,8 @@ pub fn open(
         .backend(backend_of(swap))
         .allow_ram_backed(allow_ram_backed)
         .integrity(integrity)
+        .encryption(encryption)
+        .compression(if lz4 { Compression::Lz4 } else { Compression::None })
         .exclude_from_core_dumps(exclude_from_core_dumps);
     if let Some(scratch_dir) = scratch_dir {
         builder = builder.scratch_dir(scratch_dir);
@@ -202,7 +206,7 @@ pub fn trim(env: Env, pager: &PagerRef) -> Result<()> {
     pager.shared().pager.trim().map_err(|error| throw(&env, &error))
 }
 
-/// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, capacityBytes,
+/// Writes the numbers of the statistics into `numbers`, in this order: handles, payloadBytes, usedBytes, storedBytes, capacityBytes,
 /// scratchBytes, dirtyBytes, dirtyBudgetBytes, pushedBytes, writeBackFailures, atRiskBytes, pageouts, pageoutBytes, reads,
 /// readBytes, takes, takeBytes, swapBytes, swapFreeBytes, residentBytes, borrowedBytes, residentLimitBytes, residentHits,
 /// residentMisses, evictions, evictionsWithoutWrite, writesElided, backgroundWriteFailures, changedBorrows.
@@ -214,6 +218,7 @@ pub fn stats(pager: &PagerRef, mut numbers: Float64Array) -> Result<()> {
         plus(stats.handles, &kept.handles),
         plus(stats.payload_bytes, &kept.payload_bytes),
         double(stats.used_bytes),
+        double(stats.stored_bytes),
         double(stats.capacity_bytes),
         double(stats.scratch_bytes),
         double(stats.dirty_bytes),

@@ -22,6 +22,8 @@ static IN_TRANSIT: LazyLock<InTransit<Moving>> = LazyLock::new(InTransit::defaul
 struct Moving {
     /// Name of the class of the results, for JavaScript.
     kind: String,
+    /// Whether its bytes on the disk are encrypted, for JavaScript.
+    is_encrypted: bool,
     cargo: Cargo,
 }
 
@@ -47,8 +49,8 @@ impl Moving {
 }
 
 /// Sends a payload away: its ticket is free, and `token`, which nobody can guess, stands for it. `views` are the memory of one
-/// that JavaScript keeps, `is_excluded` whether that is kept out of core dumps. False when memory for a copy of it cannot be
-/// had; nothing has happened then.
+/// that JavaScript keeps, `is_excluded` whether that is kept out of core dumps; `is_encrypted` is for the receiver to know. False when
+/// memory for a copy of it cannot be had; nothing has happened then.
 #[napi(catch_unwind)]
 pub fn send(
     pager: &PagerRef,
@@ -57,6 +59,7 @@ pub fn send(
     kind: String,
     views: Vec<ArrayBufferView>,
     is_excluded: bool,
+    is_encrypted: bool,
 ) -> Result<bool> {
     let Some(bytes) = copy_of(&views, is_excluded) else { return Ok(false) };
     let cargo = match pager.remove(ticket) {
@@ -66,7 +69,7 @@ pub fn send(
             return Err(internal("the ticket stands for no payload"));
         }
     };
-    IN_TRANSIT.send(token, Moving { kind, cargo });
+    IN_TRANSIT.send(token, Moving { kind, is_encrypted, cargo });
     Ok(true)
 }
 
@@ -81,9 +84,12 @@ fn copy_of(views: &[ArrayBufferView], is_excluded: bool) -> Option<Vec<u8>> {
     is_ready.then_some(bytes)
 }
 
-/// What a token stands for: the class of chunks, bytes, whether JavaScript is to keep the memory, and whether it is to keep that
-/// out of core dumps. `null` when it stands for nothing.
-#[napi(catch_unwind, ts_return_type = "[kind: string, byteLength: number, isKept: boolean, isExcluded: boolean] | null")]
+/// What a token stands for: the class of chunks, bytes, whether JavaScript is to keep the memory, whether it is to keep that out of
+/// core dumps, and whether the payload is encrypted on the disk. `null` when it stands for nothing.
+#[napi(
+    catch_unwind,
+    ts_return_type = "[kind: string, byteLength: number, isKept: boolean, isExcluded: boolean, isEncrypted: boolean] | null"
+)]
 pub fn look_up(token: String) -> Option<Vec<Either3<String, f64, bool>>> {
     IN_TRANSIT.look_up(&token, |moving| {
         let len_bytes = double(u64::try_from(moving.len_bytes()).ok()?);
@@ -92,7 +98,8 @@ pub fn look_up(token: String) -> Option<Vec<Either3<String, f64, bool>>> {
             Cargo::Kept { is_excluded, .. } => (true, is_excluded),
         };
         let kind = Either3::A(moving.kind.clone());
-        Some(vec![kind, Either3::B(len_bytes), Either3::C(is_kept), Either3::C(is_excluded)])
+        let flags = [is_kept, is_excluded, moving.is_encrypted].map(Either3::C);
+        Some([kind, Either3::B(len_bytes)].into_iter().chain(flags).collect())
     })?
 }
 
