@@ -8,6 +8,7 @@ import { BORROWED } from './borrows.mjs'
 import { insist } from './calls.mjs'
 import { same } from './pieces.mjs'
 import { Random } from './random.mjs'
+import { someSealing } from './worlds.mjs'
 
 const KIB = 2 ** 10
 const LENGTHS = [0, 1, 100, 1024, 5000, 4 * KIB, 20 * KIB]
@@ -35,7 +36,8 @@ class Setting {
     const detach = random.pick(['auto', 'auto', 'never'])
     const onEvict = (_, take) => (random.oneIn(2) ? undefined : this.#check(take()))
     const cache = this.isCache ? { maxBytes: MAX_BYTES, onEvict } : {}
-    this.map = new Class({ residentBytes, detach, integrity: random.pick(['checksum', 'none']), ...cache })
+    const integrity = random.pick(['checksum', 'none'])
+    this.map = new Class({ residentBytes, detach, integrity, ...someSealing(random), ...cache })
   }
 
   /** In the synchronous form a promise would be refused. */

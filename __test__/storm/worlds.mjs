@@ -55,9 +55,9 @@ class World {
         : undefined
   }
 
-  /** Whether it has checksums. */
+  /** Whether it notices what was changed: by checksums, or by the tags of encrypted pages. */
   get isChecked() {
-    return this.#options?.integrity !== 'none'
+    return this.#options?.integrity !== 'none' || this.#options.encryption === true
   }
 
   /** Whether it counts where the payload of a handle is found. */
@@ -124,6 +124,11 @@ class World {
   }
 }
 
+/** How a pager seals what lies on the disk. */
+export function someSealing(random) {
+  return { encryption: random.oneIn(3), compression: random.pick(['none', 'none', 'lz4']) }
+}
+
 /**
  * The pagers of one batch of interleavings. The one of the process comes more than once, to be chosen more often.
  *
@@ -141,6 +146,7 @@ export function openWorlds(random, common) {
       detach: random.pick(DETACHES),
       excludeFromCoreDumps: CAN_EXCLUDE && random.oneIn(2),
       residentBytes: residentBytes(),
+      ...someSealing(random),
     }),
     new World(Pager, {
       detach: random.pick(DETACHES),
@@ -148,6 +154,7 @@ export function openWorlds(random, common) {
       spareBytes: random.pick([0, 16 * KIB, 2 ** 20]),
       backend: random.pick(['file', 'file', 'swap']),
       residentBytes: residentBytes(),
+      ...someSealing(random),
     }),
   ])
   return [shared, shared, shared, ...own]
