@@ -14,6 +14,7 @@ import {
 } from './helpers/chunks.js'
 import { newPager } from './helpers/places.js'
 import { type Random, randomFor } from './helpers/random.js'
+import { prose, readings, sealings } from './helpers/sealing.js'
 
 /** A class for each size of elements. */
 const sizes = ['Uint8Array', 'Int16Array', 'Float32Array', 'Float64Array'].map(
@@ -34,6 +35,18 @@ for (const backend of backends) {
     const pager = newPager(t, { integrity: 'none' })
     for (const kind of sizes) agree(t, pager, { backend, kind, random })
   })
+
+  if (backend === 'file') {
+    for (const [name, options] of Object.entries(sealings)) {
+      test(`reads of what is ${name} agree with subarrays`, t => {
+        const random = randomFor(t)
+        const pager = newPager(t, options)
+        for (const make of [pattern, readings, prose]) {
+          for (const kind of sizes) agree(t, pager, { backend, kind, random, make })
+        }
+      })
+    }
+  }
 
   test(`ranges of the ${backend} backend may touch, come in any order and be empty`, t => {
     const pager = newPager(t)
@@ -124,13 +137,19 @@ interface Setting {
   readonly backend: Backend
   readonly kind: Kind
   readonly random: Random
+  /** What the payload is made of. */
+  readonly make?: (byteLength: number, seed: number) => Uint8Array
 }
 
 /** Reads a random payload in random ways, and compares with the bytes it was made of. */
-function agree(t: Parameters<typeof sameBytes>[0], pager: Pager, { backend, kind, random }: Setting): void {
+function agree(
+  t: Parameters<typeof sameBytes>[0],
+  pager: Pager,
+  { backend, kind, random, make = pattern }: Setting,
+): void {
   const { elementBytes } = kind
   const length = 1 + random.below(40_000)
-  const bytes = pattern(length * elementBytes, random.below(2 ** 32))
+  const bytes = make(length * elementBytes, random.below(2 ** 32))
   const cuts = [random.below(length), random.below(length)].sort((a, b) => a - b)
   const [first = 0, second = 0] = cuts
   const parts = pieces(bytes, [first * elementBytes, (second - first) * elementBytes])

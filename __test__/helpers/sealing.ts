@@ -8,7 +8,7 @@ import { scratchFiles } from './scratch.js'
 export const PAGE = 4 * KIB
 
 /** The ways of sealing. */
-export const sealings: Readonly<Record<string, PagerOptions>> = {
+export const sealings: Readonly<Record<string, Pick<PagerOptions, 'compression' | 'encryption'>>> = {
   encrypted: { encryption: true },
   compressed: { compression: 'lz4' },
   'compressed and encrypted': { compression: 'lz4', encryption: true },
@@ -28,11 +28,16 @@ export function readings(byteLength: number, seed = 1): Uint8Array {
   return new Uint8Array(numbers.buffer, 0, byteLength).slice()
 }
 
+const WORDS = ['the ', 'cold ', 'array ', 'leaves ', 'memory, ', 'and ', 'comes ', 'back ', 'as ', 'it ', 'was.\n'].map(
+  word => Buffer.from(word),
+)
+
 /** Bytes of text: they shrink, and no element is longer than a byte. */
 export function prose(byteLength: number, seed = 1): Uint8Array {
-  const words = ['the ', 'cold ', 'array ', 'leaves ', 'memory, ', 'and ', 'comes ', 'back ', 'as ', 'it ', 'was.\n']
-  const text = [...pattern(Math.ceil(byteLength / 3), seed)].map(byte => words[byte % words.length]).join('')
-  return Uint8Array.from(Buffer.from(text).subarray(0, byteLength))
+  const [text, choices] = [Buffer.alloc(byteLength), pattern(Math.ceil(byteLength / 3), seed)]
+  for (let [end, word] = [0, 0]; end < byteLength; word++)
+    end += (WORDS[(choices[word] ?? 0) % 11] as Buffer).copy(text, end)
+  return new Uint8Array(text.buffer, text.byteOffset, byteLength).slice()
 }
 
 /** Some pages of a scratch file. */
