@@ -209,11 +209,21 @@ export declare function makeBudget(limitBytes?: number | undefined | null): Budg
 /** Something to stop a pageout with. */
 export declare function makeStop(): StopRef
 
+/** What the machine does for encrypted payloads. */
+export interface NativeEncryption {
+  cipher: string
+  aesInstructions?: string
+  isOutOfCoreDumps: boolean
+  isOutOfSwap: boolean
+}
+
 /** All of it. Of the speed either the numbers, or why there are none, or neither where it was not asked for or has no room. */
 export interface NativeFacts {
   scratch: NativeScratch
   memory: NativeMemory
   process: NativeProcess
+  encryption?: NativeEncryption
+  compression: Array<string>
   speed?: NativeSpeed
   speedError?: NativeReason
 }
@@ -255,6 +265,7 @@ export interface NativeProcess {
   dataBytes: NativeLimit
   fileBytes: NativeLimit
   descriptors: NativeLimit
+  lockedBytes: NativeLimit
   pagerDescriptors: number
 }
 

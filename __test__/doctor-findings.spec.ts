@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import test from 'ava'
-import type { Diagnosis, Facts, Finding, ScratchDirFacts } from 'pageout/doctor'
+import type { Diagnosis, EncryptionFacts, Facts, Finding, ScratchDirFacts } from 'pageout/doctor'
 import { MIB } from './helpers/chunks.js'
 import { findingsOf } from './helpers/doctor.js'
 
@@ -293,6 +293,33 @@ test('limits of the process are notes where they are below what is needed', t =>
   t.deepEqual(concerns(diagnosisOf({ ...plain, process: limited })), expected)
   const enough = { ...plain.process, fileBytes: { soft: 64 * MIB }, descriptors: { soft: 134, hard: 134, used: 21 } }
   t.deepEqual(concerns(diagnosisOf({ ...plain, process: enough })), ['note swap'])
+})
+
+test('what a machine lacks for encryption is a note', t => {
+  const all = { cipher: 'AEGIS-128X2', aesInstructions: 'VAES', isOutOfCoreDumps: true, isOutOfSwap: true }
+  const { aesInstructions: _, ...slow } = all
+  const swapping = { ...plain.memory, swapBytes: GIB, swapFreeBytes: GIB }
+  const limits = { ...plain.process, lockedBytes: { soft: 65_536 } }
+  const judged = (encryption: EncryptionFacts) =>
+    diagnosisOf({ ...plain, memory: swapping, process: limits, encryption })
+  t.deepEqual(concerns(judged(all)), [])
+  t.deepEqual(
+    concerns(judged({ ...all, isOutOfCoreDumps: false })),
+    [],
+    'a system that has no way is told, and no more',
+  )
+  t.deepEqual(concerns(judged(slow)), ['note cipher'])
+  t.deepEqual(concerns(judged({ ...all, isOutOfSwap: false })), ['note keys'])
+  t.deepEqual(
+    concerns(diagnosisOf({ ...plain, encryption: { ...all, isOutOfSwap: false } })),
+    ['note swap'],
+    'no swap space',
+  )
+  const text = textOf(judged({ ...slow, isOutOfSwap: false }))
+  for (const part of ['Encryption and compression\n', 'no instructions for AES', '64 KiB', 'ulimit -l']) {
+    t.true(text.replaceAll(/\s+/g, ' ').includes(part.trim()), part)
+  }
+  t.is(only({ ...plain, compression: ['lz4'] }, 'codec').level, 'ok')
 })
 
 test('a slow device is a note, and a trial that fails is a problem', t => {

@@ -43,7 +43,7 @@ async function failureOfPager(before: string, under: readonly string[], env: Nod
 }
 
 test('this machine serves, with its speed measured', async t => {
-  const { code, canServe, installation, scratch, memory, process: limits, speed, ...rest } = await doctor()
+  const { code, canServe, installation, scratch, memory, process: limits, encryption, speed, ...rest } = await doctor()
   t.deepEqual([code, canServe, rest.format], [0, true, 1])
   t.like(installation, {
     node: process.versions.node,
@@ -53,6 +53,8 @@ test('this machine serves, with its speed measured', async t => {
   t.true((scratch?.chosen?.capacityBytes ?? 0) > 0)
   t.true((memory?.physicalBytes ?? 0) > 0 && (memory?.autoBytes ?? 0) >= MIB)
   t.true((limits?.descriptors.used ?? 0) > 3 || !hasProc)
+  t.deepEqual([encryption?.cipher, rest.compression], ['AEGIS-128X2', ['lz4']])
+  t.is(encryption?.isOutOfCoreDumps, process.platform === 'linux')
   t.is(speed?.payloadBytes, MIB)
   t.true((speed?.out.bytesPerSecond ?? 0) > 0 && (speed?.back.calls ?? 0) > 0)
   t.deepEqual(
@@ -177,6 +179,17 @@ asNobody('a directory of somebody else is refused, with what to do about the rig
     [[join(directory, 'new'), 'EACCES', 'mkdir']],
   )
   t.regex(findingsOf(found, 'scratch-refused')[0]?.advice ?? '', /^Give the user of this process the right to write/)
+})
+
+asNobody('a process that may lock no memory has keys that may be swapped out', async t => {
+  const installed = installation(t, { [PLATFORM]: ADDON })
+  execFileSync('chmod', ['755', installed])
+  const under = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+  const cli = join(installed, 'node_modules', 'pageout', 'dist', 'cli.js')
+  const found = await doctor({ under, cli, before: 'ulimit -l 0', args: ['--no-speed'] })
+  t.like(found, { encryption: { isOutOfSwap: false }, process: { lockedBytes: { soft: 0 } } })
+  const [keys] = findingsOf(found, 'keys')
+  t.is(keys?.level, found.memory?.swapBytes === 0 ? 'ok' : 'note')
 })
 
 inMounts('a full disk has no room, which is a problem although the directory is good', async t => {

@@ -14,6 +14,7 @@ export type {
   AddonLook,
   DiagnoseOptions,
   Diagnosis,
+  EncryptionFacts,
   Facts,
   Finding,
   InstallationFacts,

@@ -11,6 +11,8 @@ const problems: Finding[] = diagnosis.findings.filter(({ level }) => level === '
 const advice: string | undefined = problems[0]?.advice
 const capacityBytes: number | undefined = diagnosis.scratch?.chosen?.capacityBytes
 const descriptors: number | undefined = diagnosis.process?.descriptors.soft
+const locked: number | undefined = diagnosis.process?.lockedBytes.soft
+const isSwapped: boolean | undefined = diagnosis.encryption?.isOutOfSwap
 const outcome: 'loaded' | 'missing' | 'refused' | undefined = diagnosis.installation.looks[0]?.outcome
 // What `--json` prints.
 const parsed = JSON.parse('{}') as Diagnosis
@@ -27,4 +29,4 @@ diagnosis.canServe = true
 // @ts-expect-error where the addon is missing nothing is known of the memory
 diagnosis.memory.autoBytes
 
-export { advice, capacityBytes, descriptors, level, outcome }
+export { advice, capacityBytes, descriptors, isSwapped, level, locked, outcome }

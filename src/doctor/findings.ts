@@ -4,6 +4,7 @@ import { installationFindings } from './installation.js'
 import { memoryFindings } from './memory.js'
 import { processFindings } from './process.js'
 import { scratchFindings } from './scratch.js'
+import { sealingFindings } from './sealing.js'
 import { speedFindings } from './speed.js'
 import { type Diagnosis, type Facts, type Finding, NO_ANSWER, type Reason } from './types.js'
 
@@ -13,13 +14,15 @@ export function diagnosisOf(facts: Facts): Diagnosis {
   return { format: 1, canServe: findings.every(({ level }) => level !== 'problem'), findings, ...facts }
 }
 
-function findingsOf({ installation, scratch, memory, process, speed, speedError, error }: Facts): Finding[] {
+function findingsOf(facts: Facts): Finding[] {
+  const { installation, scratch, memory, process, speed, speedError, error } = facts
   return [
     ...installationFindings(installation),
     ...(error ? [failed(error)] : []),
     ...(scratch ? scratchFindings(scratch) : []),
     ...(memory ? memoryFindings(memory) : []),
     ...(process ? processFindings(process) : []),
+    ...sealingFindings(facts),
     ...speedFindings(speed, speedError),
   ]
 }

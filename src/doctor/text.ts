@@ -9,6 +9,7 @@ const TITLES: Readonly<Record<Section, string>> = {
   memory: 'Memory',
   swap: 'Swap space',
   process: 'Limits of the process',
+  sealing: 'Encryption and compression',
   speed: 'Speed',
 }
 

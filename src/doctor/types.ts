@@ -4,7 +4,7 @@
 export type Level = 'ok' | 'note' | 'problem'
 
 /** What a finding is about. */
-export type Section = 'installation' | 'scratch' | 'memory' | 'swap' | 'process' | 'speed'
+export type Section = 'installation' | 'scratch' | 'memory' | 'swap' | 'process' | 'sealing' | 'speed'
 
 /** One thing that was found out. */
 export interface Finding {
@@ -55,6 +55,10 @@ export interface Facts {
   readonly memory?: MemoryFacts
   /** Limits of the process. */
   readonly process?: ProcessFacts
+  /** What the machine does for pagers with `encryption`. Left out also where there is no memory for a key. */
+  readonly encryption?: EncryptionFacts
+  /** What the option `compression` may be, beside `none`. */
+  readonly compression?: readonly string[]
   /** Left out also where it was not measured, there is no directory, or not the room. */
   readonly speed?: SpeedFacts
   /** Why the speed could not be measured. */
@@ -215,8 +219,22 @@ export interface ProcessFacts {
   readonly fileBytes: LimitFacts
   /** `ulimit -n` */
   readonly descriptors: LimitFacts
+  /** Memory that is not swapped out: `ulimit -l`. The key of each pager with `encryption` takes a page of it. */
+  readonly lockedBytes: LimitFacts
   /** Descriptors that a pager needs at most, as long as no file of it is full or has failed. */
   readonly pagerDescriptors: number
+}
+
+/** What the machine does for pagers with `encryption`. */
+export interface EncryptionFacts {
+  /** The cipher. */
+  readonly cipher: string
+  /** The processor's instructions for AES that are used: `VAES`, `AES-NI`, `ARMv8 AES`. */
+  readonly aesInstructions?: string
+  /** Whether keys are left out of core dumps. */
+  readonly isOutOfCoreDumps: boolean
+  /** Whether keys are locked in memory, so that they are never swapped out. */
+  readonly isOutOfSwap: boolean
 }
 
 /** A limit of the process. */

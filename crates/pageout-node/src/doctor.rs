@@ -5,7 +5,9 @@ use std::path::Path;
 
 use napi::bindgen_prelude::{AsyncTask, Result};
 use napi_derive::napi;
-use pageout::doctor::{self, Limit, MemoryFacts, MemoryGroup, ProcessLimits, ScratchDir, ScratchFacts, Speed, Transfer};
+use pageout::doctor::{
+    self, EncryptionFacts, Limit, MemoryFacts, MemoryGroup, ProcessLimits, ScratchDir, ScratchFacts, Speed, Transfer,
+};
 use pageout::{Environment, Error, Pager, PagerBuilder};
 
 use crate::exports::environment_of;
@@ -97,6 +99,7 @@ pub struct NativeProcess {
     pub data_bytes: NativeLimit,
     pub file_bytes: NativeLimit,
     pub descriptors: NativeLimit,
+    pub locked_bytes: NativeLimit,
     pub pager_descriptors: f64,
 }
 
@@ -120,12 +123,23 @@ pub struct NativeSpeed {
     pub device_read: Option<NativeTransfer>,
 }
 
+/// What the machine does for encrypted payloads.
+#[napi(object)]
+pub struct NativeEncryption {
+    pub cipher: String,
+    pub aes_instructions: Option<String>,
+    pub is_out_of_core_dumps: bool,
+    pub is_out_of_swap: bool,
+}
+
 /// All of it. Of the speed either the numbers, or why there are none, or neither where it was not asked for or has no room.
 #[napi(object)]
 pub struct NativeFacts {
     pub scratch: NativeScratch,
     pub memory: NativeMemory,
     pub process: NativeProcess,
+    pub encryption: Option<NativeEncryption>,
+    pub compression: Vec<String>,
     pub speed: Option<NativeSpeed>,
     pub speed_error: Option<NativeReason>,
 }
@@ -162,6 +176,8 @@ fn facts(builder: &dyn Fn() -> PagerBuilder, measures_speed: bool) -> NativeFact
         scratch: scratch.into(),
         memory: memory.into(),
         process: process.into(),
+        encryption: doctor::encryption().map(Into::into),
+        compression: vec!["lz4".to_owned()],
         speed: speed.map(Into::into),
         speed_error: speed_error.as_ref().map(Into::into),
     }
@@ -255,7 +271,19 @@ impl From<ProcessLimits> for NativeProcess {
             data_bytes: limits.data_bytes.into(),
             file_bytes: limits.file_bytes.into(),
             descriptors: limits.descriptors.into(),
+            locked_bytes: limits.locked_bytes.into(),
             pager_descriptors: double(doctor::PAGER_DESCRIPTORS),
+        }
+    }
+}
+
+impl From<EncryptionFacts> for NativeEncryption {
+    fn from(facts: EncryptionFacts) -> Self {
+        Self {
+            cipher: facts.cipher.to_owned(),
+            aes_instructions: facts.aes_instructions.map(str::to_owned),
+            is_out_of_core_dumps: facts.is_out_of_core_dumps,
+            is_out_of_swap: facts.is_out_of_swap,
         }
     }
 }

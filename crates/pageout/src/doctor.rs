@@ -18,12 +18,16 @@
 //! println!("a budget could begin with {} bytes", doctor::memory().auto_bytes);
 //! ```
 
+#[cfg(feature = "encryption")]
+mod encryption;
 mod speed;
 
 pub use crate::limits::{MemoryFacts, MemoryGroup};
 pub use crate::pager::{ScratchDir, ScratchFacts};
 pub use crate::sys::device::Abilities;
 pub use crate::sys::process_limits::{Limit, ProcessLimits};
+#[cfg(feature = "encryption")]
+pub use encryption::EncryptionFacts;
 pub use speed::{DeviceSpeed, Speed, Transfer};
 
 use crate::error::Error;
@@ -52,6 +56,13 @@ pub fn memory() -> MemoryFacts {
 #[must_use]
 pub fn process() -> ProcessLimits {
     ProcessLimits::of_process()
+}
+
+/// What this machine does for encrypted payloads. `None` where there is no memory for a key.
+#[cfg(feature = "encryption")]
+#[must_use]
+pub fn encryption() -> Option<EncryptionFacts> {
+    EncryptionFacts::gather()
 }
 
 /// Pages payloads out and takes them back, with a pager of these options, and asks the device beneath for how fast it is. It takes

@@ -26,6 +26,8 @@ pub struct ProcessLimits {
     pub file_bytes: Limit,
     /// Open descriptors (`RLIMIT_NOFILE`).
     pub descriptors: Limit,
+    /// Memory that is not swapped out (`RLIMIT_MEMLOCK`): the key of each encrypted pager takes a page of it.
+    pub locked_bytes: Limit,
 }
 
 impl ProcessLimits {
@@ -37,6 +39,7 @@ impl ProcessLimits {
             data_bytes: Limit { used: line_bytes(&status, b"VmData:"), ..limit(libc::RLIMIT_DATA) },
             file_bytes: limit(libc::RLIMIT_FSIZE),
             descriptors: Limit { used: open_descriptors(), ..limit(libc::RLIMIT_NOFILE) },
+            locked_bytes: Limit { used: line_bytes(&status, b"VmLck:"), ..limit(libc::RLIMIT_MEMLOCK) },
         }
     }
 }

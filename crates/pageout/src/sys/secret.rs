@@ -20,6 +20,15 @@ pub(crate) const KEY_BYTES: usize = 16;
 
 type Words = [AtomicU64; KEY_BYTES / size_of::<u64>()];
 
+/// What the system does for the page of a key.
+#[derive(Clone, Copy)]
+pub(crate) struct Hidden {
+    /// It leaves the page out of core dumps.
+    pub(crate) from_core_dumps: bool,
+    /// It does not swap the page out.
+    pub(crate) from_swap: bool,
+}
+
 /// A key that nobody outside this process knows.
 pub(crate) struct Secret {
     /// The beginning of a page that belongs to this value alone.
@@ -39,6 +48,14 @@ impl Secret {
     /// What the system said where it has no memory or no random bits.
     pub(crate) fn draw() -> Outcome<Self> {
         Self::filled(random::fill)
+    }
+
+    /// What the system does for a key that is drawn now.
+    ///
+    /// # Errors
+    /// What the system said where it has no memory.
+    pub(crate) fn trial() -> Outcome<Hidden> {
+        Ok(Self { words: map()? }.hide())
     }
 
     /// A key that a test knows.
@@ -81,14 +98,15 @@ impl Secret {
     }
 
     /// Keeps the page out of core dumps and of swap space, as far as the system does that.
-    fn hide(&self) {
+    fn hide(&self) -> Hidden {
         #[cfg(target_os = "linux")]
         // SAFETY: the page is this value's own, and the advice changes none of its bytes.
-        unsafe {
-            libc::madvise(self.start(), page_bytes(), libc::MADV_DONTDUMP)
-        };
+        let from_core_dumps = unsafe { libc::madvise(self.start(), page_bytes(), libc::MADV_DONTDUMP) } == 0;
+        #[cfg(not(target_os = "linux"))]
+        let from_core_dumps = false;
         // SAFETY: the page is this value's own.
-        unsafe { libc::mlock(self.start(), page_bytes()) };
+        let from_swap = unsafe { libc::mlock(self.start(), page_bytes()) } == 0;
+        Hidden { from_core_dumps, from_swap }
     }
 
     fn start(&self) -> *mut c_void {
@@ -149,6 +167,13 @@ mod tests {
     fn the_page_of_a_key_is_in_no_core_dump() {
         let secret = Secret::draw().expect("a key");
         assert!(has_flag(&secret, "dd") && !has_flag(&secret, "io"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_trial_says_what_proc_says() {
+        let (hidden, secret) = (Secret::trial().expect("a page"), Secret::draw().expect("a key"));
+        assert_eq!((hidden.from_core_dumps, hidden.from_swap), (has_flag(&secret, "dd"), has_flag(&secret, "lo")));
     }
 
     #[test]
