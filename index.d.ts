@@ -30,25 +30,25 @@ export interface BudgetRef {
 
 /**
  * Takes a payload in for which was claimed, and gives its ticket. The views are of whole private buffers, which are kept under `key`
- * until that has departed or is given back.
+ * until that has departed or is given back. Their elements have `elementBytes` each.
  */
-export declare function admit(pager: PagerRef, departures: DeparturesRef, key: number, views: Array<ArrayBufferView>): number
+export declare function admit(pager: PagerRef, departures: DeparturesRef, key: number, views: Array<ArrayBufferView>, elementBytes: number): number
 
 /** As `admit`, for one view. */
-export declare function admitOne(pager: PagerRef, departures: DeparturesRef, key: number, view: ArrayBufferView): number
+export declare function admitOne(pager: PagerRef, departures: DeparturesRef, key: number, view: ArrayBufferView, elementBytes: number): number
 
 /**
  * Reads a payload that is on disk into a whole private buffer, which is its memory from then on, under `key`, and exposed: 0. 1 where
  * there will be room once what left is drained; 2 where somebody else was reading it, who has counted for both; 3 where it is in
  * memory already. In room that was gathered for it, where `gathered` is the ticket of that.
  */
-export declare function bring(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView, gathered?: number | undefined | null): number
+export declare function bring(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView, elementBytes: number, gathered?: number | undefined | null): number
 
 /**
  * As `bring`, off the JavaScript thread. Nothing is exposed: where `isHeld` the ticket stands from then on for the payload staying in
  * memory, unless the result is 1, and is to be freed.
  */
-export declare function bringAsync(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: Uint8Array, isHeld: boolean, gathered?: number | undefined | null): Promise<number>
+export declare function bringAsync(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: Uint8Array, elementBytes: number, isHeld: boolean, gathered?: number | undefined | null): Promise<number>
 
 /** The limit of a budget, and the bytes in memory, borrowed ones included. */
 export declare function budgetBytes(budget: BudgetRef): [limitBytes: number, residentBytes: number]
@@ -71,8 +71,8 @@ export declare function close(pager: PagerRef): void
 /** As `close`, off the JavaScript thread. It does not fail. */
 export declare function closeAsync(pager: PagerRef): Promise<void>
 
-/** Begins a payload of the file backend, and gives the ticket it has until it is finished. */
-export declare function collect(pager: PagerRef): number
+/** Begins a payload of the file backend, of elements of `elementBytes` each, and gives the ticket it has until it is finished. */
+export declare function collect(pager: PagerRef, elementBytes: number): number
 
 /** Copies the bytes of a view to the end of a payload that is collected. On an error nothing of it was appended. */
 export declare function collectAppend(pager: PagerRef, ticket: number, view: ArrayBufferView): void
@@ -350,23 +350,23 @@ export declare function openDepartures(flag: Int32Array, wake: () => void): Depa
 /** A lane for this environment. */
 export declare function openLane(): LaneRef
 
-/** Copies the bytes of all views, in order, to the file backend, and gives their ticket. */
-export declare function pageout(pager: PagerRef, views: Array<ArrayBufferView>): number
+/** Copies the bytes of all views, in order, to the file backend, and gives their ticket. They are elements of `elementBytes` each. */
+export declare function pageout(pager: PagerRef, views: Array<ArrayBufferView>, elementBytes: number): number
 
 /**
  * As `pageout`, off the JavaScript thread, and rejecting soon after it is stopped. The views are of buffers that only the
  * caller of this function knows.
  */
-export declare function pageoutAsync(pager: PagerRef, views: Array<Uint8Array>, stop: StopRef): Promise<number>
+export declare function pageoutAsync(pager: PagerRef, views: Array<Uint8Array>, elementBytes: number, stop: StopRef): Promise<number>
 
 /**
  * As `pageoutAsync` for several payloads, each of which goes out or fails by itself: gives their tickets, -1 for those that
- * failed. The views of all of them stand one behind the other, `counts` of them for each.
+ * failed. The views of all of them stand one behind the other; `shapes` are for each how many, and the bytes of an element.
  */
-export declare function pageoutBatchAsync(pager: PagerRef, views: Array<Uint8Array>, counts: Float64Array): Promise<number[]>
+export declare function pageoutBatchAsync(pager: PagerRef, views: Array<Uint8Array>, shapes: Float64Array): Promise<number[]>
 
 /** As `pageout`, for one view. */
-export declare function pageoutOne(pager: PagerRef, view: ArrayBufferView): number
+export declare function pageoutOne(pager: PagerRef, view: ArrayBufferView, elementBytes: number): number
 
 /** Reads a whole payload off the JavaScript thread, as the first half of a take; `finishTake` is the other. */
 export declare function peekAsync(pager: PagerRef, ticket: number, target: Uint8Array): Promise<Uint8Array<ArrayBuffer>>
@@ -421,7 +421,7 @@ export declare function relocate(pager: PagerRef, ticket: number, view: ArrayBuf
  * Exchanges the several buffers of an exposed payload for a whole private one that has all their bytes, under `key`. False where
  * there will be room only once what left is drained.
  */
-export declare function replace(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView): boolean
+export declare function replace(pager: PagerRef, departures: DeparturesRef, ticket: number, key: number, view: ArrayBufferView, elementBytes: number): boolean
 
 /** The scratch directory and the name of its file system, once one is open. */
 export declare function scratchPlace(pager: PagerRef): [scratchDir: string, fileSystem: string] | null

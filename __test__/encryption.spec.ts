@@ -3,6 +3,7 @@
 import { text } from 'node:stream/consumers'
 import test, { type ExecutionContext } from 'ava'
 import { type Chunk, Handle, type PageoutError, Pager, type PagerOptions, take } from 'pageout'
+import { PagedMap } from 'pageout/map'
 import * as promises from 'pageout/promises'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { collectUntil } from './helpers/collect.js'
@@ -53,13 +54,14 @@ for (const [name, options] of encrypted) {
     const scratchDir = newDirectory(t)
     const pager = newPager(t, { scratchDir, residentBytes: BUDGET, ...options })
     const handles = Array.from({ length: 64 }, () => pager.pageout(marked(PIECE)))
-    await until(
-      t,
-      () => pager.stats().evictions > 40,
-      () => pager.stats(),
-    )
+    const map = new PagedMap<number, Uint8Array>({ scratchDir, residentBytes: BUDGET, ...options })
+    t.teardown(() => map.close())
+    for (let key = 0; key < 64; key++) map.set(key, marked(PIECE))
+    const isWritten = () => pager.stats().evictions > 0 && map.stats().evictions > 0
+    await until(t, isWritten, () => [pager.stats(), map.stats()])
     t.false(contentOf(scratchDir).includes(MARKER))
     for (const handle of handles) sameBytes(t, pager.take(handle), marked(PIECE))
+    for (let key = 0; key < 64; key++) sameBytes(t, map.take(key) as Uint8Array, marked(PIECE))
   })
 
   where(`every page that was changed is refused, and the target is zeros (${name})`, async t => {

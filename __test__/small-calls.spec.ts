@@ -11,8 +11,11 @@ type Native = Record<string, (...args: never[]) => unknown>
 const { native } = (await import(`${'../dist/addon/load.js'}`)) as { native: Native }
 
 const JOBS = ['pageoutAsync', 'pageoutBatchAsync', 'readAsync', 'peekAsync', 'readBatchAsync'] as const
-/** Which argument has an element for each call that shares the job. */
-const COUNTS: Partial<Record<string, number>> = { pageoutBatchAsync: 2, readBatchAsync: 2 }
+/** Of jobs that calls share: which argument says something of each, and how many elements of it. */
+const COUNTS: Partial<Record<string, readonly [argument: number, elements: number]>> = {
+  pageoutBatchAsync: [2, 2],
+  readBatchAsync: [2, 1],
+}
 
 /** Notes the jobs that are started from now on, each as its name and how many calls it is for. */
 function watchJobs(t: ExecutionContext): () => string[] {
@@ -21,8 +24,9 @@ function watchJobs(t: ExecutionContext): () => string[] {
     const original = native[name]
     if (!original) throw new Error(`the addon has no ${name}`)
     native[name] = (...args) => {
-      const count = COUNTS[name]
-      seen.push(count === undefined ? name : `${name} ${(args[count] as unknown as ArrayLike<unknown>).length}`)
+      const [argument, elements] = COUNTS[name] ?? []
+      const list = args[argument ?? -1] as ArrayLike<unknown> | undefined
+      seen.push(list && elements ? `${name} ${list.length / elements}` : name)
       return original(...args)
     }
     t.teardown(() => {

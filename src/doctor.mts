@@ -9,6 +9,7 @@ export type {
   AddonLook,
   DiagnoseOptions,
   Diagnosis,
+  EncryptionFacts,
   Facts,
   Finding,
   InstallationFacts,

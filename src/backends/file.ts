@@ -20,7 +20,7 @@ import { type Owner, type Payload, RELEASED } from '../model/payload.js'
 import type { Chunk } from '../model/types.js'
 import { isAborted } from '../runtime/signal.js'
 import { onAbort, refuseAborted, unlessAborted } from '../threads/abort.js'
-import { type Batches, batchesOf, isSmall, NEVER } from '../threads/batching.js'
+import { type Batches, batchesOf, isSmall, NEVER, type Pageout } from '../threads/batching.js'
 import { run } from '../threads/pool-share.js'
 import type { Fetched, Hold, PayloadBackend } from './backend.js'
 import { handOut } from './hand-out.js'
@@ -49,11 +49,12 @@ export const file: PayloadBackend = {
     const resident = owner.hasBudget ? admit(owner, request) : undefined
     if (resident !== undefined) return resident
     const { parts } = request
+    const { elementBytes } = request.chunkClass
     try {
       const ticket =
         parts.length === 1
-          ? native.pageoutOne(owner.ref, readable(parts[0] as Part))
-          : native.pageout(owner.ref, parts.map(readable))
+          ? native.pageoutOne(owner.ref, readable(parts[0] as Part), elementBytes)
+          : native.pageout(owner.ref, parts.map(readable), elementBytes)
       giveBackChunks(request, owner.spareBytes)
       return ticket
     } catch (thrown) {
@@ -253,20 +254,20 @@ function freeCopy({ owner }: Payload, buffer: ArrayBuffer): void {
 /** Writes private memory. */
 function write(
   owner: Owner,
-  { byteLength }: PageoutRequest,
+  { byteLength, chunkClass }: PageoutRequest,
   { buffers }: PrivateMemory,
   signal: Signal,
 ): Promise<number> {
-  if (isSmall(byteLength)) return batches(owner).pageouts.do({ buffers, byteLength }, signal)
-  return writeAlone(owner, buffers, signal)
+  const pageout = { buffers, byteLength, elementBytes: chunkClass.elementBytes }
+  return isSmall(byteLength) ? batches(owner).pageouts.do(pageout, signal) : writeAlone(owner, pageout, signal)
 }
 
-async function writeAlone(owner: Owner, buffers: readonly ArrayBuffer[], signal: Signal): Promise<number> {
+async function writeAlone(owner: Owner, { buffers, elementBytes }: Pageout, signal: Signal): Promise<number> {
   const stop = signal ? native.makeStop() : NEVER
   const forget = onAbort(signal, () => native.stop(stop))
   const views = buffers.map(buffer => new Uint8Array(buffer))
   try {
-    return await run(() => native.pageoutAsync(owner.ref, views, stop), signal)
+    return await run(() => native.pageoutAsync(owner.ref, views, elementBytes, stop), signal)
   } catch (error) {
     // A pageout that was stopped rejects with an error of the addon.
     refuseAborted(signal)

@@ -68,9 +68,10 @@ function moveIn(owner: Owner, request: PageoutRequest): number {
   try {
     const views = memory.buffers.map(buffer => new Uint8Array(buffer))
     const [only] = views
+    const { elementBytes } = request.chunkClass
     return only && views.length === 1
-      ? native.admitOne(owner.ref, departuresOf(), key, only)
-      : native.admit(owner.ref, departuresOf(), key, views)
+      ? native.admitOne(owner.ref, departuresOf(), key, only, elementBytes)
+      : native.admit(owner.ref, departuresOf(), key, views, elementBytes)
   } catch (error) {
     unpark(key)
     if (owner.excludes) for (const buffer of memory.buffers) native.includeInCoreDumps(new Uint8Array(buffer))
@@ -127,10 +128,10 @@ export function takeResident({ owner, ticket }: Payload): ArrayBuffer | undefine
 
 /** Brings the payload into memory, where there is room. A hint: what fails is told by the verb that comes. */
 export async function bringHint(payload: Payload): Promise<void> {
-  const { owner, ticket, byteLength } = payload
+  const { owner, ticket } = payload
   const own = native.share(owner.ref, ticket)
   try {
-    await bringLater(owner, own, byteLength, false, () => payload.ticket !== RELEASED)
+    await bringLater(payload, own, false, () => payload.ticket !== RELEASED)
   } catch {
     // The next verb on the payload meets the same failure.
   } finally {
@@ -189,7 +190,7 @@ function join(payload: Payload, buffers: readonly ArrayBuffer[]): ArrayBuffer {
   }
   const key = newKey()
   park(key, residenceOf(owner, [joined]))
-  const exchange = () => native.replace(owner.ref, departuresOf(), ticket, key, view)
+  const exchange = () => native.replace(owner.ref, departuresOf(), ticket, key, view, payload.chunkClass.elementBytes)
   try {
     if (!guarded(exchange)) {
       drain()
@@ -279,7 +280,8 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
   const [key, buffer] = [newKey(), privateMemory(payload.byteLength, payload.owner.excludes)]
   park(key, residenceOf(owner, [buffer]))
   const view = new Uint8Array(buffer)
-  const bring = () => native.bring(owner.ref, departuresOf(), ticket, key, view, gathered?.ticket)
+  const { elementBytes } = payload.chunkClass
+  const bring = () => native.bring(owner.ref, departuresOf(), ticket, key, view, elementBytes, gathered?.ticket)
   let outcome = NOT_YET
   try {
     for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
@@ -298,12 +300,13 @@ function bringNow(payload: Payload): ArrayBuffer | undefined {
 }
 
 /** Has the payload stay in memory, where it is brought off the JavaScript thread if it is not there. */
-export async function fetchResident({ owner, ticket, byteLength }: Payload): Promise<Hold> {
+export async function fetchResident(payload: Payload): Promise<Hold> {
+  const { owner, ticket } = payload
   const present = native.hold(owner.ref, ticket)
   if (present >= 0) return { ticket: present, isMiss: false }
   const own = native.share(owner.ref, ticket)
   try {
-    const outcome = await bringLater(owner, own, byteLength, true)
+    const outcome = await bringLater(payload, own, true)
     return { ticket: own, isMiss: outcome !== BY_OTHER }
   } catch (error) {
     native.free(owner.ref, own)
@@ -319,18 +322,13 @@ export function dropHold({ owner }: Payload, { ticket }: Hold): void {
 }
 
 /**
- * Reads the payload of a ticket into memory; says how it came there. Where `isHeld` it stays, as long as the ticket is not freed. What
+ * Reads a payload by a ticket of its own into memory; says how it came there. Where `isHeld` it stays, as long as the ticket is not freed. What
  * nobody wants any more when its turn has come is not read.
  */
-async function bringLater(
-  owner: Owner,
-  ticket: number,
-  byteLength: number,
-  isHeld: boolean,
-  isWanted = () => true,
-): Promise<number> {
+async function bringLater(payload: Payload, ticket: number, isHeld: boolean, isWanted = () => true): Promise<number> {
+  const { owner } = payload
   const room = gathered?.ticket
-  const job = async () => (isWanted() ? bringAtTurn(owner, ticket, byteLength, isHeld, room) : NOT_YET)
+  const job = async () => (isWanted() ? bringAtTurn(payload, ticket, isHeld, room) : NOT_YET)
   try {
     return await run(job, undefined)
   } catch (error) {
@@ -346,12 +344,12 @@ async function bringLater(
  * who came later would take what it has made.
  */
 async function bringAtTurn(
-  owner: Owner,
+  { owner, byteLength, chunkClass }: Payload,
   ticket: number,
-  byteLength: number,
   isHeld: boolean,
   room: number | undefined,
 ): Promise<number> {
+  const { elementBytes } = chunkClass
   const [key, buffer] = [newKey(), privateMemory(byteLength, owner.excludes)]
   park(key, residenceOf(owner, [buffer]))
   const view = new Uint8Array(buffer)
@@ -359,7 +357,8 @@ async function bringAtTurn(
   try {
     for (let tries = 0; tries < BRINGS_MAX && outcome === NOT_YET; tries++) {
       drain()
-      outcome = await fromAddon(native.bringAsync(owner.ref, departuresOf(), ticket, key, view, isHeld, room))
+      const brought = native.bringAsync(owner.ref, departuresOf(), ticket, key, view, elementBytes, isHeld, room)
+      outcome = await fromAddon(brought)
     }
     if (outcome === NOT_YET) throw noRoomYet(owner, ticket)
     return outcome

@@ -35,9 +35,11 @@ export interface SmallRead {
 }
 
 /** A pageout of private memory. */
-export interface SmallPageout {
+export interface Pageout {
   readonly buffers: readonly ArrayBuffer[]
   readonly byteLength: number
+  /** Bytes of one element. */
+  readonly elementBytes: number
 }
 
 /** The small calls of one pager. */
@@ -45,7 +47,7 @@ export interface Batches {
   /** Reads, which resolve to their memory. */
   readonly reads: Batching<SmallRead, Uint8Array>
   /** Pageouts, which resolve to their tickets. */
-  readonly pageouts: Batching<SmallPageout, number>
+  readonly pageouts: Batching<Pageout, number>
 }
 
 /** The small calls of a pager, none yet. */
@@ -57,7 +59,7 @@ export function batchesOf(ref: PagerRef): Batches {
     ),
     pageouts: new Batching(
       pageouts => pageoutTogether(ref, pageouts),
-      ({ buffers }) => native.pageoutAsync(ref, buffers.map(bytesOf), NEVER),
+      ({ buffers, elementBytes }) => native.pageoutAsync(ref, buffers.map(bytesOf), elementBytes, NEVER),
     ),
   }
 }
@@ -228,12 +230,9 @@ async function readTogether(ref: PagerRef, all: readonly SmallRead[]): Promise<r
   return results
 }
 
-async function pageoutTogether(
-  ref: PagerRef,
-  pageouts: readonly SmallPageout[],
-): Promise<readonly (number | undefined)[]> {
-  const counts = Float64Array.from(pageouts, ({ buffers }) => buffers.length)
+async function pageoutTogether(ref: PagerRef, pageouts: readonly Pageout[]): Promise<readonly (number | undefined)[]> {
+  const shapes = Float64Array.from(pageouts.flatMap(({ buffers, elementBytes }) => [buffers.length, elementBytes]))
   const views = pageouts.flatMap(({ buffers }) => buffers.map(bytesOf))
-  const tickets = await native.pageoutBatchAsync(ref, views, counts)
+  const tickets = await native.pageoutBatchAsync(ref, views, shapes)
   return tickets.map(ticket => (ticket < 0 ? undefined : ticket))
 }

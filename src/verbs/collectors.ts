@@ -7,7 +7,7 @@ import { copied, readable } from '../chunks/request.js'
 import { freeBuffer, giveBack } from '../memory/freeing.js'
 import { allocate, spareFor } from '../memory/results.js'
 import { abortError, fromAddon, guarded, invalidArgValue } from '../model/errors.js'
-import type { Owner, PayloadShape } from '../model/payload.js'
+import { type Owner, type PayloadShape, RELEASED } from '../model/payload.js'
 import { isAborted } from '../runtime/signal.js'
 import { unlessAborted } from '../threads/abort.js'
 import { run } from '../threads/pool-share.js'
@@ -18,26 +18,47 @@ const PIECE_BYTES = 4 * 2 ** 20
 /** Appends to the scratch files at once, from where the chunks are. */
 export class FileCollector {
   readonly #owner: Owner
-  readonly #ticket: number
+  readonly #collected: Collected
 
   constructor(owner: Owner) {
     this.#owner = owner
-    this.#ticket = guarded(() => native.collect(owner.ref))
+    this.#collected = new Collected(owner)
   }
 
   append(part: Part): void {
     const bytes = readable(part)
-    guarded(() => native.collectAppend(this.#owner.ref, this.#ticket, bytes))
+    this.#collected.begin(part)
+    guarded(() => native.collectAppend(this.#owner.ref, this.#collected.ticket, bytes))
   }
 
   /** Ends collecting, and returns the payload's ticket. */
-  finish(_: PayloadShape): number {
-    return guarded(() => native.collectFinish(this.#owner.ref, this.#ticket))
+  finish(shape: PayloadShape): number {
+    this.#collected.begin(shape)
+    return guarded(() => native.collectFinish(this.#owner.ref, this.#collected.ticket))
   }
 
   /** Frees what was not finished. */
   end(): void {
-    native.free(this.#owner.ref, this.#ticket)
+    this.#collected.end()
+  }
+}
+
+/** A payload that is collected in the addon, from the first chunk on, which says how long its elements are. */
+class Collected {
+  readonly #owner: Owner
+  /** {@link RELEASED} before the first chunk. */
+  ticket = RELEASED
+
+  constructor(owner: Owner) {
+    this.#owner = owner
+  }
+
+  begin({ chunkClass }: Pick<PayloadShape, 'chunkClass'>): void {
+    if (this.ticket === RELEASED) this.ticket = guarded(() => native.collect(this.#owner.ref, chunkClass.elementBytes))
+  }
+
+  end(): void {
+    native.free(this.#owner.ref, this.ticket)
   }
 }
 
@@ -48,7 +69,7 @@ export class FileCollector {
 export class StagedFileCollector {
   readonly #owner: Owner
   readonly #signal: AbortSignal | undefined
-  readonly #ticket: number
+  readonly #collected: Collected
   /** The piece that is gathered, and how much of it there is. */
   #piece: Uint8Array | undefined
   #usedBytes = 0
@@ -59,11 +80,12 @@ export class StagedFileCollector {
   constructor(owner: Owner, signal: AbortSignal | undefined) {
     this.#owner = owner
     this.#signal = signal
-    this.#ticket = guarded(() => native.collect(owner.ref))
+    this.#collected = new Collected(owner)
   }
 
   /** Copies a chunk piece by piece, before the source is asked for the next. */
   async append(part: Part): Promise<void> {
+    this.#collected.begin(part)
     for (let start = 0; start < part.byteLength; ) {
       // What ran while a piece was written may have taken the chunk's memory away.
       if (hasChanged(part)) {
@@ -74,11 +96,12 @@ export class StagedFileCollector {
     }
   }
 
-  async finish(_: PayloadShape): Promise<number> {
+  async finish(shape: PayloadShape): Promise<number> {
     if (this.#piece) await this.#write(this.#piece)
     await unlessAborted(this.#appended, this.#signal)
+    this.#collected.begin(shape)
     const { ref } = this.#owner
-    const ticket = await run(() => fromAddon(native.collectFinishAsync(ref, this.#ticket)), this.#signal)
+    const ticket = await run(() => fromAddon(native.collectFinishAsync(ref, this.#collected.ticket)), this.#signal)
     if (!isAborted(this.#signal)) return ticket
     native.free(ref, ticket)
     throw abortError(this.#signal)
@@ -86,7 +109,7 @@ export class StagedFileCollector {
 
   /** Frees what was not finished. */
   end(): void {
-    native.free(this.#owner.ref, this.#ticket)
+    this.#collected.end()
     for (const piece of this.#idle) giveBack(piece.buffer as ArrayBuffer, this.#owner.spareBytes)
     this.#idle = []
   }
@@ -112,7 +135,7 @@ export class StagedFileCollector {
   }
 
   async #append(piece: Uint8Array, bytes: Uint8Array): Promise<void> {
-    const job = () => fromAddon(native.collectAppendAsync(this.#owner.ref, this.#ticket, bytes))
+    const job = () => fromAddon(native.collectAppendAsync(this.#owner.ref, this.#collected.ticket, bytes))
     await run(job, this.#signal)
     this.#idle.push(piece)
   }

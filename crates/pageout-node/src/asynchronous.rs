@@ -9,7 +9,7 @@ use napi_derive::napi;
 use pageout::{BatchRead, Handle, read_batch};
 
 use crate::error::internal;
-use crate::exports::PagerRef;
+use crate::exports::{NEVER, PagerRef};
 use crate::numbers::{index, pairs};
 use crate::table::{Payload, Table};
 use crate::task::{Job, spawn};
@@ -33,13 +33,18 @@ pub fn stop(stop: &StopRef) {
 /// As `pageout`, off the JavaScript thread, and rejecting soon after it is stopped. The views are of buffers that only the
 /// caller of this function knows.
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
-pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>, stop: &StopRef) -> AsyncTask<Job<Handle<u8>, f64>> {
+pub fn pageout_async(
+    pager: &PagerRef,
+    views: Vec<Uint8Array>,
+    element_bytes: u32,
+    stop: &StopRef,
+) -> AsyncTask<Job<Handle<u8>, f64>> {
     let (table, core) = (Arc::clone(pager), pager.shared().pager.clone());
     let (views, stop) = (Arc::new(views), Arc::clone(stop));
     let held = Arc::clone(&views);
     let work = move || {
         let chunks: Vec<&[u8]> = views.iter().map(AsRef::as_ref).collect();
-        core.pageout_copy_unless(&chunks, 1, &stop)
+        core.pageout_copy_unless(&chunks, element_bytes as usize, &stop)
     };
     spawn(work, move |handle| {
         drop(held);
@@ -51,26 +56,26 @@ pub fn pageout_async(pager: &PagerRef, views: Vec<Uint8Array>, stop: &StopRef) -
 type Handles = Vec<Option<Handle<u8>>>;
 
 /// As `pageoutAsync` for several payloads, each of which goes out or fails by itself: gives their tickets, -1 for those that
-/// failed. The views of all of them stand one behind the other, `counts` of them for each.
+/// failed. The views of all of them stand one behind the other; `shapes` are for each how many, and the bytes of an element.
 #[napi(catch_unwind, ts_return_type = "Promise<number[]>")]
 pub fn pageout_batch_async(
     pager: &PagerRef,
     views: Vec<Uint8Array>,
-    counts: Float64Array,
+    shapes: Float64Array,
 ) -> Result<AsyncTask<Job<Handles, Vec<f64>>>> {
     let (table, core) = (Arc::clone(pager), pager.shared().pager.clone());
-    let counts = counts.iter().map(|&count| index(count)).collect::<Result<Vec<_>>>()?;
+    let shapes = pairs(&shapes)?;
     let views = Arc::new(views);
     let held = Arc::clone(&views);
     let work = move || {
         let chunks: Vec<&[u8]> = views.iter().map(AsRef::as_ref).collect();
         let mut rest = &chunks[..];
-        let next = |count: usize| {
+        let next = |(count, element_bytes): (usize, usize)| {
             let (chunks, behind) = rest.split_at(rest.len().min(count));
             rest = behind;
-            core.pageout_copy(chunks).ok()
+            core.pageout_copy_unless(chunks, element_bytes, &NEVER).ok()
         };
-        Ok(counts.into_iter().map(next).collect())
+        Ok(shapes.into_iter().map(next).collect())
     };
     Ok(spawn(work, move |handles: Handles| {
         drop(held);

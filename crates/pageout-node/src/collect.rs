@@ -13,10 +13,11 @@ use crate::table::{Payload, Table};
 use crate::task::{Job, spawn};
 use crate::view::ArrayBufferView;
 
-/// Begins a payload of the file backend, and gives the ticket it has until it is finished.
+/// Begins a payload of the file backend, of elements of `elementBytes` each, and gives the ticket it has until it is finished.
 #[napi(catch_unwind)]
-pub fn collect(pager: &PagerRef) -> Result<f64> {
-    pager.insert(Payload::Collecting(Arc::new(Mutex::new(pager.shared().pager.collector()))))
+pub fn collect(pager: &PagerRef, element_bytes: u32) -> Result<f64> {
+    let collector = pager.shared().pager.collector_of(element_bytes as usize);
+    pager.insert(Payload::Collecting(Arc::new(Mutex::new(collector))))
 }
 
 /// Copies the bytes of a view to the end of a payload that is collected. On an error nothing of it was appended.

@@ -226,6 +226,7 @@ pub struct LentChunk {
     lease: Arc<Lease>,
     start: *const u8,
     len_bytes: usize,
+    element_bytes: usize,
 }
 
 // SAFETY: the memory is that of a private buffer, which JavaScript frees, changes or gives away only after the lease has ended or
@@ -235,9 +236,9 @@ unsafe impl Send for LentChunk {}
 unsafe impl Sync for LentChunk {}
 
 impl LentChunk {
-    /// `bytes` are all of a private buffer, which lives until the lease ends.
-    pub fn new(lease: &Arc<Lease>, bytes: &[u8]) -> Self {
-        Self { lease: Arc::clone(lease), start: bytes.as_ptr(), len_bytes: bytes.len() }
+    /// `bytes` are all of a private buffer, which lives until the lease ends: elements of `element_bytes` each.
+    pub fn new(lease: &Arc<Lease>, bytes: &[u8], element_bytes: usize) -> Self {
+        Self { lease: Arc::clone(lease), start: bytes.as_ptr(), len_bytes: bytes.len(), element_bytes }
     }
 
     /// The same key stands for `bytes` from now on, of which the same is true. Says whether they are as many.
@@ -254,6 +255,10 @@ impl Chunk for LentChunk {
     fn bytes(&self) -> &[u8] {
         // SAFETY: `new` was given live memory, and the lease that is held here keeps it.
         unsafe { std::slice::from_raw_parts(self.start, self.len_bytes) }
+    }
+
+    fn element_bytes(&self) -> usize {
+        self.element_bytes
     }
 
     fn key(&self) -> Option<u64> {

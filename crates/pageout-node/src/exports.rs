@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use napi::Env;
@@ -16,6 +16,9 @@ use crate::resident::BudgetRef;
 use crate::table::{Kept, Payload, Shared, Table};
 use crate::task::{Job, spawn};
 use crate::view::{ArrayBufferView, Float64Array};
+
+/// Stops nothing.
+pub static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A pager as one environment sees it. The alias is the name that index.d.ts prints.
 pub type PagerRef = External<Arc<Table>>;
@@ -94,17 +97,17 @@ pub fn use_swap(pager: &PagerRef, swap: bool) {
     pager.shared().pager.set_backend(backend_of(swap));
 }
 
-/// Copies the bytes of all views, in order, to the file backend, and gives their ticket.
+/// Copies the bytes of all views, in order, to the file backend, and gives their ticket. They are elements of `elementBytes` each.
 #[napi(catch_unwind)]
-pub fn pageout(env: Env, pager: &PagerRef, views: Vec<ArrayBufferView>) -> Result<f64> {
+pub fn pageout(env: Env, pager: &PagerRef, views: Vec<ArrayBufferView>, element_bytes: u32) -> Result<f64> {
     let chunks: Vec<&[u8]> = views.iter().map(ArrayBufferView::bytes).collect();
-    store(&env, pager, &chunks)
+    store(&env, pager, &chunks, element_bytes)
 }
 
 /// As `pageout`, for one view.
 #[napi(catch_unwind)]
-pub fn pageout_one(env: Env, pager: &PagerRef, view: ArrayBufferView) -> Result<f64> {
-    store(&env, pager, &[view.bytes()])
+pub fn pageout_one(env: Env, pager: &PagerRef, view: ArrayBufferView, element_bytes: u32) -> Result<f64> {
+    store(&env, pager, &[view.bytes()], element_bytes)
 }
 
 /// Counts a payload of `lenBytes` that JavaScript keeps in memory, and gives its ticket.
@@ -260,8 +263,9 @@ pub fn scratch_place(pager: &PagerRef) -> Option<Vec<String>> {
     path.zip(stats.file_system).map(|(path, file_system)| vec![path, file_system])
 }
 
-fn store(env: &Env, pager: &PagerRef, chunks: &[&[u8]]) -> Result<f64> {
-    let handle = pager.shared().pager.pageout_copy(chunks).map_err(|error| throw(env, &error))?;
+fn store(env: &Env, pager: &PagerRef, chunks: &[&[u8]], element_bytes: u32) -> Result<f64> {
+    let stored = pager.shared().pager.pageout_copy_unless(chunks, element_bytes as usize, &NEVER);
+    let handle = stored.map_err(|error| throw(env, &error))?;
     pager.insert(Payload::Stored(Arc::new(handle), None))
 }
 

@@ -83,17 +83,31 @@ pub fn unclaim(pager: &PagerRef) {
 }
 
 /// Takes a payload in for which was claimed, and gives its ticket. The views are of whole private buffers, which are kept under `key`
-/// until that has departed or is given back.
+/// until that has departed or is given back. Their elements have `elementBytes` each.
 #[napi(catch_unwind)]
-pub fn admit(env: Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, views: Vec<ArrayBufferView>) -> Result<f64> {
+pub fn admit(
+    env: Env,
+    pager: &PagerRef,
+    departures: &DeparturesRef,
+    key: f64,
+    views: Vec<ArrayBufferView>,
+    element_bytes: u32,
+) -> Result<f64> {
     let bytes: Vec<&[u8]> = views.iter().map(ArrayBufferView::bytes).collect();
-    admit_all(&env, pager, departures, key, &bytes)
+    admit_all(&env, pager, departures, key, &bytes, element_bytes)
 }
 
 /// As `admit`, for one view.
 #[napi(catch_unwind)]
-pub fn admit_one(env: Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, view: ArrayBufferView) -> Result<f64> {
-    admit_all(&env, pager, departures, key, &[view.bytes()])
+pub fn admit_one(
+    env: Env,
+    pager: &PagerRef,
+    departures: &DeparturesRef,
+    key: f64,
+    view: ArrayBufferView,
+    element_bytes: u32,
+) -> Result<f64> {
+    admit_all(&env, pager, departures, key, &[view.bytes()], element_bytes)
 }
 
 /// Takes the payload of a ticket where its memory is: gives the key, and the ticket is free. -1 where it is not in memory, or a job
@@ -188,6 +202,7 @@ pub fn lose(pager: &PagerRef, ticket: f64) -> Result<bool> {
 /// there will be room once what left is drained; 2 where somebody else was reading it, who has counted for both; 3 where it is in
 /// memory already. In room that was gathered for it, where `gathered` is the ticket of that.
 #[napi(catch_unwind)]
+#[allow(clippy::too_many_arguments, reason = "what JavaScript passes, which makes no objects for it")]
 pub fn bring(
     env: Env,
     pager: &PagerRef,
@@ -195,13 +210,14 @@ pub fn bring(
     ticket: f64,
     key: f64,
     mut view: ArrayBufferView,
+    element_bytes: u32,
     gathered: Option<f64>,
 ) -> Result<u32> {
     let (handle, key) = (pager.stored(ticket)?, whole(key)?);
     let gathered = gathered.map(|ticket| pager.gathered(ticket)).transpose()?;
     let bytes = view.bytes_mut();
     let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
-    let lend = |room| lent_at(departures, key, room, start, len_bytes);
+    let lend = |room| lent_at(departures, key, room, (start, len_bytes), element_bytes);
     let brought = handle.bring_lent(bytes, Purpose::Exposed, gathered.as_deref(), lend);
     let (brought, _) = brought.map_err(|error| throw(&env, &error))?;
     Ok(number_of(brought))
@@ -213,12 +229,14 @@ type BroughtLater = (Brought, Option<Hold>);
 /// As `bring`, off the JavaScript thread. Nothing is exposed: where `isHeld` the ticket stands from then on for the payload staying in
 /// memory, unless the result is 1, and is to be freed.
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
+#[allow(clippy::too_many_arguments, reason = "what JavaScript passes, which makes no objects for it")]
 pub fn bring_async(
     pager: &PagerRef,
     departures: &DeparturesRef,
     ticket: f64,
     key: f64,
     view: Uint8Array,
+    element_bytes: u32,
     is_held: bool,
     gathered: Option<f64>,
 ) -> Result<AsyncTask<Job<BroughtLater, u32>>> {
@@ -234,7 +252,8 @@ pub fn bring_async(
         // SAFETY: the buffer is private to this job until its promise is settled, and the array keeps it alive.
         let bytes = unsafe { view.as_mut() };
         let (start, len_bytes) = (bytes.as_ptr(), bytes.len());
-        handle.bring_lent(bytes, purpose, gathered.as_deref(), |room| lent_at(&departures, key, room, start, len_bytes))
+        let lend = |room| lent_at(&departures, key, room, (start, len_bytes), element_bytes);
+        handle.bring_lent(bytes, purpose, gathered.as_deref(), lend)
     };
     let finish = move |(brought, hold): BroughtLater| {
         drop(held);
@@ -256,10 +275,11 @@ pub fn replace(
     ticket: f64,
     key: f64,
     view: ArrayBufferView,
+    element_bytes: u32,
 ) -> Result<bool> {
     let (handle, key) = (pager.stored(ticket)?, whole(key)?);
     let held_bytes = u64::try_from(view.bytes().len()).map_err(|_| internal("a length that does not fit"))?;
-    let replaced = handle.replace_lent(held_bytes, |room| lent(departures, key, room, view.bytes()));
+    let replaced = handle.replace_lent(held_bytes, |room| lent(departures, key, room, view.bytes(), element_bytes));
     let is_replaced = replaced.map_err(|error| throw(&env, &error))?;
     if !is_replaced {
         Departures::wake_all();
@@ -315,25 +335,40 @@ pub fn join_budget(token: String) -> Option<BudgetRef> {
     budgets.get(&token).and_then(WeakBudget::upgrade).map(External::new)
 }
 
-fn admit_all(env: &Env, pager: &PagerRef, departures: &DeparturesRef, key: f64, chunks: &[&[u8]]) -> Result<f64> {
+fn admit_all(
+    env: &Env,
+    pager: &PagerRef,
+    departures: &DeparturesRef,
+    key: f64,
+    chunks: &[&[u8]],
+    element_bytes: u32,
+) -> Result<f64> {
     let key = whole(key)?;
     let claimed = pager.take_claimed().ok_or_else(|| internal("nothing was claimed"))?;
     let len_bytes = chunks.iter().map(|bytes| bytes.len() as u64).sum();
     let lend = |room: LentRoom| {
         let lease = Lease::new(departures, key, room);
-        chunks.iter().map(|bytes| Box::new(LentChunk::new(&lease, bytes)) as Box<dyn Chunk>).collect()
+        let chunk = |bytes: &&[u8]| Box::new(LentChunk::new(&lease, bytes, element_bytes as usize)) as Box<dyn Chunk>;
+        chunks.iter().map(chunk).collect()
     };
     let handle = pager.shared().pager.admit_lent::<u8>(claimed, len_bytes, lend).map_err(|error| throw(env, &error))?;
     pager.insert(Payload::Stored(Arc::new(handle), None))
 }
 
-fn lent(departures: &Arc<Departures>, key: u64, room: LentRoom, bytes: &[u8]) -> Box<dyn Chunk> {
-    Box::new(LentChunk::new(&Lease::new(departures, key, room), bytes))
+fn lent(departures: &Arc<Departures>, key: u64, room: LentRoom, bytes: &[u8], element_bytes: u32) -> Box<dyn Chunk> {
+    Box::new(LentChunk::new(&Lease::new(departures, key, room), bytes, element_bytes as usize))
 }
 
-fn lent_at(departures: &Arc<Departures>, key: u64, room: LentRoom, start: *const u8, len_bytes: usize) -> Box<dyn Chunk> {
+fn lent_at(
+    departures: &Arc<Departures>,
+    key: u64,
+    room: LentRoom,
+    (start, len_bytes): (*const u8, usize),
+    element_bytes: u32,
+) -> Box<dyn Chunk> {
     // SAFETY: memory of the private buffer that was just filled; it is looked at through the chunk alone from now on.
-    lent(departures, key, room, unsafe { std::slice::from_raw_parts(start, len_bytes) })
+    let bytes = unsafe { std::slice::from_raw_parts(start, len_bytes) };
+    lent(departures, key, room, bytes, element_bytes)
 }
 
 fn number_of(brought: Brought) -> u32 {
