@@ -11,6 +11,7 @@ export const IDS = [
   'misses',
   'ranges',
   'out-of-core',
+  'sealed',
   'promises',
   'threads',
   'layer',

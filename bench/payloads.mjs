@@ -26,7 +26,7 @@ export function check(bytes, expected, candidate) {
 /**
  * Writes a number into the first bytes, which tells a payload from all others.
  *
- * @param {Uint8Array} bytes
+ * @param {ArrayBufferView} bytes
  * @param {number} number
  */
 export function stamp(bytes, number) {
@@ -34,7 +34,7 @@ export function stamp(bytes, number) {
 }
 
 /**
- * @param {Uint8Array} bytes
+ * @param {ArrayBufferView} bytes
  * @param {number} number
  * @param {string} candidate
  */

@@ -27,6 +27,9 @@ export const PAGEOUT_BUDGET = 'pageout within a memory budget'
 export const PAGEOUT_BUDGET_UNCHECKED = 'pageout within a memory budget, no checksums'
 export const PAGEOUT_INTO_TARGET = 'pageout, into a target'
 export const PAGEOUT_UNCHECKED = 'pageout, no checksums'
+export const PAGEOUT_ENCRYPTED = 'pageout, encrypted'
+export const PAGEOUT_COMPRESSED = 'pageout, compressed'
+export const PAGEOUT_SEALED = 'pageout, compressed and encrypted'
 export const PAGEOUT_WITHOUT_SPARES = 'pageout, no spare buffers'
 export const FILE_PER_PAYLOAD = 'a named temp file per payload'
 export const OPEN_FILE = 'one open file'
@@ -37,9 +40,26 @@ export const COPY = 'a copy in memory (the floor)'
 /** The memory budget of stores that have one, unless a section says another. */
 const RESIDENT_BYTES = 64 * MIB
 
+/**
+ * Options of pagers by what they do to what lies on the disk.
+ *
+ * @type {Readonly<Record<string, import('../dist/index.js').PagerOptions>>}
+ */
+export const SEALINGS = {
+  [PAGEOUT]: {},
+  [PAGEOUT_ENCRYPTED]: { encryption: true },
+  [PAGEOUT_COMPRESSED]: { compression: 'lz4' },
+  [PAGEOUT_SEALED]: { compression: 'lz4', encryption: true },
+}
+
 /** @type {Makers} */
 export const MAKERS = {
-  [PAGEOUT]: place => paged({ name: PAGEOUT, Pager }, place, {}),
+  ...Object.fromEntries(
+    Object.entries(SEALINGS).map(([name, options]) => [
+      name,
+      (/** @type {Place} */ place) => paged({ name, Pager }, place, options),
+    ]),
+  ),
   [PAGEOUT_BUDGET]: place => {
     return paged({ name: PAGEOUT_BUDGET, Pager }, place, { residentBytes: place.residentBytes ?? RESIDENT_BYTES })
   },

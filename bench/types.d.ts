@@ -124,6 +124,12 @@ export interface PromiseStore {
   close(): void | Promise<void>
 }
 
+/** Values of one sort. */
+export interface Column {
+  name: string
+  values: Float64Array | Int32Array | Uint16Array | Uint8Array
+}
+
 /** A build of pageout. */
 export interface Build {
   name: string

@@ -40,7 +40,7 @@ export async function run(bench) {
   bench.say('layer: synchronous')
   const pager = new Pager({ scratchDir: bench.folder })
   const promised = new PromisePager({ scratchDir: bench.folder })
-  const ref = native.open(bench.folder, undefined, false, false, true, false, undefined, undefined)
+  const ref = native.open(bench.folder, undefined, false, false, true, false, false, false, undefined, undefined)
   try {
     /** @type {Row[]} */
     const rows = []
@@ -169,12 +169,12 @@ function synchronous(pager, ref, byteLength) {
   }
   const prepareTickets = () => {
     results = new Array(CALLS)
-    tickets = arrays().map(array => native.pageoutOne(ref, array))
+    tickets = arrays().map(array => native.pageoutOne(ref, array, 1))
   }
   const long = pager.pageout(randomBytes(READ_FROM_BYTES))
-  const longTicket = native.pageoutOne(ref, randomBytes(READ_FROM_BYTES))
+  const longTicket = native.pageoutOne(ref, randomBytes(READ_FROM_BYTES), 1)
   const short = pager.pageout(randomBytes(byteLength))
-  const shortTicket = native.pageoutOne(ref, randomBytes(byteLength))
+  const shortTicket = native.pageoutOne(ref, randomBytes(byteLength), 1)
   const offsetOf = (/** @type {number} */ position) => (position * byteLength) % READ_FROM_BYTES
   const memory = () => Buffer.allocUnsafeSlow(byteLength).buffer
   const nativeRead = (/** @type {number} */ ticket, /** @type {number} */ offset) => {
@@ -199,7 +199,7 @@ function synchronous(pager, ref, byteLength) {
         prepare: prepareChunks,
         call: at => {
           const chunk = /** @type {Uint8Array<ArrayBuffer>} */ (chunks[at])
-          tickets[at] = native.pageoutOne(ref, chunk)
+          tickets[at] = native.pageoutOne(ref, chunk, 1)
           native.detach(new Uint8Array(transferred(chunk.buffer)))
         },
         end: () => {
@@ -259,7 +259,7 @@ function transferred(buffer) {
 async function awaited(pager, ref) {
   const byteLength = 64
   const long = await pager.pageout(randomBytes(READ_FROM_BYTES))
-  const longTicket = native.pageoutOne(ref, randomBytes(READ_FROM_BYTES))
+  const longTicket = native.pageoutOne(ref, randomBytes(READ_FROM_BYTES), 1)
   const nothing = { name: NOTHING, call: () => native.hintColdAsync([]) }
   const never = native.makeStop()
   /** @type {Uint8Array<ArrayBuffer>[]} */
@@ -279,7 +279,7 @@ async function awaited(pager, ref) {
   }
   const prepareTickets = () => {
     prepareChunks()
-    tickets = chunks.map(chunk => native.pageoutOne(ref, chunk))
+    tickets = chunks.map(chunk => native.pageoutOne(ref, chunk, 1))
   }
   const offsetOf = (/** @type {number} */ at) => (at * byteLength) % READ_FROM_BYTES
   const memory = () => new Uint8Array(Buffer.allocUnsafeSlow(byteLength).buffer, 0, byteLength)
@@ -309,7 +309,7 @@ async function awaited(pager, ref) {
         call: async at => {
           const chunk = /** @type {Uint8Array<ArrayBuffer>} */ (chunks[at])
           const bytes = new Uint8Array(transferred(chunk.buffer))
-          tickets[at] = await native.pageoutAsync(ref, [bytes], never)
+          tickets[at] = await native.pageoutAsync(ref, [bytes], 1, never)
           native.detach(bytes)
         },
         end: () => {

@@ -1,6 +1,7 @@
 // One candidate of `out-of-core.mjs`, in a process of its own.
 import { readFileSync } from 'node:fs'
 import { answer, question } from '../child.mjs'
+import { readings } from '../columns.mjs'
 import { checkStamp, KIB, randomBytes, stamp } from '../payloads.mjs'
 import { ResidentSamples } from '../resident-samples.mjs'
 import { openStore } from '../stores.mjs'
@@ -8,9 +9,9 @@ import { openStore } from '../stores.mjs'
 /** @typedef {{ megabytesPerSecond: number, longestMs: number, peakBytes: number }} Phase the peak is that of the process so far */
 /** @typedef {{ out: Phase, back: Phase, grownBytes: number }} Answer `grownBytes` is the most that resident memory was above idle */
 
-const { name, folder, payloadBytes, payloads, residentBytes } = question()
+const { name, folder, payloadBytes, payloads, residentBytes, isOfReadings } = question()
 const store = openStore(name, { folder, payloadBytes, residentBytes })
-const content = randomBytes(payloadBytes)
+const content = isOfReadings ? readings(payloadBytes) : randomBytes(payloadBytes)
 /** @type {unknown[]} */
 const handles = []
 
@@ -18,7 +19,7 @@ const samples = new ResidentSamples()
 await samples.started()
 const idleBytes = process.memoryUsage.rss()
 const out = phase((number, call) => {
-  const bytes = new Uint8Array(content)
+  const bytes = content.slice()
   stamp(bytes, number)
   handles.push(call(() => store.out(bytes)))
 })
