@@ -169,9 +169,10 @@ export interface PagerOptions {
    */
   encryption?: boolean | undefined
   /**
-   * Whether payloads of the file backend are compressed: `lz4`, in frames of 16 KiB, each by itself, with the bytes of the elements
-   * sorted where that helps; what does not shrink is stored as it is. `storedBytes` of `stats()` says what came of it. Room is
-   * claimed for the uncompressed bytes. Default: `none`.
+   * Whether payloads of the file backend are compressed: `lz4`, in small frames, each by itself, with the bytes of the elements sorted
+   * where that helps; a frame or payload that does not shrink is stored as it is. `storedBytes` of `stats()` says what came of it.
+   * Payloads within a memory budget are compressed when they leave, and claim room for their uncompressed bytes until then.
+   * Default: `none`.
    */
   compression?: 'none' | 'lz4' | undefined
   /**
