@@ -163,19 +163,22 @@ test('folders of src/ import only folders of lower layers, as docs/ARCHITECTURE.
   }
 })
 
-/** The text of each file below a directory, by its name without the directories. */
-function sources(directory: string): Map<string, string> {
-  const entries = readdirSync(join(ROOT, directory), { recursive: true, withFileTypes: true })
-  return new Map(
-    entries
-      .filter(entry => entry.isFile())
-      .map(entry => [entry.name, readFileSync(join(entry.parentPath, entry.name), 'utf8')]),
-  )
+/** The text of each file below directories, by its name without the directories: of several with one name, their texts together. */
+function sources(...directories: string[]): Map<string, string> {
+  const texts = new Map<string, string>()
+  for (const directory of directories) {
+    for (const entry of readdirSync(join(ROOT, directory), { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue
+      const own = readFileSync(join(entry.parentPath, entry.name), 'utf8')
+      texts.set(entry.name, (texts.get(entry.name) ?? '') + own)
+    }
+  }
+  return texts
 }
 
 for (const document of ['SECURITY.md']) {
   test(`the tests that ${document} names exist`, t => {
-    const rust = new Map(['tests', 'src'].flatMap(folder => [...sources(`crates/pageout/${folder}`)]))
+    const rust = sources('crates/pageout/tests', 'crates/pageout/src')
     const names = [...text(document).matchAll(/`(\w+\.rs): (\w+)`/g)]
     t.true(names.length > 0)
     for (const [, file = '', name = ''] of names) t.true(rust.get(file)?.includes(`fn ${name}(`), `${file}: ${name}`)
