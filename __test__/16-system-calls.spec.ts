@@ -5,6 +5,7 @@ import test from 'ava'
 import { runChild } from './helpers/child.js'
 import { KIB, MIB } from './helpers/chunks.js'
 import { newDirectory } from './helpers/places.js'
+import { sealings } from './helpers/sealing.js'
 
 const TRIPS = 50
 const canTrace = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0
@@ -35,6 +36,10 @@ function callsBetweenMarks(trace: string): Call[] {
   })
 }
 
+/** The runtime may open files of its own. */
+const changesFiles = ({ name, line }: Call) =>
+  /^(unlink|fallocate|ftruncate|f?sync)/.test(name) || /O_TMPFILE|O_CREAT/.test(line)
+
 /** The descriptor that a call is about, where its first argument is one. */
 const fileOf = (call: Call) => /^\((\d+)/.exec(call.line)?.[1]
 
@@ -55,10 +60,23 @@ for (const byteLength of [4 * KIB, 64 * KIB, 2 * MIB]) {
     const write = calls.find(call => call.name === 'pwrite64')
     const ofFile = calls.filter(call => write && fileOf(call) === fileOf(write))
     t.is(ofFile.length, 5 * TRIPS, 'nothing but the transfers')
-    // The runtime may open files of its own.
-    const changesFiles = ({ name, line }: Call) =>
-      /^(unlink|fallocate|ftruncate|f?sync)/.test(name) || /O_TMPFILE|O_CREAT/.test(line)
     t.deepEqual(calls.filter(changesFiles), [])
+  })
+}
+
+for (const [sealing, options] of Object.entries(sealings)) {
+  testWithStrace(`warm verbs make no system call but the transfers for what is ${sealing}`, async t => {
+    const path = join(newDirectory(t), 'trace')
+    const args = [64 * KIB, TRIPS, JSON.stringify(options)]
+    await runChild('round-trips.ts', args, {}, `set -- strace -f -o '${path}' "$@"`)
+    const calls = callsBetweenMarks(readFileSync(path, 'utf8'))
+    const transfers = calls.filter(({ name }) => /^p(read|write)(64|v2?)$/.test(name))
+    const counts = [/write/, /read/].map(kind => transfers.filter(({ name }) => kind.test(name)).length)
+    t.deepEqual(counts, [2 * TRIPS, 3 * TRIPS], 'one for each payload that leaves, and for each that is read')
+    const files = new Set(transfers.map(fileOf))
+    t.is(calls.filter(call => files.has(fileOf(call))).length, 5 * TRIPS, 'nothing but the transfers')
+    t.deepEqual(calls.filter(changesFiles), [])
+    t.is(calls.filter(({ name }) => /^(getrandom|mlock)/.test(name)).length, 0, 'no key is drawn')
   })
 }
 

@@ -5,6 +5,11 @@ import type { Borrow, Chunk, PageoutError } from 'pageout'
 import { lengthOf, pattern, sameBytes } from './helpers/chunks.js'
 import { type AnyMap, forms, newPromiseMap, untilEmpty } from './helpers/maps.js'
 import { type Random, randomFor } from './helpers/random.js'
+import { prose, readings, sealings } from './helpers/sealing.js'
+
+/** What does not shrink by compression, and what does. */
+const contents = [pattern, readings, prose] as const
+const contentOf = (length: number, seed: number) => (contents[seed % 3] as typeof pattern)(length, seed)
 
 const BUDGET = 256 * 1024
 const LENGTHS = [0, 1, 1000, 4096, 30_000, 70_000, 120_000]
@@ -77,7 +82,7 @@ class Actor {
   }
 
   #same(actual: Chunk | undefined, expected: Value | undefined, where: string): void {
-    if (expected && actual) sameBytes(this.#t, actual, pattern(expected.length, expected.seed), where)
+    if (expected && actual) sameBytes(this.#t, actual, contentOf(expected.length, expected.seed), where)
     else this.#t.is(actual, undefined, where)
     if (expected && !actual) this.#t.fail(`${where}: it is not there`)
   }
@@ -99,7 +104,7 @@ class Actor {
 
   async #set(): Promise<void> {
     const [key, value] = [this.#key(), this.#value()]
-    await this.#map.set(key, pattern(value.length, value.seed))
+    await this.#map.set(key, contentOf(value.length, value.seed))
     this.#twin.set(key, value)
   }
 
@@ -117,7 +122,7 @@ class Actor {
       [cut, value.length - cut],
       [0, cut],
     ])
-    const whole = pattern(value.length, value.seed)
+    const whole = contentOf(value.length, value.seed)
     sameBytes(this.#t, both as Chunk, Buffer.concat([whole.subarray(cut), whole.subarray(0, cut)]), 'readAtMany')
     const start = await this.#map.readAt(key, 0, cut)
     sameBytes(this.#t, start as Chunk, whole.slice(0, cut), 'readAt')
@@ -184,7 +189,7 @@ class Actor {
       this.#same(value, before, 'update')
       if (how === 0) throw new Error('work failed')
       if (how === 1) return undefined
-      return how === 2 && value ? value : pattern(next.length, next.seed)
+      return how === 2 && value ? value : contentOf(next.length, next.seed)
     }
     if (this.#isHeld(key)) {
       await this.#borrowed(() => this.#map.update(key, change))
@@ -216,10 +221,10 @@ class Actor {
 }
 
 for (const [form, open] of Object.entries(forms)) {
-  for (const integrity of ['checksum', 'none']) {
-    test(`random calls do what they do to a plain Map, and leave nothing (${form}, ${integrity})`, async t => {
+  for (const [name, options] of Object.entries({ checksum: {}, none: { integrity: 'none' }, ...sealings })) {
+    test(`random calls do what they do to a plain Map, and leave nothing (${form}, ${name})`, async t => {
       const random = randomFor(t)
-      const map = open(t, { residentBytes: BUDGET, integrity })
+      const map = open(t, { residentBytes: BUDGET, ...options })
       const actors = Array.from({ length: form === 'promise' ? 5 : 2 }, (_, name) => new Actor(t, map, random, name))
       for (let round = 0; round < 300; round++) {
         await Promise.all(actors.map(actor => actor.step()))

@@ -1,11 +1,11 @@
-/** Uses each synchronous verb, again and again, between two marks in the trace of its system calls. Arguments: bytes, how often. */
+/** Uses each synchronous verb, again and again, between two marks in the trace of its system calls. Arguments: bytes, how often, options. */
 
 import { statSync } from 'node:fs'
-import { Pager } from 'pageout'
+import { Pager, type PagerOptions } from 'pageout'
 
-const [byteLength = 0, trips = 0] = process.argv.slice(2).map(Number)
-const pager = new Pager()
-let bytes = new Uint8Array(byteLength)
+const [byteLength = 0, trips = 0] = process.argv.slice(2, 4).map(Number)
+const pager = new Pager(JSON.parse(process.argv[4] ?? '{}') as PagerOptions)
+let bytes = new Uint8Array(byteLength).map((_, position) => position >>> 8)
 
 function roundTrips(count: number): void {
   for (let trip = 0; trip < count; trip++) {
