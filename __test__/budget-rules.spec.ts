@@ -19,10 +19,13 @@ const withMounts = canMountFiles ? test : test.skip
 const SLACK_BYTES = 32 * MIB + 16 * MIB
 
 for (const how of ['sync', 'promises']) {
-  for (const payloadBytes of [64 * KIB, 2 * MIB, 16 * MIB]) {
+  const plain = [64 * KIB, 2 * MIB, 16 * MIB].map(payloadBytes => ({ payloadBytes, options: {}, title: how }))
+  const options = { compression: 'lz4', encryption: true }
+  const sealed = { payloadBytes: 2 * MIB, options, title: `${how}, compressed and encrypted` }
+  for (const { payloadBytes, options, title } of [...plain, sealed]) {
     const budget = 64 * MIB
-    test.serial(`no more than the budget is resident: payloads of ${payloadBytes / KIB} KiB, ${how}`, async t => {
-      const args = [payloadBytes, (4 * budget) / payloadBytes, budget, how]
+    test.serial(`no more than the budget is resident: payloads of ${payloadBytes / KIB} KiB, ${title}`, async t => {
+      const args = [payloadBytes, (4 * budget) / payloadBytes, budget, how, JSON.stringify(options)]
       const { risenBytes, evictions } = await runChild<Record<string, number>>('within-budget.ts', args)
       t.log(`${Math.round((risenBytes ?? 0) / MIB)} MiB with a budget of ${budget / MIB} MiB`)
       t.true((evictions ?? 0) > 16)

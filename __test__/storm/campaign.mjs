@@ -131,8 +131,8 @@ async function leaveNothing(worlds, isAlone) {
   // What other threads have out is theirs.
   const pagers = worlds.filter(world => !world.isClosed && !(isAlone && world.isShared))
   // A thread that was terminated between sending a handle and adopting it has lost the token.
-  const isLeft = ({ handles, movingHandles, usedBytes }) =>
-    handles > movingHandles || (movingHandles === 0 && usedBytes > 0)
+  const isLeft = ({ handles, movingHandles, usedBytes, storedBytes }) =>
+    handles > movingHandles || (movingHandles === 0 && usedBytes + storedBytes > 0)
   const left = () => pagers.map(world => world.controls.stats()).filter(isLeft)
   for (let round = 0; round < COLLECTIONS_MAX && left().length > 0; round += 1) {
     globalThis.gc()

@@ -261,6 +261,7 @@ function checkStats(world, _, scene) {
   )
   const live = scene.entries.live(world).length
   insist(stats.handles >= live, `${live} payloads are out, and the pager knows of ${stats.handles}`)
+  insist(stats.storedBytes <= stats.payloadBytes, 'payloads take more than they have')
   insist(world.capacityBytes === undefined || stats.usedBytes <= world.capacityBytes, 'the capacity is exceeded')
 }
 

@@ -43,7 +43,8 @@ export class Pager extends PagerControls implements PromiseVerbs {
 
   /**
    * @param options see {@link PagerOptions}
-   * @throws ERR_PAGEOUT_SCRATCH_DIR or ERR_PAGEOUT_RAM_BACKED when `options.scratchDir` cannot serve
+   * @throws ERR_PAGEOUT_SCRATCH_DIR or ERR_PAGEOUT_RAM_BACKED when `options.scratchDir` cannot serve; what the OS says (`ENOMEM`, ...) where
+   * `options.encryption` gets no memory or no random bits for a key
    */
   constructor(options?: PagerOptions) {
     const core = PagerCore.of(options)

@@ -133,7 +133,13 @@ export interface SharedBudget {
   readonly residentBytes: number
 }
 
-/** Options of a `Pager`. */
+/**
+ * Options of a `Pager`.
+ *
+ * @example
+ * const secrets = new Pager({ encryption: true })
+ * const columns = new Pager({ scratchDir: '/var/tmp/columns', capacityBytes: 2 ** 34, compression: 'lz4' })
+ */
 export interface PagerOptions {
   /** Directory for scratch files, created with its parents and opened at once. Default: searched by the first pageout. */
   scratchDir?: string | undefined

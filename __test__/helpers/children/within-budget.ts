@@ -1,14 +1,15 @@
 /**
  * Prints how far resident memory rose above what the process had when it was idle, while payloads come and go within a memory
- * budget. Arguments: bytes of a payload, how many there are, bytes of the budget, and `sync` or `promises`.
+ * budget. Arguments: bytes of a payload, how many there are, bytes of the budget, `sync` or `promises`, and other options.
  */
 
-import { type Handle, Pager } from 'pageout'
+import { type Handle, Pager, type PagerOptions } from 'pageout'
 import { Pager as PromisePager } from 'pageout/promises'
 
 const [payloadBytes = 0, count = 0, residentBytes = 0] = process.argv.slice(2, 5).map(Number)
 const isSync = process.argv[5] === 'sync'
-const pager = isSync ? new Pager({ residentBytes }) : new PromisePager({ residentBytes })
+const options: PagerOptions = { residentBytes, ...JSON.parse(process.argv[6] ?? '{}') }
+const pager = isSync ? new Pager(options) : new PromisePager(options)
 const inFlightMax = isSync ? 1 : 4
 
 const handles: Handle<Uint8Array>[] = []
