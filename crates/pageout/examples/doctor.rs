@@ -21,6 +21,9 @@ fn main() {
     print_limit("private memory", limits.data_bytes);
     print_limit("length of a file", limits.file_bytes);
     print_limit("descriptors", limits.descriptors);
+    print_limit("locked memory", limits.locked_bytes);
+    #[cfg(feature = "encryption")]
+    println!("{:?}", doctor::encryption());
     match scratch.chosen.map(|_| doctor::speed(builder())) {
         Some(Ok(Some(speed))) => print_speed(&speed),
         Some(Ok(None)) => println!("speed: no room to measure it"),

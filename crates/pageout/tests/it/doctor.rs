@@ -119,6 +119,15 @@ fn a_limit_on_the_length_of_files_bounds_what_is_measured() {
 }
 
 #[test]
+fn what_encryption_finds_is_told() {
+    let facts = doctor::encryption().expect("memory for a key");
+    assert_eq!(facts.cipher, "AEGIS-128X2");
+    assert_eq!(facts.is_out_of_core_dumps, cfg!(target_os = "linux"));
+    let (limit, used) = (doctor::process().locked_bytes, 4096 * 16);
+    assert!(facts.is_out_of_swap || limit.soft.is_some_and(|soft| soft < limit.used.unwrap_or(0) + used), "{limit:?}");
+}
+
+#[test]
 fn a_capacity_of_the_environment_that_is_none_is_told() {
     let test = "a_capacity_of_the_environment_that_is_none_is_told";
     let prepare = |command: &mut std::process::Command| {
