@@ -2,6 +2,7 @@
 
 import { once } from 'node:events'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { type Chunk, Handle, type HandleToken, type Pager, type PagerOptions } from 'pageout'
@@ -140,6 +141,18 @@ for (const [name, options] of Object.entries(sealings)) {
         t.deepEqual(await promises.take(back), numbers)
       }
       t.deepEqual([pager.stats().handles, pager.stats().usedBytes, pager.stats().storedBytes], [0, 0, 0])
+    }
+  })
+
+  test(`a thread may be terminated at any moment (${name})`, async t => {
+    for (const residentBytes of [0, MIB]) {
+      for (let round = 0; round < 3; round++) {
+        const workerData = { scratchDir: newDirectory(t), residentBytes, ...options }
+        const worker = new Worker(new URL('helpers/workers/sealing.mjs', import.meta.url), { execArgv: [], workerData })
+        await once(worker, 'message')
+        await setTimeout(10 * round)
+        t.is(await worker.terminate(), 1)
+      }
     }
   })
 
