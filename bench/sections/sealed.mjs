@@ -133,7 +133,7 @@ async function ranges({ folder, rounds, quick, say }) {
       })
       rows.push(row(name, results, us => us))
     }
-    const note = `Of ${sizeName(RANGED_BYTES)} of sensor readings (Float64Array), in the page cache. A range of what is compressed decodes the frame of 16 KiB that it is in.`
+    const note = `Of ${sizeName(RANGED_BYTES)} of sensor readings (Float64Array), in the page cache. A range of what is compressed decodes the frames of 4 KiB that it touches.`
     return {
       id: 'sealed-ranges',
       title: 'Ranges, encrypted and compressed',
