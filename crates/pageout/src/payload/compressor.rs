@@ -184,3 +184,42 @@ impl Drop for Taken<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a desk has on its stage when somebody has worked at it.
+    fn left_behind(is_sealed: bool) -> Vec<u8> {
+        let compressor = Compressor::new(is_sealed);
+        let bytes: Vec<u8> = (0..30_000u32).flat_map(u32::to_le_bytes).collect();
+        let (slices, len_bytes) = ([IoSlice::new(&bytes)], units::to_u64(bytes.len()));
+        let mut desk = compressor.desk().expect("memory");
+        let form = desk.workspace.choose(&slices, len_bytes, 4).expect("it shrinks");
+        desk.encode(&slices, len_bytes, form).expect("memory").expect("it shrinks");
+        drop(desk);
+        let desk = lock(compressor.idle()).pop().expect("it is kept");
+        desk.stage
+    }
+
+    #[test]
+    fn nothing_is_left_of_payloads_that_are_encrypted() {
+        assert!(left_behind(false).iter().any(|&byte| byte != 0));
+        let left = left_behind(true);
+        assert!(left.len() >= 120_000 && left.iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn few_desks_are_kept_and_none_behind_a_trim() {
+        let compressor = Compressor::new(false);
+        let taken: Vec<_> = (0..DESKS_MAX + 2).map(|_| compressor.desk().expect("memory")).collect();
+        drop(taken);
+        assert_eq!(lock(compressor.idle()).len(), DESKS_MAX);
+        let mut desk = compressor.desk().expect("memory");
+        desk.stage.reserve(STAGE_BYTES + 1);
+        drop(desk);
+        assert_eq!(lock(compressor.idle()).iter().filter(|desk| desk.stage.capacity() > STAGE_BYTES).count(), 0);
+        compressor.trim();
+        assert_eq!(lock(compressor.idle()).len(), 0);
+    }
+}

@@ -6,7 +6,7 @@ use bytemuck::Pod;
 use pageout::frames::FRAME_BYTES;
 use pageout::{Compression, Error, Handle, Pager};
 use pageout_testing::faulty::{Call, Disk, Effect, Fault, Lasts};
-use pageout_testing::{MIB, PAGE, PIECE, assert_same, columns, cut, elements, eventually, gather, memories, noise, u64_of};
+use pageout_testing::{KIB, MIB, PAGE, PIECE, assert_same, columns, cut, elements, eventually, gather, memories, noise, u64_of};
 
 /// Bytes that are compressed together.
 const FRAME: usize = FRAME_BYTES;
@@ -439,5 +439,37 @@ mod budget {
                 assert_same(&borrowed, &columns::<u64>(8_192, seed));
             }
         });
+    }
+}
+
+/// Bytes that stand nowhere else.
+const MARKER: &[u8; 16] = b"\x81c0mpr3ss-p4yl0\xfe";
+
+/// How many of the pages that were written since the device was asked to forget hold the marker.
+fn marked_pages(disk: &Disk) -> usize {
+    let writes = disk.log().into_iter().filter(|entry| entry.call == Call::Write);
+    let pages =
+        writes.flat_map(|write| (write.offset..write.offset + write.len_bytes).step_by(PAGE).map(move |at| (write.file, at)));
+    pages.filter(|&(file, at)| disk.page(file, at).windows(MARKER.len()).any(|window| window == MARKER)).count()
+}
+
+#[test]
+fn with_encryption_nothing_of_a_payload_is_on_the_disk() {
+    for is_sealed in [false, true] {
+        let disk = Disk::new();
+        let pager = compressed(&disk, is_sealed);
+        let mut whole = columns::<u8>(5 * MIB, 1);
+        whole.chunks_exact_mut(KIB).for_each(|chunk| chunk[..MARKER.len()].copy_from_slice(MARKER));
+        disk.forget();
+        let handle = pager.pageout_copy(&[&whole[..]]).expect("a pageout");
+        let mut collector = pager.collector();
+        collector.append(&whole).expect("a place");
+        let collected = collector.finish().expect("a payload");
+        assert!(pager.stats().stored_bytes < u64_of(2 * whole.len()), "it is compressed");
+        // Without encryption it is there, so that the search would find it.
+        let marked = marked_pages(&disk);
+        assert!(if is_sealed { marked == 0 } else { marked > 500 }, "{marked} pages, encrypted: {is_sealed}");
+        assert_same(&handle.take().expect("a take"), &whole);
+        assert_same(&collected.take().expect("a take"), &whole);
     }
 }
