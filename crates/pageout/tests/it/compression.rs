@@ -113,6 +113,11 @@ fn a_range_reads_the_frames_that_it_needs_and_no_others() {
             let read_bytes = read_bytes(disk);
             assert!(read_bytes > 0 && read_bytes <= pages_max * u64_of(PAGE), "{range:?}: {read_bytes}");
         }
+        // A longer read goes by 256 KiB of what is stored.
+        disk.forget();
+        assert_same(&handle.read(..500_000).expect("a read"), &whole[..500_000]);
+        let groups = pager.stats().stored_bytes / 2 / u64_of(256 * KIB);
+        assert!((1..=groups + 3).contains(&disk.count(Call::Read)), "{:?}", disk.calls());
         // Ranges of one frame are one read, and it is decoded once.
         disk.forget();
         assert_same(
@@ -435,6 +440,9 @@ mod budget {
             let borrowed: Vec<_> = (0..).zip(&handles).step_by(8).map(borrow).collect();
             drop(handles);
             assert_eq!(pager.stats().stored_bytes, 0);
+            let other = pager.pageout_copy(&[&noise::<u64>(8_192, 1)[..]]).expect("a pageout");
+            assert_eq!(pager.stats().stored_bytes, 65_536, "nothing is saved any more");
+            drop(other);
             for (seed, borrowed) in borrowed {
                 assert_same(&borrowed, &columns::<u64>(8_192, seed));
             }

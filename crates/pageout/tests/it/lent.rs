@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use pageout::{Brought, Chunk, Claiming, Error, Handle, Hold, LentRoom, Pager, Purpose};
+use pageout::{Brought, Chunk, Claiming, Compression, Error, Handle, Hold, LentRoom, Pager, Purpose};
 use pageout_testing::faulty::Disk;
 use pageout_testing::{MIB, assert_same, elements, eventually};
 
@@ -41,12 +41,13 @@ struct Owner {
 
 impl Owner {
     fn new() -> Self {
-        Self::with_encryption(false)
+        Self::with(false, Compression::None)
     }
 
-    fn with_encryption(on: bool) -> Self {
+    fn with(encryption: bool, compression: Compression) -> Self {
         let disk = Disk::new();
-        let pager = disk.builder().resident_bytes(MIB as u64).encryption(on).build().expect("a pager");
+        let builder = disk.builder().resident_bytes(MIB as u64).encryption(encryption).compression(compression);
+        let pager = builder.build().expect("a pager");
         Self { _disk: disk, pager, lent: Arc::default() }
     }
 
@@ -117,8 +118,10 @@ fn memory_that_callers_keep_is_replaced_in_its_room() {
 
 #[test]
 fn what_callers_changed_is_noticed_and_written_anew_with_checksums_and_with_tags() {
-    for encryption in [false, true] {
-        let owner = Owner::with_encryption(encryption);
+    let modes =
+        [false, true].into_iter().flat_map(|encryption| [(encryption, Compression::None), (encryption, Compression::Lz4)]);
+    for (encryption, compression) in modes {
+        let owner = Owner::with(encryption, compression);
         let handle = owner.resident(7);
         let change = |to: u64| {
             let is_changed = handle.change_exposed(|chunk| {
