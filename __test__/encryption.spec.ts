@@ -7,13 +7,14 @@ import { PagedMap } from 'pageout/map'
 import * as promises from 'pageout/promises'
 import { KIB, MIB, pattern, sameBytes } from './helpers/chunks.js'
 import { collectUntil } from './helpers/collect.js'
-import { excludedBytes } from './helpers/excluded.js'
+import { excludedBytes, lockedBytes } from './helpers/excluded.js'
 import { countsOf, hasProc, newDirectory, newPager } from './helpers/places.js'
 import { bytesAt, contentOf, encrypted, overwrite, PAGE, type Place, readings, written } from './helpers/sealing.js'
 import { pageoutToDisk } from './helpers/stored.js'
 import { until } from './helpers/until.js'
 
 const where = hasProc ? test : test.skip
+const onLinux = process.platform === 'linux' ? test.serial : test.serial.skip
 const CORRUPT = { code: 'ERR_PAGEOUT_CORRUPT' }
 const [BUDGET, PIECE] = [MIB, 64 * KIB]
 
@@ -258,7 +259,7 @@ function refuses(t: ExecutionContext, pager: Pager, handle: Handle<Uint8Array>, 
   t.false(handle.released)
 }
 
-;(process.platform === 'linux' ? test.serial : test.serial.skip)('keys are out of core dumps', async t => {
+onLinux('keys are out of core dumps', async t => {
   const before = excludedBytes()
   openSome(t)
   t.true(await collectUntil(() => excludedBytes() === before), 'what is collected leaves no page behind')
@@ -274,6 +275,19 @@ function openSome(t: ExecutionContext): void {
     t.true(handle.released)
   }
 }
+
+onLinux('keys of pagers that are closed lock no memory, also before they are collected', async t => {
+  const before = lockedBytes()
+  const pagers = Array.from({ length: 3 }, () => new Pager({ encryption: true }))
+  const later = new promises.Pager({ encryption: true })
+  t.is(lockedBytes() - before, 4 * PAGE)
+  pagers[0]?.pageout(pattern(PAGE))
+  await later.pageout(pattern(PAGE))
+  for (const pager of pagers) pager.close()
+  await later.close()
+  t.is(lockedBytes(), before)
+  t.is([...pagers, later].length, 4, 'all are still there')
+})
 
 test('a payload that moved is read with its own key, also when its pager is closed', t => {
   const pager = newPager(t, { encryption: true })

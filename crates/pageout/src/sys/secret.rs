@@ -87,9 +87,12 @@ impl Secret {
         key
     }
 
-    /// Overwrites the key. Whoever is using it goes on with a part of it, or with none.
+    /// Overwrites the key. Whoever is using it goes on with a part of it, or with none. The page is locked no longer, so that it
+    /// does not count in the limit of the process while the value is still there.
     pub(crate) fn overwrite(&self) {
         self.words().iter().for_each(|word| word.store(0, Relaxed));
+        // SAFETY: the page is this value's own and stays mapped: only its lock goes. That fails for no page that is mapped.
+        unsafe { libc::munlock(self.start(), page_bytes()) };
     }
 
     fn words(&self) -> &Words {
@@ -174,6 +177,14 @@ mod tests {
     fn a_trial_says_what_proc_says() {
         let (hidden, secret) = (Secret::trial().expect("a page"), Secret::draw().expect("a key"));
         assert_eq!((hidden.from_core_dumps, hidden.from_swap), (has_flag(&secret, "dd"), has_flag(&secret, "lo")));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_key_that_is_overwritten_locks_no_memory() {
+        let secret = Secret::draw().expect("a key");
+        secret.overwrite();
+        assert!(has_flag(&secret, "dd") && !has_flag(&secret, "lo"));
     }
 
     #[test]
