@@ -143,8 +143,9 @@ fn a_child_encrypts_with_a_key_of_its_own_and_reads_what_it_inherited() {
             std::fs::write(&told, pages_on_disk(pager.scratch.path()).into_iter().collect::<Vec<_>>().concat()).expect("a file");
             assert_same(&own.read(..).expect("its own"), &[8; 2 * PAGE]);
         });
-        let own = pager.pageout_vec(vec![8u8; 2 * PAGE]).expect("a pageout");
+        // The child finds its parent's file too, so the parent writes when the child has looked.
         child.passes();
+        let own = pager.pageout_vec(vec![8u8; 2 * PAGE]).expect("a pageout");
         let of_child = std::fs::read(&told).expect("what the child has on disk");
         std::fs::remove_file(&told).expect("a file");
         let of_child: BTreeSet<Vec<u8>> = of_child.chunks(PAGE).map(<[u8]>::to_vec).collect();
