@@ -153,9 +153,10 @@ impl Work {
         self.chores.is_empty() && self.urgent.is_empty() && self.remainders.is_empty()
     }
 
-    /// Starts the thread where it is not running. Says whether it runs.
+    /// Starts the thread where it is not running. Says whether it runs: not where a child would take it for its own.
     fn start(&mut self) -> bool {
-        self.is_running = self.is_running || thread::start(|| Keeper::of_this_process().run()).is_ok();
+        let start = || fork::see().is_ok() && thread::start(|| Keeper::of_this_process().run()).is_ok();
+        self.is_running = self.is_running || start();
         self.is_running
     }
 }

@@ -41,8 +41,10 @@ impl Seals {
     /// A key of this process.
     ///
     /// # Errors
-    /// What the system said where it has no memory or no random bits.
+    /// What the system said where it has no memory or no random bits, or does not tell of forks.
     pub(super) fn draw() -> Result<Self, Error> {
+        // A child that took itself for its parent would use each of its numbers once more with the same key.
+        fork::see()?;
         let own = Own::new();
         own.sealer()?;
         Ok(Self { own: fork::PerProcess::here(own) })

@@ -195,6 +195,21 @@ impl AllKept {
     }
 }
 
+/// Sees forks from now on. Before that a child takes itself for its parent: whoever has what both must not use alike, as a key,
+/// calls this first.
+///
+/// # Errors
+/// What the operating system said.
+pub(crate) fn see() -> Outcome<()> {
+    static IS_REGISTERED: Mutex<bool> = Mutex::new(false);
+    let mut is_registered = IS_REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_registered {
+        register()?;
+        *is_registered = true;
+    }
+    Ok(())
+}
+
 /// That a store is open: forks are watched as long as one of these exists.
 #[derive(Debug)]
 pub(crate) struct Watch(());
@@ -205,12 +220,7 @@ impl Watch {
     /// # Errors
     /// What the operating system said. A fork would not be seen then, and both sides would write to the same slots.
     pub(crate) fn begin() -> Outcome<Self> {
-        static IS_REGISTERED: Mutex<bool> = Mutex::new(false);
-        let mut is_registered = IS_REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*is_registered {
-            register()?;
-            *is_registered = true;
-        }
+        see()?;
         STORES.fetch_add(1, Relaxed);
         Ok(Self(()))
     }

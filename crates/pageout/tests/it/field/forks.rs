@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 
 use super::{Payload, SetWhenDropped, becomes, check_all, payloads};
-use pageout::Pager;
+use pageout::{Environment, Pager};
 use pageout_testing::faulty::Disk;
 use pageout_testing::{KIB, MIB, PAGE, Setup, TestPager, assert_same, check_works, in_own_process, scratch};
 
@@ -156,6 +156,28 @@ fn a_child_encrypts_with_a_key_of_its_own_and_reads_what_it_inherited() {
         assert_same(&inherited.take().expect("a take"), &[7; 2 * PAGE]);
     };
     in_own_process(test, |_| {}, body);
+}
+
+/// Nothing but the key is there when the process forks: no file, no directory.
+#[test]
+fn a_child_of_a_pager_that_has_opened_nothing_encrypts_with_a_key_of_its_own() {
+    let body = || {
+        let directory = scratch();
+        let (path, told) = (directory.path().join("scratch"), directory.path().join("told"));
+        let environment = Environment { scratch_dir: Some(path.clone()), temporary_dir: path.clone(), capacity_bytes: None };
+        let pager = Pager::builder().environment(environment).allow_ram_backed(true).encryption(true).build().expect("a pager");
+        let child = Child::fork(|_| {
+            let _own = pager.pageout_vec(vec![7u8; PAGE]).expect("a pageout");
+            std::fs::write(&told, pages_on_disk(&path).into_iter().collect::<Vec<_>>().concat()).expect("a file");
+        });
+        child.passes();
+        let _own = pager.pageout_vec(vec![7u8; PAGE]).expect("a pageout");
+        let of_child = std::fs::read(&told).expect("what the child had on disk");
+        let of_parent = pages_on_disk(&path);
+        assert_eq!((of_child.len(), of_parent.len()), (PAGE, 1));
+        assert!(!of_parent.contains(&of_child), "the same key and the same nonce on both sides");
+    };
+    in_own_process("a_child_of_a_pager_that_has_opened_nothing_encrypts_with_a_key_of_its_own", |_| {}, body);
 }
 
 /// Writes payloads of the same bytes, of one to three pages, and adds how each page begins on the disk to a file.
