@@ -1,13 +1,19 @@
-//! What the codec of compressed payloads allocates: its workspace and layouts, and nothing for a frame, damaged or not.
+//! What the codec of compressed payloads allocates: its workspace and layouts, and nothing for a frame, damaged or not. What is left
+//! of payloads in memory that is freed.
 
 use std::alloc::{GlobalAlloc, System};
 use std::cell::Cell;
 use std::collections::TryReserveError;
 use std::io::IoSlice;
 
+use pageout::Compression;
 use pageout::frames::{FRAME_BYTES, Layout, Workspace};
+use pageout_testing::{MIB, builder, scratch, u64_of};
 
-/// The system's allocator, with a count of the bytes that a thread has asked it for.
+/// Stands in a payload again and again.
+const MARK: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The system's allocator, with a count of the bytes that a thread has asked it for, and of marks in what it frees.
 struct Counting;
 
 #[global_allocator]
@@ -15,6 +21,8 @@ static ALLOCATOR: Counting = Counting;
 
 thread_local! {
     static ASKED_BYTES: Cell<usize> = const { Cell::new(0) };
+    /// Nothing where nobody counts.
+    static FREED_MARKS: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 // SAFETY: all memory is the system allocator's, which keeps the promises. The other methods come to these.
@@ -22,10 +30,16 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
         ASKED_BYTES.set(ASKED_BYTES.get() + layout.size());
         // SAFETY: the caller keeps the same promises to this function.
-        unsafe { System.alloc(layout) }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: std::alloc::Layout) {
+        if let Some(marks) = FREED_MARKS.get() {
+            // SAFETY: the memory is the caller's until it is freed below, and was initialised when it was allocated.
+            let bytes = unsafe { std::slice::from_raw_parts(start, layout.size()) };
+            let found = bytes.windows(8).filter(|window| **window == MARK.to_ne_bytes()).count();
+            FREED_MARKS.set(Some(marks + found));
+        }
         // SAFETY: as above.
         unsafe { System.dealloc(start, layout) }
     }
@@ -42,7 +56,7 @@ fn asked_bytes<R>(work: impl FnOnce() -> R) -> (R, usize) {
 fn frames_are_encoded_and_decoded_in_the_memory_of_the_workspace() {
     let (workspace, bytes) = asked_bytes(Workspace::new);
     let mut workspace = workspace.expect("memory");
-    assert!(bytes <= 45 * 1024, "{bytes} bytes");
+    assert!(bytes <= 53 * 1024, "{bytes} bytes");
 
     let payload: Vec<u8> = (0..20_000u64).flat_map(|number| (number * number % 1000).to_le_bytes()).collect();
     let (slices, len_bytes) = ([IoSlice::new(&payload[..5]), IoSlice::new(&payload[5..])], 160_000);
@@ -68,4 +82,21 @@ fn frames_are_encoded_and_decoded_in_the_memory_of_the_workspace() {
         assert_eq!(bytes, 0, "byte {place}");
         stored[place] ^= 0x55;
     }
+}
+
+#[test]
+fn no_part_of_an_encrypted_payload_is_left_where_frames_were_read_to() {
+    let directory = scratch();
+    let pager = builder(directory.path()).encryption(true).compression(Compression::Lz4).build().expect("a pager");
+    let records = (0..u64_of(3 * MIB / 64)).map(|record: u64| [MARK, record.wrapping_mul(MARK ^ 7), 0, 0, 0, 0, 0, 0]);
+    let payload: Vec<u64> = records.flatten().collect();
+    let handle = pager.pageout_copy(&[&payload[..]]).expect("a pageout");
+    pager.trim().expect("a trim");
+    let mut target = vec![0; payload.len()];
+    FREED_MARKS.set(Some(0));
+    handle.read_into(.., &mut target).expect("a read");
+    pager.trim().expect("a trim");
+    let marks = FREED_MARKS.take();
+    assert!(target == payload && pager.stats().stored_bytes < pager.stats().payload_bytes);
+    assert_eq!(marks, Some(0), "groups of frames are of different lengths");
 }

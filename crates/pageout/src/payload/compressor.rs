@@ -140,6 +140,10 @@ impl Desk {
 
     /// Makes room for `len` bytes.
     fn clear_stage(&mut self, len: usize) -> Result<(), Error> {
+        if len > self.stage.capacity() {
+            // What is too short is freed.
+            self.wipe_stage();
+        }
         self.stage.clear();
         self.stage.try_reserve_exact(len)?;
         self.used_bytes = self.used_bytes.max(len);
@@ -149,10 +153,15 @@ impl Desk {
     /// Overwrites all that payloads left.
     fn wipe(&mut self) {
         self.workspace.wipe();
+        self.wipe_stage();
+    }
+
+    fn wipe_stage(&mut self) {
         self.stage.clear();
         self.stage.resize(self.used_bytes, 0);
         // It may be freed next.
         std::hint::black_box(&mut self.stage);
+        self.used_bytes = 0;
     }
 }
 
