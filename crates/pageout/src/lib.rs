@@ -128,7 +128,7 @@
 //! that lost bytes is noticed by checksums alone; memory cannot be kept out of core dumps. The interface is the same.
 //!
 //! # Feature flags
-//! - `compression`: `PagerBuilder::compression`, in safe Rust (the crate `lz4_flex`). Off by default.
+//! - `compression`: `PagerBuilder::compression`, by LZ4 in safe Rust (the crate `lz4_flex`). Off by default.
 //! - `encryption`: `PagerBuilder::encryption`. Needs a C compiler where it is built, and adds 50 to 450 KB to a binary (the crate
 //!   `aegis`). Off by default.
 //!

@@ -1,4 +1,4 @@
-//! Compression of a payload in frames: pure, no I/O, lock or clock.
+//! Compression of a payload in frames: pure, no I/O, lock or clock. `payload/framed.rs` joins it to the store.
 //!
 //! A payload is cut into frames of [`FRAME_BYTES`], the last one may be shorter. Each is encoded by itself, so that a range is
 //! read by decoding the frames that it touches, and no others. Encoded frames lie end to end; where each ends is kept in memory
