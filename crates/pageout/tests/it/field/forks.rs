@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 
 use super::{Payload, SetWhenDropped, becomes, check_all, payloads};
-use pageout::{Environment, Pager};
+use pageout::{Environment, Pager, Resident};
 use pageout_testing::faulty::Disk;
-use pageout_testing::{KIB, MIB, PAGE, Setup, TestPager, assert_same, check_works, in_own_process, scratch};
+use pageout_testing::{KIB, MIB, PAGE, Setup, TestPager, assert_same, builder, check_works, in_own_process, scratch};
 
 /// Lengths of several classes, of one and of several pages.
 const LENS: [usize; 6] = [100, 4 * KIB, 10 * KIB, 64 * KIB, MIB, 3 * MIB];
@@ -178,6 +178,25 @@ fn a_child_of_a_pager_that_has_opened_nothing_encrypts_with_a_key_of_its_own() {
         assert!(!of_parent.contains(&of_child), "the same key and the same nonce on both sides");
     };
     in_own_process("a_child_of_a_pager_that_has_opened_nothing_encrypts_with_a_key_of_its_own", |_| {}, body);
+}
+
+/// A budget that follows the memory of the machine is looked after before any file is open.
+#[test]
+fn a_child_of_a_process_whose_background_thread_runs_starts_its_own() {
+    let body = || {
+        let threads = || std::fs::read_dir("/proc/self/task").expect("a listing").count();
+        let before = threads();
+        let _auto = Pager::builder().resident_bytes(Resident::Auto).build().expect("a pager");
+        assert!(becomes(|| threads() > before), "the thread does not start");
+        let directory = scratch();
+        let child = Child::fork(|_| {
+            let pager = builder(directory.path()).build().expect("a pager");
+            drop(pager.pageout_vec(vec![7u8; 100 * MIB]).expect("a pageout"));
+            assert!(becomes(|| pager.stats().scratch_bytes <= 64 << 20), "nobody gives space back");
+        });
+        child.passes();
+    };
+    in_own_process("a_child_of_a_process_whose_background_thread_runs_starts_its_own", |_| {}, body);
 }
 
 /// Writes payloads of the same bytes, of one to three pages, and adds how each page begins on the disk to a file.
