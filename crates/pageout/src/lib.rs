@@ -129,7 +129,7 @@
 //!
 //! # Feature flags
 //! - `compression`: `PagerBuilder::compression`, by LZ4 in safe Rust (the crate `lz4_flex`). Off by default.
-//! - `encryption`: `PagerBuilder::encryption`. Needs a C compiler where it is built, and adds 50 to 450 KB to a binary (the crate
+//! - `encryption`: `PagerBuilder::encryption`. Needs a C compiler where it is built, and adds 0.1 to 0.7 MB to a binary (the crate
 //!   `aegis`). Off by default.
 //!
 //! All else needs nothing but the standard library and three small crates (bytemuck, libc, log), so there is nothing to leave out;
