@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use pageout::{Brought, Chunk, Claiming, Compression, Error, Handle, Hold, LentRoom, Pager, Purpose};
+use pageout::{Brought, Chunk, Claiming, Compression, Error, Handle, Hold, LentRoom, Pager, PagerBuilder, Purpose};
 use pageout_testing::faulty::Disk;
 use pageout_testing::{MIB, assert_same, elements, eventually};
 
@@ -45,9 +45,12 @@ impl Owner {
     }
 
     fn with(encryption: bool, compression: Compression) -> Self {
+        Self::of(|builder| builder.encryption(encryption).compression(compression))
+    }
+
+    fn of(options: impl FnOnce(PagerBuilder) -> PagerBuilder) -> Self {
         let disk = Disk::new();
-        let builder = disk.builder().resident_bytes(MIB as u64).encryption(encryption).compression(compression);
-        let pager = builder.build().expect("a pager");
+        let pager = options(disk.builder().resident_bytes(MIB as u64)).build().expect("a pager");
         Self { _disk: disk, pager, lent: Arc::default() }
     }
 
@@ -157,6 +160,25 @@ fn what_callers_changed_is_noticed_and_written_anew_with_checksums_and_with_tags
         handle.write_out(false).expect("a write");
         assert_eq!(owner.pager.stats().changed_borrows, 2, "encryption {encryption}");
         assert_same(&read(&handle).expect("a read"), &elements::<u8>(LEN, 9));
+    }
+}
+
+#[test]
+fn what_callers_changed_is_not_noticed_without_integrity_however_it_is_stored() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let owner = Owner::of(|builder| builder.integrity(false).compression(compression));
+        let handle = owner.resident(7);
+        handle.write_out(false).expect("a write");
+        assert_eq!(owner.bring(&handle, 7, Purpose::Exposed).0, Brought::Here);
+        let is_changed = handle.change_exposed(|chunk| {
+            let chunk: &mut dyn std::any::Any = chunk;
+            chunk.downcast_mut::<Owned>().expect("what was lent").bytes = vec![0; LEN];
+        });
+        assert!(is_changed);
+        handle.end_exposure();
+        handle.write_out(false).expect("nothing to write");
+        assert_eq!(owner.pager.stats().changed_borrows, 0, "{compression:?}");
+        assert_same(&read(&handle).expect("a read"), &elements::<u8>(LEN, 7));
     }
 }
 
