@@ -91,11 +91,13 @@ function measureSize(bench, payloadBytes) {
 }
 
 /**
+ * The time of a round trip, of so many.
+ *
  * @param {Store} store
  * @param {Uint8Array} expected
  * @param {number} trips
  */
-function tripUs(store, expected, trips) {
+export function tripUs(store, expected, trips) {
   store.prepare?.()
   /** @type {Uint8Array} */
   let bytes = new Uint8Array(expected)

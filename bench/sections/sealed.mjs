@@ -7,6 +7,7 @@ import { columns, readings } from '../columns.mjs'
 import { check, GIB, KIB, MIB, randomBytes, randomNumbers, sizeName } from '../payloads.mjs'
 import { PAGEOUT, PAGEOUT_COMPRESSED, PAGEOUT_ENCRYPTED, PAGEOUT_SEALED, SEALINGS, withStores } from '../stores.mjs'
 import { inTurns, row } from '../turns.mjs'
+import { tripUs } from './round-trip.mjs'
 
 /** @typedef {import('../types.js').Bench} Bench */
 /** @typedef {import('../types.js').Column} Column */
@@ -15,7 +16,6 @@ import { inTurns, row } from '../turns.mjs'
 /** @typedef {import('./out-of-core-child.mjs').Answer} Answer */
 
 const SIZES = [4 * KIB, 64 * KIB, 2 * MIB]
-const TRIPS_PER_WARM_UP_TRIP = 8
 const COLUMN_BYTES = 4 * MIB
 const PIECE_BYTES = MIB
 const RANGED_BYTES = 64 * MIB
@@ -62,22 +62,6 @@ async function trips(bench) {
     references: [PAGEOUT],
     rows,
   }
-}
-
-/**
- * @param {import('../types.js').Store} store
- * @param {Uint8Array} expected
- * @param {number} count
- */
-function tripUs(store, expected, count) {
-  /** @type {Uint8Array} */
-  let bytes = new Uint8Array(expected)
-  for (let trip = 0; trip <= count / TRIPS_PER_WARM_UP_TRIP; trip++) bytes = store.back(store.out(bytes))
-  const start = performance.now()
-  for (let trip = 0; trip < count; trip++) bytes = store.back(store.out(bytes))
-  const elapsedMs = performance.now() - start
-  check(bytes, expected, store.name)
-  return (elapsedMs * 1000) / count
 }
 
 /**

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use pageout::{Backend, BatchRead, Collector, Error, Handle, Pager, read_batch};
+use pageout::{Backend, BatchRead, Collector, Compression, Error, Handle, Pager, read_batch};
 
 use super::faulty::{Disk, Feature};
 use super::{
@@ -122,22 +122,15 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(ground: Ground, build: Build) -> Self {
-        Self::of(ground, build, false)
-    }
-
-    /// A world whose pager compresses.
-    pub fn compressed(ground: Ground, build: Build) -> Self {
-        Self::of(ground, build, true)
-    }
-
-    fn of(ground: Ground, build: Build, is_compressed: bool) -> Self {
+    /// A world whose pager, which `build` makes, compresses so.
+    pub fn new(ground: Ground, build: Build, compression: Compression) -> Self {
         if let Ground::Real(_) = ground {
             // What tells the memory limit stays open in the process.
             drop(build(Named::Directory).expect("a pager without a fault"));
         }
         let descriptors = ground.descriptors();
         let pager = build(Named::Directory).expect("a pager without a fault");
+        let is_compressed = compression != Compression::None;
         let mut world = Self { pager, ground, build, is_compressed, bystanders: Vec::new(), descriptors };
         world.add_bystander(Backend::File, 600);
         world.add_bystander(Backend::File, 2_000);

@@ -149,11 +149,7 @@ impl Mode {
             if named == Named::Directory { builder.scratch_dir(&directory).build() } else { builder.build() }
         };
         let ground = Ground::Real(scratch.to_owned());
-        if self.compression() == Compression::None {
-            World::new(ground, Box::new(build))
-        } else {
-            World::compressed(ground, Box::new(build))
-        }
+        World::new(ground, Box::new(build), self.compression())
     }
 
     fn compression(self) -> Compression {

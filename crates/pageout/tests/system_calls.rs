@@ -175,11 +175,7 @@ impl Mode {
             if named == Named::Directory { builder.scratch_dir(&directory).build() } else { builder.build() }
         };
         let ground = Ground::Real(scratch.to_owned());
-        if self.compression() == Compression::None {
-            World::new(ground, Box::new(build))
-        } else {
-            World::compressed(ground, Box::new(build))
-        }
+        World::new(ground, Box::new(build), self.compression())
     }
 
     fn compression(self) -> Compression {
@@ -505,7 +501,7 @@ fn every_module_level_verb_survives_every_system_call() {
         let world = || {
             let directory = scratch.to_owned();
             let build = move |_| pageout::try_set_scratch_dir(&directory).map(|()| pageout::pager().clone());
-            World::new(Ground::Real(scratch.to_owned()), Box::new(build))
+            World::new(Ground::Real(scratch.to_owned()), Box::new(build), Compression::None)
         };
         let mut ledger = Ledger::new("system calls, module-level verbs");
         for operation in MODULE_OPERATIONS {

@@ -155,11 +155,7 @@ impl Mode {
             let builder = if named == Named::Directory { builder.scratch_dir("/scratch") } else { builder };
             builder.build()
         };
-        if self.compression() == Compression::None {
-            World::new(ground, Box::new(build))
-        } else {
-            World::compressed(ground, Box::new(build))
-        }
+        World::new(ground, Box::new(build), self.compression())
     }
 
     fn compression(self) -> Compression {

@@ -79,6 +79,15 @@ impl Owner {
     }
 }
 
+/// Changes the memory of a payload that is exposed.
+fn change(handle: &Handle<u8>, bytes: Vec<u8>) {
+    let is_changed = handle.change_exposed(|chunk| {
+        let chunk: &mut dyn std::any::Any = chunk;
+        chunk.downcast_mut::<Owned>().expect("what was lent").bytes = bytes;
+    });
+    assert!(is_changed);
+}
+
 fn read(handle: &Handle<u8>) -> Result<Vec<u8>, Error> {
     let mut target = vec![0; LEN];
     handle.pager().read_into(handle, &[(0, LEN)], &mut target).map(|()| target)
@@ -109,11 +118,7 @@ fn memory_that_callers_keep_is_replaced_in_its_room() {
     let handle = owner.resident(7);
     assert!(!handle.change_exposed(|_| panic!("it is not exposed")));
     handle.expose(true).expect("an open pager");
-    let is_changed = handle.change_exposed(|chunk| {
-        let chunk: &mut dyn std::any::Any = chunk;
-        chunk.downcast_mut::<Owned>().expect("what was lent").bytes = elements(LEN, 8);
-    });
-    assert!(is_changed);
+    change(&handle, elements(LEN, 8));
     handle.end_exposure();
     assert_same(&read(&handle).expect("a read"), &elements::<u8>(LEN, 8));
     assert_eq!(owner.numbers()[..2], [LEN as u64, 0]);
@@ -126,13 +131,6 @@ fn what_callers_changed_is_noticed_and_written_anew_with_checksums_and_with_tags
     for (encryption, compression) in modes {
         let owner = Owner::with(encryption, compression);
         let handle = owner.resident(7);
-        let change = |to: u64| {
-            let is_changed = handle.change_exposed(|chunk| {
-                let chunk: &mut dyn std::any::Any = chunk;
-                chunk.downcast_mut::<Owned>().expect("what was lent").bytes = elements(LEN, to);
-            });
-            assert!(is_changed);
-        };
         // Of what was never written, and of what has a copy on disk.
         handle.expose(true).expect("an open pager");
         handle.end_exposure();
@@ -143,7 +141,7 @@ fn what_callers_changed_is_noticed_and_written_anew_with_checksums_and_with_tags
         handle.write_out(false).expect("nothing to write");
         assert_eq!(owner.pager.stats().changed_borrows, 0, "encryption {encryption}: it is as it was");
         assert_eq!(owner.bring(&handle, 7, Purpose::Exposed).0, Brought::Here);
-        change(8);
+        change(&handle, elements(LEN, 8));
         handle.end_exposure();
         handle.write_out(false).expect("a write");
         assert_eq!(owner.pager.stats().changed_borrows, 1, "encryption {encryption}");
@@ -151,11 +149,7 @@ fn what_callers_changed_is_noticed_and_written_anew_with_checksums_and_with_tags
         drop(handle);
         let handle = owner.resident(7);
         handle.expose(true).expect("an open pager");
-        let is_changed = handle.change_exposed(|chunk| {
-            let chunk: &mut dyn std::any::Any = chunk;
-            chunk.downcast_mut::<Owned>().expect("what was lent").bytes = elements(LEN, 9);
-        });
-        assert!(is_changed);
+        change(&handle, elements(LEN, 9));
         handle.end_exposure();
         handle.write_out(false).expect("a write");
         assert_eq!(owner.pager.stats().changed_borrows, 2, "encryption {encryption}");
@@ -170,11 +164,7 @@ fn what_callers_changed_is_not_noticed_without_integrity_however_it_is_stored() 
         let handle = owner.resident(7);
         handle.write_out(false).expect("a write");
         assert_eq!(owner.bring(&handle, 7, Purpose::Exposed).0, Brought::Here);
-        let is_changed = handle.change_exposed(|chunk| {
-            let chunk: &mut dyn std::any::Any = chunk;
-            chunk.downcast_mut::<Owned>().expect("what was lent").bytes = vec![0; LEN];
-        });
-        assert!(is_changed);
+        change(&handle, vec![0; LEN]);
         handle.end_exposure();
         handle.write_out(false).expect("nothing to write");
         assert_eq!(owner.pager.stats().changed_borrows, 0, "{compression:?}");

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use pageout::{Compression, Handle, Pager, TakeError};
+use pageout::{Compression, Pager, TakeError};
 
-use super::Setting;
-use super::trips;
+use super::sealed::read_ranges;
+use super::{Setting, trips};
 use crate::measure::{Candidate, Outcome, in_turns, us_each};
-use crate::payload::{KIB, MIB, Random, as_u64, length};
+use crate::payload::{KIB, MIB, Random, length};
 use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::SUBJECT;
@@ -15,7 +15,6 @@ use crate::stores::SUBJECT;
 const COMPRESSED: &str = "pageout with compression";
 const SEALED: &str = "pageout with encryption";
 const BOTH: &str = "pageout with both";
-const RANGE_LEN: usize = 4 * KIB / size_of::<u64>();
 
 pub(super) fn run(setting: &Setting) -> Outcome<Vec<Table>> {
     Ok(vec![round_trips(setting)?, ranges(setting)?])
@@ -128,18 +127,4 @@ fn ranges(setting: &Setting) -> Outcome<Table> {
         table.row(column.name().to_owned(), &in_turns(setting.rounds(), &mut (), candidates?)?, 0);
     }
     Ok(table.into())
-}
-
-/// The time of `count` reads, of which the last is compared.
-fn read_ranges(handle: &Handle<u64>, payload: &[u64], count: usize, seed: usize) -> Outcome<Duration> {
-    let mut random = Random(as_u64(seed));
-    let mut target = vec![1; RANGE_LEN];
-    let mut start = 0;
-    let began = Instant::now();
-    for _ in 0..count {
-        start = random.below(payload.len() / RANGE_LEN) * RANGE_LEN;
-        handle.read_into(start..start + RANGE_LEN, &mut target)?;
-    }
-    let time = began.elapsed();
-    if target == payload[start..start + RANGE_LEN] { Ok(time) } else { Err("other bytes came back".into()) }
 }

@@ -1,13 +1,14 @@
 //! What encryption costs: round trips, and small ranges, of payloads that stay in the page cache.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytemuck::Pod;
 use pageout::{Handle, Pager};
 
 use super::Setting;
 use super::trips::{self, Buffers, Destination};
 use crate::measure::{Candidate, Outcome, in_turns, us_each};
-use crate::payload::{KIB, MIB, Random, length, random_bytes};
+use crate::payload::{KIB, MIB, Random, as_u64, length, random_bytes};
 use crate::report::{Better, Head, Measured, Table};
 use crate::site::Site;
 use crate::stores::SUBJECT;
@@ -56,7 +57,7 @@ fn ranges(setting: &Setting) -> Outcome<Table> {
         let handle = pager.pageout_copy(&[&payload[..]])?;
         Ok(Candidate::new(name, {
             let payload = &payload;
-            move |(), round| Ok(vec![Some(us_each(read_pages(&handle, payload, count, round)?, count))])
+            move |(), round| Ok(vec![Some(us_each(read_ranges(&handle, payload, count, round)?, count))])
         }))
     });
     let candidates: Outcome<Vec<_>> = candidates.collect();
@@ -68,16 +69,17 @@ fn pager(site: &Site, encryption: bool, integrity: bool) -> Outcome<Pager> {
     Ok(Pager::builder().scratch_dir(site.path()).encryption(encryption).integrity(integrity).build()?)
 }
 
-/// The time of `count` reads, of which the last is compared.
-fn read_pages(handle: &Handle<u8>, payload: &[u8], count: usize, seed: usize) -> Outcome<std::time::Duration> {
-    let mut random = Random(crate::payload::as_u64(seed));
-    let mut target = vec![1; RANGE_BYTES];
+/// The time of `count` reads of 4 KiB at random places, of which the last is compared.
+pub(super) fn read_ranges<T: Pod + PartialEq>(handle: &Handle<T>, payload: &[T], count: usize, seed: usize) -> Outcome<Duration> {
+    let range_len = RANGE_BYTES / size_of::<T>();
+    let mut random = Random(as_u64(seed));
+    let mut target = vec![T::zeroed(); range_len];
     let mut start = 0;
     let began = Instant::now();
     for _ in 0..count {
-        start = random.below(payload.len() / RANGE_BYTES) * RANGE_BYTES;
-        handle.read_into(start..start + RANGE_BYTES, &mut target)?;
+        start = random.below(payload.len() / range_len) * range_len;
+        handle.read_into(start..start + range_len, &mut target)?;
     }
     let time = began.elapsed();
-    if target == payload[start..start + RANGE_BYTES] { Ok(time) } else { Err("other bytes came back".into()) }
+    if target == payload[start..start + range_len] { Ok(time) } else { Err("other bytes came back".into()) }
 }
